@@ -1,0 +1,70 @@
+"""Types of the compiled core (``rust/python``); checked against the built module by mypy's stubtest."""
+
+from collections.abc import Sequence
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+__version__: str
+
+# One noise kind as the core takes it: (kind, first range, second range, flag).
+#   ("gaussian",    sigma,  mean,            unused)
+#   ("laplace",     scale,  mean,            unused)
+#   ("salt_pepper", amount, salt_vs_pepper,  per_channel)
+#   ("poisson",     peak,   strength,        additive)
+_Noise = tuple[str, tuple[float, float], tuple[float, float], bool]
+
+@final
+class Plan:
+    """A validated corruption, ready to draw from. Raises ValueError that names the parameter and the remedy."""
+    def __new__(
+        cls,
+        *,
+        scale: tuple[float, float],
+        num_boxes: tuple[int, int],
+        area_split: str,
+        ratio: tuple[float, float],
+        ratio_sampling: str,
+        ratio_per: str,
+        placement: str,
+        overlap: str,
+        base: str | Sequence[float],
+        noise: Sequence[_Noise],
+        weights: Sequence[float],
+        mode: str,
+        p: float,
+        full: bool,
+    ) -> Plan: ...
+    def draw(
+        self, height: int, width: int, channels: int, seed: int, keys: NDArray[np.uint64]
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Boxes of len(keys) images, in image order, then in drawing order (a later box lies on top).
+
+        Integers, shape (M, 8): image, y, x, height, width, kinds, flags, box. ``kinds``: 1 gaussian, 2 salt_pepper, 4 poisson,
+        8 laplace, summed. ``flags``: 1 Poisson is additive, 2 salt and pepper is per channel. ``box``: number within its image.
+        Floats, shape (M, 8 + C): gaussian mean, sigma, laplace mean, scale, probability of salt, of pepper, Poisson peak,
+        strength, then the base of each channel in [0, 1] (NaN: the image's own pixels).
+        """
+
+def corrupt(
+    plan: Plan,
+    dst: NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32],
+    src: NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32] | None,
+    dtype: str,
+    value_range: tuple[float, float] | None,
+    seed: int,
+    keys: NDArray[np.uint64],
+    threads: int,
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Fill ``dst`` with the corrupted images of ``src`` (None: ``dst`` holds them, in place); returns what ``draw`` returns.
+
+    Arrays are (N, C, H, W) views with any strides. ``dtype``: "uint8", "float16", "bfloat16" (both as uint16 bits), "float32".
+    ``threads``: 1 runs in the caller, more uses this process's pool, 0 takes every core. The GIL is released meanwhile.
+    """
+
+def philox4x32(counter: tuple[int, int, int, int], key: tuple[int, int], rounds: int = 10) -> tuple[int, int, int, int]:
+    """One block of Philox4x32, the generator behind every draw."""
+
+def available_threads() -> int:
+    """Cores that this process may use."""

@@ -1,0 +1,168 @@
+"""What every detector provides, and the registry that finds detectors by name.
+
+A detector is one file beside this one: a class that names its networks, its losses and its score. The training loop, the
+scoring path and the evaluation know only what stands here (``docs/design.md``).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Batch", "Detector", "Phase", "Scores", "Step", "available", "create", "register"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One training batch on the training device.
+
+    Attributes:
+        noisy: corrupted images, float, shape (N, C, H, W), in [-1, 1].
+        clean: the same images before corruption; ``noisy`` itself where nothing was corrupted.
+        mask: float, shape (N, 1, H, W): 1 where a box lies, else 0.
+        index: int64, shape (N,): position of each image in the training set.
+        group: int64, shape (N,): number of the physical part or capture session (``docs/design.md``).
+    """
+
+    noisy: Tensor
+    clean: Tensor
+    mask: Tensor
+    index: Tensor
+    group: Tensor
+
+
+@dataclass(frozen=True)
+class Step:
+    """One gradient step: the loop sums ``losses``, goes backward and steps ``optimizer``.
+
+    Attributes:
+        optimizer: name in :attr:`Phase.optimizers`.
+        losses: weighted terms by name, each a scalar tensor with a graph; their sum is minimised.
+        logs: values to show that are not minimised, each a scalar tensor. A detector with a discriminator logs ``d_real`` and
+            ``d_fake``, its mean probabilities of "real", by which the loop sees a collapsed discriminator.
+    """
+
+    optimizer: str
+    losses: Mapping[str, Tensor]
+    logs: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of training with its own optimizers.
+
+    Attributes:
+        name: given back to ``training_step``; unique within a detector.
+        optimizers: by name; empty for a phase without gradient steps.
+        epochs: passes over the training set; None takes what the run asks for.
+    """
+
+    name: str
+    optimizers: Mapping[str, torch.optim.Optimizer]
+    epochs: int | None = None
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Anomaly scores of N images; larger is more anomalous.
+
+    Attributes:
+        image: float, shape (N,).
+        map: anomaly map, float, shape (N, 1, H, W), at the resolution of the images.
+    """
+
+    image: Tensor
+    map: Tensor
+
+
+class Detector(nn.Module, ABC):
+    """Base class of all detectors.
+
+    A subclass stores its networks as attributes, passes its own keyword options on to ``super().__init__`` so that a
+    checkpoint can rebuild it, and implements :meth:`phases`, :meth:`training_step` and :meth:`score`.
+
+    Args:
+        channels: 1 (grayscale) or 3 (RGB).
+        size: height and width of the images in pixels; :attr:`size_multiple` divides it.
+        options: what the subclass was given, JSON values only.
+
+    Raises:
+        ValueError: ``channels`` or ``size`` is not accepted.
+    """
+
+    name: ClassVar[str]
+    size_multiple: ClassVar[int] = 1
+    size_min: ClassVar[int] = 1
+
+    def __init__(self, *, channels: int, size: int, options: Mapping[str, Any]) -> None:
+        super().__init__()
+        if channels not in (1, 3):
+            raise ValueError(f"channels must be 1 (grayscale) or 3 (RGB), got {channels!r}")
+        step = self.size_multiple
+        if size < self.size_min or size % step:
+            below = max(self.size_min, size // step * step)
+            raise ValueError(
+                f"{self.name} takes square images whose size is a multiple of {step}, at least {self.size_min}; "
+                f"got size={size}. Nearest accepted: {below} or {below + step}"
+            )
+        self.channels = channels
+        self.size = size
+        self.options: dict[str, Any] = dict(options)
+
+    @abstractmethod
+    def phases(self, lr: float) -> Sequence[Phase]:
+        """The phases of training, in order, with fresh optimizers whose base learning rate is ``lr``."""
+
+    @abstractmethod
+    def training_step(self, phase: str, batch: Batch) -> Iterator[Step]:
+        """Yield the gradient steps of one batch, in order; each is taken before the generator goes on."""
+
+    @abstractmethod
+    def score(self, images: Tensor) -> Scores:
+        """Score clean images, float (N, C, H, W) in [-1, 1]; called in eval mode, each image on its own merits."""
+
+    def restore(self, images: Tensor) -> Tensor | None:
+        """Restored images, same shape and range, or None for a detector that restores nothing."""
+        return None
+
+    def finish_phase(self, phase: str) -> None:
+        """Called once after the last epoch of ``phase``."""
+
+    def calibrate(self, held_out: Iterable[Tensor]) -> None:
+        """Called once after all phases, in eval mode, with batches of held-out normal images in [-1, 1]."""
+
+
+_REGISTRY: dict[str, type[Detector]] = {}
+_D = TypeVar("_D", bound=Detector)
+
+
+def register(cls: type[_D]) -> type[_D]:
+    """Class decorator: make a detector known under its ``name``."""
+    if cls.name in _REGISTRY:
+        raise ValueError(f"a detector named {cls.name!r} exists already: {_REGISTRY[cls.name].__qualname__}")
+    _REGISTRY[cls.name] = cls
+    return cls
+
+
+def available() -> list[str]:
+    """Names of all detectors, sorted."""
+    return sorted(_REGISTRY)
+
+
+def create(name: str, *, channels: int, size: int, **options: Any) -> Detector:
+    """Build a detector by name with its own keyword options.
+
+    Raises:
+        ValueError: no such detector, an option that it does not know, or sizes that it does not take.
+    """
+    if name not in _REGISTRY:
+        raise ValueError(f"no detector named {name!r}; available: {', '.join(available())}")
+    try:
+        return _REGISTRY[name](channels=channels, size=size, **options)
+    except TypeError as error:
+        raise ValueError(f"{name} does not accept these options: {options!r} ({error})") from error
