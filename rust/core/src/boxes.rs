@@ -1,0 +1,436 @@
+//! Draws the boxes of an image: total area, number, shares, ratios and positions (patent, paragraphs 15 to 19 and 28 to 32).
+//!
+//! The promise for boxes that lie inside and, where so asked, apart: their areas sum to the drawn target within
+//! [`tolerance`], half the shorter side of the largest box. Whole pixels make that gap, and the largest box, which is shaped last,
+//! takes up what rounding left over from the others. Where a ratio does not fit, its range is
+//! intersected with what fits or the box is split; where boxes do not fit side by side, they are reshaped to the free rectangles
+//! that are left. Every loop is bounded.
+
+use crate::math::exp;
+use crate::philox::Sequence;
+use crate::spec::{AreaSplit, Base, Mode, Noise, Overlap, Placement, Plan, PoissonMode, RatioPer, RatioSampling};
+use crate::{Error, noise};
+
+/// Positions tried for a box before it is reshaped to a free rectangle.
+const TRIES: usize = 64;
+
+/// A set of noise kinds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Kinds(pub u8);
+
+impl Kinds {
+    /// Gaussian noise.
+    pub const GAUSSIAN: u8 = 1;
+    /// Salt-and-pepper noise.
+    pub const SALT_PEPPER: u8 = 2;
+    /// Poisson noise.
+    pub const POISSON: u8 = 4;
+    /// Laplace noise.
+    pub const LAPLACE: u8 = 8;
+
+    /// Whether the kind is in the set.
+    #[must_use]
+    pub fn has(self, kind: u8) -> bool {
+        self.0 & kind != 0
+    }
+}
+
+/// One drawn box with everything that its pixels depend on.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BoxDraw {
+    /// Position of the image in the batch.
+    pub image: u32,
+    /// Number of the box within its image; part of the random index.
+    pub number: u32,
+    /// Top row.
+    pub y: u32,
+    /// Left column.
+    pub x: u32,
+    /// Rows.
+    pub height: u32,
+    /// Columns.
+    pub width: u32,
+    /// The noise kinds in it.
+    pub kinds: Kinds,
+    /// Whether Poisson noise is additive.
+    pub additive: bool,
+    /// Whether salt and pepper hit each channel on its own.
+    pub per_channel: bool,
+    /// Gaussian mean and sigma.
+    pub gaussian: (f32, f32),
+    /// Laplace mean and scale.
+    pub laplace: (f32, f32),
+    /// Probabilities of salt and of pepper.
+    pub salt_pepper: (f32, f32),
+    /// Poisson peak and strength.
+    pub poisson: (f32, f32),
+    /// Entry of the noise list that Poisson tables are taken from.
+    pub(crate) poisson_entry: usize,
+    /// Level of a flat base that is the same for all channels; NaN where channels differ or the image's pixels are the base.
+    pub(crate) level: f32,
+}
+
+impl BoxDraw {
+    /// Base of one channel in [0, 1]; NaN where the image's own pixels are the base.
+    #[must_use]
+    pub fn base(&self, plan: &Plan, channel: usize) -> f32 {
+        match &plan.spec().base {
+            Base::Levels(levels) => levels[if levels.len() == 1 { 0 } else { channel }],
+            _ => self.level,
+        }
+    }
+}
+
+/// A rectangle of whole pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Rect {
+    y: usize,
+    x: usize,
+    h: usize,
+    w: usize,
+}
+
+impl Rect {
+    fn area(self) -> usize {
+        self.h * self.w
+    }
+
+    fn overlaps(self, other: Self) -> bool {
+        self.y < other.y + other.h && other.y < self.y + self.h && self.x < other.x + other.w && other.x < self.x + self.w
+    }
+
+    /// The parts of `self` that `hole` leaves, as up to four disjoint rectangles.
+    fn without(self, hole: Self) -> impl Iterator<Item = Self> {
+        let (bottom, right) = (self.y + self.h, self.x + self.w);
+        let (top_in, bottom_in) = (hole.y.max(self.y), (hole.y + hole.h).min(bottom));
+        let (left_in, right_in) = (hole.x.max(self.x), (hole.x + hole.w).min(right));
+        let rows = bottom_in - top_in;
+        [
+            Self { h: top_in - self.y, ..self },
+            Self { y: bottom_in, h: bottom - bottom_in, ..self },
+            Self { y: top_in, h: rows, w: left_in - self.x, ..self },
+            Self { y: top_in, h: rows, x: right_in, w: right - right_in },
+        ]
+        .into_iter()
+        .filter(|r| r.area() > 0)
+    }
+}
+
+/// By how many pixels the summed area may miss its target.
+fn tolerance(target: f64) -> f64 {
+    0.5 * target.sqrt() + 0.5
+}
+
+/// Draw the boxes of one image and append them to `out`.
+pub(crate) fn draw_image(
+    plan: &Plan,
+    image: usize,
+    (height, width): (usize, usize),
+    seed: u64,
+    key: u64,
+    out: &mut Vec<BoxDraw>,
+) {
+    let mut random = Sequence::new(seed, key);
+    if random.unit() >= plan.spec.p {
+        return;
+    }
+    if plan.spec.full {
+        let whole = Rect { y: 0, x: 0, h: height, w: width };
+        out.push(fill(plan, &mut random, image, 0, whole));
+        return;
+    }
+    let first = out.len();
+    for rect in place(plan, &mut random, height, width) {
+        out.push(fill(plan, &mut random, image, out.len() - first, rect));
+    }
+}
+
+/// Whether boxes can be drawn at all in images of this size.
+pub(crate) fn check_size(plan: &Plan, height: usize, width: usize, channels: usize) -> Result<(), Error> {
+    let spec = &plan.spec;
+    if let Base::Levels(levels) = &spec.base {
+        if levels.len() != 1 && levels.len() != channels {
+            return Err(Error::Image(format!(
+                "base={levels:?} has {} numbers but the images have {channels} channels; give one number, or one for each channel",
+                levels.len()
+            )));
+        }
+    }
+    let most = spec.scale.1 * (height * width) as f64;
+    if !spec.full && most < spec.num_boxes.0 as f64 {
+        return Err(Error::Image(format!(
+            "scale=({}, {}) is at most {most:.2} pixels of a {height} x {width} image, too few for num_boxes={} of one pixel \
+             or more each; raise scale, lower num_boxes or give larger images",
+            spec.scale.0, spec.scale.1, spec.num_boxes.0
+        )));
+    }
+    Ok(())
+}
+
+/// Shapes and positions of one image's boxes.
+fn place(plan: &Plan, random: &mut Sequence, height: usize, width: usize) -> Vec<Rect> {
+    let spec = &plan.spec;
+    let pixels = (height * width) as f64;
+    // Never less than one pixel a box, never more than the image.
+    let target = (random.range(spec.scale) * pixels).clamp(spec.num_boxes.0 as f64, pixels);
+    let most = spec.num_boxes.1.min(target as usize);
+    let number = spec.num_boxes.0 + random.below(most - spec.num_boxes.0 + 1);
+    let areas = shares(spec.area_split, random, target, number);
+    let shared = (spec.ratio_per == RatioPer::Image).then(|| random.unit());
+    let shapes = shape_all(plan, random, areas, shared, height, width);
+
+    let mut rects: Vec<Rect> = Vec::with_capacity(shapes.len());
+    // Largest first: what is hard to place is placed while there is room.
+    for &(h, w) in shapes.iter().rev() {
+        let found = (0..TRIES).find_map(|_| {
+            let rect = position(spec.placement, random, h, w, height, width);
+            let free = spec.overlap == Overlap::Allow || !rects.iter().any(|r| r.overlaps(rect));
+            free.then_some(rect)
+        });
+        match found {
+            Some(rect) => rects.push(rect),
+            None => squeeze(plan, random, (h * w) as f64, height, width, &mut rects),
+        }
+    }
+    if spec.placement == Placement::Inside && spec.overlap == Overlap::Forbid {
+        let missing = target - rects.iter().map(|r| r.area()).sum::<usize>() as f64;
+        if missing > tolerance(target) {
+            squeeze(plan, random, missing, height, width, &mut rects);
+        }
+    }
+    rects
+}
+
+/// Areas of the boxes, each at least one pixel, summing to `target`.
+fn shares(split: AreaSplit, random: &mut Sequence, target: f64, number: usize) -> Vec<f64> {
+    if split == AreaSplit::Equal || number == 1 {
+        return vec![target / number as f64; number];
+    }
+    // The gaps between sorted uniform numbers have the flat Dirichlet distribution.
+    let mut cuts: Vec<f64> = (1..number).map(|_| random.unit()).collect();
+    cuts.push(1.0);
+    cuts.sort_unstable_by(f64::total_cmp);
+    let spare = target - number as f64;
+    let mut last = 0.0;
+    cuts.iter()
+        .map(|cut| {
+            let gap = cut - last;
+            last = *cut;
+            1.0 + spare * gap
+        })
+        .collect()
+}
+
+/// Whole heights and widths for the areas, smallest area first; the last, largest one takes up the rounding of the others.
+fn shape_all(
+    plan: &Plan,
+    random: &mut Sequence,
+    mut areas: Vec<f64>,
+    shared: Option<f64>,
+    height: usize,
+    width: usize,
+) -> Vec<(usize, usize)> {
+    let clip = plan.spec.placement == Placement::Clip;
+    let mut pieces: Vec<f64> = Vec::with_capacity(areas.len());
+    while let Some(area) = areas.pop() {
+        if !clip && must_split(plan.spec.ratio, area, height, width) {
+            areas.extend([area / 2.0; 2]);
+        } else {
+            pieces.push(area);
+        }
+    }
+    pieces.sort_unstable_by(f64::total_cmp);
+    let mut carry = 0.0;
+    let mut shapes = Vec::with_capacity(pieces.len());
+    for area in pieces {
+        let unit = shared.unwrap_or_else(|| random.unit());
+        // In a clipped box the patent's numbers stand as they are drawn; the cut is made when it is placed.
+        let room = if clip { (usize::MAX >> 32, usize::MAX >> 32) } else { (height, width) };
+        let (h, w) = shape(plan, unit, (area + carry).max(1.0), room);
+        carry += area - (h * w) as f64;
+        shapes.push((h, w));
+    }
+    shapes
+}
+
+/// Range of ratios that a box of this area can have within (h, w).
+fn fitting(area: f64, h: usize, w: usize) -> (f64, f64) {
+    let (h, w) = (h as f64, w as f64);
+    (area / (w * w), h * h / area)
+}
+
+/// Whether no ratio of the range fits and half the area would come closer.
+fn must_split(ratio: (f64, f64), area: f64, height: usize, width: usize) -> bool {
+    let (low, high) = fitting(area, height, width);
+    // A piece must be large enough to be at least one pixel wide and high at the asked ratio.
+    (ratio.0 > high && area / 2.0 >= ratio.0) || (ratio.1 < low && area / 2.0 >= 1.0 / ratio.1)
+}
+
+/// Height and width of about the given area, with a ratio from the range as far as it fits the room.
+fn shape(plan: &Plan, unit: f64, area: f64, (room_h, room_w): (usize, usize)) -> (usize, usize) {
+    let (low, high) = fitting(area, room_h, room_w);
+    let (r_low, r_high) = plan.spec.ratio;
+    let ratio = if r_low > high {
+        high
+    } else if r_high < low {
+        low
+    } else {
+        match plan.spec.ratio_sampling {
+            RatioSampling::Uniform => r_low.max(low) + (r_high.min(high) - r_low.max(low)) * unit,
+            RatioSampling::Log => {
+                let (l, h) = plan.ratio_ln;
+                let l = if low > r_low { crate::math::ln(low) } else { l };
+                let h = if high < r_high { crate::math::ln(high) } else { h };
+                exp(l + (h - l) * unit)
+            }
+        }
+    };
+    // The shorter side is rounded first: the other then misses the area by at most half of it.
+    let (h, w) = ((area * ratio).sqrt(), (area / ratio).sqrt());
+    let round = |x: f64, room: usize| (x.round() as usize).clamp(1, room);
+    if h <= w {
+        let rows = round(h, room_h);
+        let columns = round(area / rows as f64, room_w);
+        (round(area / columns as f64, room_h), columns)
+    } else {
+        let columns = round(w, room_w);
+        let rows = round(area / columns as f64, room_h);
+        (rows, round(area / rows as f64, room_w))
+    }
+}
+
+fn position(placement: Placement, random: &mut Sequence, h: usize, w: usize, height: usize, width: usize) -> Rect {
+    match placement {
+        Placement::Inside => Rect { y: random.below(height - h + 1), x: random.below(width - w + 1), h, w },
+        Placement::Clip => {
+            let (y, x) = (random.below(height), random.below(width));
+            Rect { y, x, h: h.min(height - y), w: w.min(width - x) }
+        }
+    }
+}
+
+/// Put `area` pixels into what is free, in one box if a free rectangle holds it, else in several.
+///
+/// Each turn fills a free rectangle or ends, so there are at most as many turns as free rectangles.
+fn squeeze(plan: &Plan, random: &mut Sequence, area: f64, height: usize, width: usize, rects: &mut Vec<Rect>) {
+    let mut free = vec![Rect { y: 0, x: 0, h: height, w: width }];
+    for &hole in rects.iter() {
+        free = free.into_iter().flat_map(|r| remove(r, hole)).collect();
+    }
+    let mut left = area;
+    while left >= 0.5 {
+        let Some(largest) = free.iter().copied().max_by_key(|r| r.area()) else {
+            return;
+        };
+        let rect = if largest.area() as f64 <= left {
+            largest
+        } else {
+            // Among the rectangles that hold it, larger ones are likelier.
+            let holds = |r: &&Rect| r.area() as f64 > left;
+            let total: usize = free.iter().filter(holds).map(|r| r.area()).sum();
+            let mut pick = random.below(total);
+            let room = free
+                .iter()
+                .filter(holds)
+                .find(|r| {
+                    let here = pick < r.area();
+                    pick = pick.saturating_sub(r.area());
+                    here
+                })
+                .copied()
+                .unwrap_or(largest);
+            let (h, w) = shape(plan, random.unit(), left.max(1.0), (room.h, room.w));
+            let inner = position(Placement::Inside, random, h, w, room.h, room.w);
+            left = 0.0;
+            Rect { y: room.y + inner.y, x: room.x + inner.x, h, w }
+        };
+        left -= rect.area() as f64;
+        rects.push(rect);
+        free = free.into_iter().flat_map(|r| remove(r, rect)).collect();
+    }
+}
+
+fn remove(from: Rect, hole: Rect) -> Vec<Rect> {
+    if from.overlaps(hole) { from.without(hole).collect() } else { vec![from] }
+}
+
+/// Draw what fills a box: base, kinds and their parameters.
+fn fill(plan: &Plan, random: &mut Sequence, image: usize, number: usize, rect: Rect) -> BoxDraw {
+    let spec = &plan.spec;
+    let level = match spec.base {
+        Base::Black => 0.0,
+        Base::White => 1.0,
+        Base::Gray => 0.5,
+        Base::Random => [0.0, 0.5, 1.0][random.below(3)],
+        Base::Levels(_) | Base::Image => f32::NAN,
+    };
+    let mut draw = BoxDraw {
+        image: image as u32,
+        number: number as u32,
+        y: rect.y as u32,
+        x: rect.x as u32,
+        height: rect.h as u32,
+        width: rect.w as u32,
+        kinds: Kinds::default(),
+        additive: false,
+        per_channel: false,
+        gaussian: (0.0, 0.0),
+        laplace: (0.0, 0.0),
+        salt_pepper: (0.0, 0.0),
+        poisson: (0.0, 0.0),
+        poisson_entry: 0,
+        level,
+    };
+    match spec.mode {
+        Mode::None => {}
+        Mode::Choose => {
+            let entry = choose(&spec.weights, random);
+            add(&mut draw, &spec.noise[entry], entry, random);
+        }
+        Mode::Superimpose => {
+            let mut weights = spec.weights.clone();
+            let usable = weights.iter().filter(|w| **w > 0.0).count();
+            for _ in 0..2 + random.below(usable - 1) {
+                let entry = choose(&weights, random);
+                weights[entry] = 0.0;
+                add(&mut draw, &spec.noise[entry], entry, random);
+            }
+        }
+    }
+    draw
+}
+
+/// An index with probability in proportion to its weight.
+fn choose(weights: &[f64], random: &mut Sequence) -> usize {
+    let mut left = random.unit() * weights.iter().sum::<f64>();
+    let mut chosen = 0;
+    for (i, &w) in weights.iter().enumerate() {
+        if w > 0.0 {
+            chosen = i;
+            if left < w {
+                break;
+            }
+            left -= w;
+        }
+    }
+    chosen
+}
+
+fn add(draw: &mut BoxDraw, noise: &Noise, entry: usize, random: &mut Sequence) {
+    let mut value = |range| random.range(range) as f32;
+    draw.kinds.0 |= noise::kind(noise);
+    match noise {
+        Noise::Gaussian { sigma, mean } => draw.gaussian = (value(*mean), value(*sigma)),
+        Noise::Laplace { scale, mean } => draw.laplace = (value(*mean), value(*scale)),
+        Noise::SaltPepper { amount, salt, per_channel } => {
+            let (amount, salt) = (value(*amount), value(*salt));
+            draw.salt_pepper = (amount * salt, amount * (1.0 - salt));
+            draw.per_channel = *per_channel;
+        }
+        Noise::Poisson { peak, strength, mode } => {
+            draw.poisson = (value(*peak), value(*strength));
+            draw.additive = *mode == PoissonMode::Additive;
+            draw.poisson_entry = entry;
+        }
+    }
+}

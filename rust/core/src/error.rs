@@ -1,0 +1,25 @@
+//! What can be wrong with a specification or an image, said so that the caller can mend it.
+
+/// A value that cannot be used. The text names the parameter, the value and what is accepted.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Error {
+    /// A parameter of the specification is out of its range or contradicts another.
+    #[error("{name}={value} is not accepted: {remedy}")]
+    Parameter {
+        /// Name of the parameter, as the user wrote it.
+        name: &'static str,
+        /// The value given.
+        value: String,
+        /// What is accepted instead.
+        remedy: String,
+    },
+    /// The specification is valid but does not fit this image.
+    #[error("{0}")]
+    Image(String),
+}
+
+impl Error {
+    pub(crate) fn parameter(name: &'static str, value: impl ToString, remedy: impl Into<String>) -> Self {
+        Self::Parameter { name, value: value.to_string(), remedy: remedy.into() }
+    }
+}

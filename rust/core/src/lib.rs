@@ -1,0 +1,28 @@
+//! Blots images with random boxes of mixed noise, as the patent US 12387466 B2 describes (paragraphs 15 to 33).
+//!
+//! A [`Spec`] says what to draw and becomes a [`Plan`] once it is found valid; [`corrupt`] draws the boxes of every image and fills
+//! them. Everything random is indexed by (seed, image key, box, place in the box), see [`philox`]: the same image comes out
+//! the same whatever the batch, the thread count, the memory layout or the processor.
+
+#![forbid(unsafe_code)]
+
+mod boxes;
+mod corrupt;
+mod error;
+pub mod math;
+mod noise;
+pub mod philox;
+mod pixel;
+mod poisson;
+mod pool;
+mod spec;
+
+pub use boxes::{BoxDraw, Kinds};
+pub use corrupt::{corrupt, draw};
+pub use error::Error;
+pub use noise::Level;
+pub use pixel::Pixel;
+pub use pool::available_threads;
+pub use spec::{
+    AreaSplit, Base, Mode, Noise, Overlap, Placement, Plan, PoissonMode, RatioPer, RatioSampling, Spec,
+};

@@ -1,0 +1,176 @@
+//! Philox4x32, the counter-based generator of Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3" (SC 2011).
+//!
+//! A block of four 32-bit words is a function of a 128-bit counter and a 64-bit key; nothing is drawn in sequence. The core uses
+//!
+//! - key: the 64-bit seed,
+//! - counter: (block, stream, image key low, image key high),
+//!
+//! where a stream is one layer of one box ([`stream`]). Within a stream, value `n` is word `(n / 16) % 4` of block
+//! `16 * (n / 64) + n % 16`: sixteen blocks make a group of 64 consecutive values, whose words stand side by side in
+//! vector registers of any width, so that every SIMD level makes the same values without a shuffle.
+
+/// Rounds that the authors recommend; 7 is the fewest they call Crush-resistant.
+pub const ROUNDS: u32 = 10;
+
+/// Blocks computed side by side.
+pub const LANES: usize = 16;
+
+/// Values of one group of blocks: [`LANES`] blocks of four words.
+pub const GROUP: usize = 4 * LANES;
+
+const MULTIPLIER: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
+const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
+
+/// The words of one group: `words[j][i]` is word `j` of block `i`.
+pub type Words = [[u32; LANES]; 4];
+
+/// One block of Philox4x32 with the given number of rounds.
+///
+/// ```
+/// // Random123's known-answer vector for ten rounds of zeros.
+/// let words = unblot_core::philox::block([0; 4], [0; 2], 10);
+/// assert_eq!(words, [0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8]);
+/// ```
+#[must_use]
+pub fn block(counter: [u32; 4], key: [u32; 2], rounds: u32) -> [u32; 4] {
+    let mut c = counter;
+    let mut k = key;
+    for _ in 0..rounds {
+        let p0 = u64::from(MULTIPLIER[0]) * u64::from(c[0]);
+        let p1 = u64::from(MULTIPLIER[1]) * u64::from(c[2]);
+        c = [(p1 >> 32) as u32 ^ c[1] ^ k[0], p1 as u32, (p0 >> 32) as u32 ^ c[3] ^ k[1], p0 as u32];
+        k = [k[0].wrapping_add(WEYL[0]), k[1].wrapping_add(WEYL[1])];
+    }
+    c
+}
+
+/// Sixteen consecutive blocks at once: lane loops that the compiler turns into vector code.
+#[inline(always)]
+pub(crate) fn group(first_block: u32, stream: u32, image: [u32; 2], key: [u32; 2]) -> Words {
+    let mut c0: [u32; LANES] = std::array::from_fn(|i| first_block.wrapping_add(i as u32));
+    let mut c1 = [stream; LANES];
+    let mut c2 = [image[0]; LANES];
+    let mut c3 = [image[1]; LANES];
+    let mut k = key;
+    for _ in 0..ROUNDS {
+        for i in 0..LANES {
+            let p0 = u64::from(MULTIPLIER[0]) * u64::from(c0[i]);
+            let p1 = u64::from(MULTIPLIER[1]) * u64::from(c2[i]);
+            c0[i] = (p1 >> 32) as u32 ^ c1[i] ^ k[0];
+            c1[i] = p1 as u32;
+            c2[i] = (p0 >> 32) as u32 ^ c3[i] ^ k[1];
+            c3[i] = p0 as u32;
+        }
+        k = [k[0].wrapping_add(WEYL[0]), k[1].wrapping_add(WEYL[1])];
+    }
+    [c0, c1, c2, c3]
+}
+
+/// What a stream of one box is used for; the boxes of an image themselves are drawn from [`Layer::Geometry`] of box 0.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Layer {
+    Geometry = 0,
+    Gaussian = 1,
+    Laplace = 2,
+    SaltPepper = 3,
+    Poisson = 4,
+    PoissonRest = 5,
+}
+
+/// The second counter word: box number and layer.
+pub(crate) fn stream(box_number: u32, layer: Layer) -> u32 {
+    box_number << 3 | layer as u32
+}
+
+/// Low and high half of a 64-bit number.
+pub(crate) fn halves(x: u64) -> [u32; 2] {
+    [x as u32, (x >> 32) as u32]
+}
+
+/// Words of one image's geometry stream, taken one after the other: how many are needed depends on what fits.
+pub(crate) struct Sequence {
+    key: [u32; 2],
+    image: [u32; 2],
+    next_block: u32,
+    words: [u32; 4],
+    used: usize,
+}
+
+impl Sequence {
+    pub(crate) fn new(seed: u64, image: u64) -> Self {
+        Self { key: halves(seed), image: halves(image), next_block: 0, words: [0; 4], used: 4 }
+    }
+
+    fn word(&mut self) -> u32 {
+        if self.used == 4 {
+            let counter = [self.next_block, stream(0, Layer::Geometry), self.image[0], self.image[1]];
+            self.words = block(counter, self.key, ROUNDS);
+            self.next_block += 1;
+            self.used = 0;
+        }
+        self.used += 1;
+        self.words[self.used - 1]
+    }
+
+    /// Uniform in (0, 1), at the centre of one of 2³² equal cells.
+    pub(crate) fn unit(&mut self) -> f64 {
+        (f64::from(self.word()) + 0.5) / 4_294_967_296.0
+    }
+
+    /// Uniform between two bounds.
+    pub(crate) fn range(&mut self, (low, high): (f64, f64)) -> f64 {
+        low + (high - low) * self.unit()
+    }
+
+    /// Uniform in 0..n (n ≥ 1); its bias is below n / 2³².
+    pub(crate) fn below(&mut self, n: usize) -> usize {
+        ((u128::from(self.word()) * n as u128) >> 32) as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Random123's `kat_vectors` for philox4x32: zeros, ones and the digits of pi.
+    #[test]
+    fn known_answers() {
+        let pi = ([0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344], [0xa4093822, 0x299f31d0]);
+        let cases = [
+            (7, [0; 4], [0; 2], [0x5f6fb709, 0x0d893f64, 0x4f121f81, 0x4f730a48]),
+            (7, [u32::MAX; 4], [u32::MAX; 2], [0x5207ddc2, 0x45165e59, 0x4d8ee751, 0x8c52f662]),
+            (7, pi.0, pi.1, [0x4dfccaba, 0x190a87f0, 0xc47362ba, 0xb6b5242a]),
+            (10, [0; 4], [0; 2], [0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8]),
+            (10, [u32::MAX; 4], [u32::MAX; 2], [0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd]),
+            (10, pi.0, pi.1, [0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1]),
+        ];
+        for (rounds, counter, key, words) in cases {
+            assert_eq!(block(counter, key, rounds), words, "{rounds} rounds of {counter:x?} under {key:x?}");
+        }
+    }
+
+    /// The lane form must be the scalar form sixteen times, also where the block number is large.
+    #[test]
+    fn lanes_are_blocks() {
+        for first in [0, 16, 0x1234_5670, u32::MAX - 15] {
+            let words = group(first, 77, [5, 6], [7, 8]);
+            for i in 0..LANES {
+                let expected = block([first + i as u32, 77, 5, 6], [7, 8], ROUNDS);
+                assert_eq!(std::array::from_fn(|j| words[j][i]), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn sequence_is_uniform_and_bounded() {
+        let mut s = Sequence::new(1, 2);
+        let mut counts = [0_u32; 7];
+        for _ in 0..70_000 {
+            counts[s.below(7)] += 1;
+            let u = s.unit();
+            assert!(u > 0.0 && u < 1.0);
+        }
+        let chi2: f64 = counts.iter().map(|&n| (f64::from(n) - 1e4).powi(2) / 1e4).sum();
+        assert!(chi2 < 22.5, "chi-square {chi2} of 6 degrees of freedom passes 0.999");
+    }
+}

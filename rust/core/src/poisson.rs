@@ -1,0 +1,178 @@
+//! Poisson numbers from one random word by Walker's alias method, with tables made by elementary arithmetic alone.
+//!
+//! A rate that varies from pixel to pixel is split: λ = λ' + δ, where λ' is a multiple of the grid's step and has a table,
+//! and δ is less than a step. P(λ') + P(δ) has the distribution of P(λ) exactly, so the grid costs no accuracy.
+
+use crate::math::exp;
+
+/// Highest accepted rate: a table has about 13·√λ entries.
+pub(crate) const RATE_MAX: f64 = 65_536.0;
+
+/// Walker's alias table of one rate.
+#[derive(Debug, Clone)]
+pub(crate) struct Table {
+    /// The smallest number that is drawn.
+    first: u32,
+    /// log2 of the number of columns.
+    bits: u32,
+    /// Per column: threshold on the rest of the word, and the column taken above it.
+    columns: Vec<(u32, u32)>,
+}
+
+impl Table {
+    /// Table of P(rate); what has less than 2⁻⁴⁰ of the mode's probability is left out.
+    pub(crate) fn new(rate: f64) -> Self {
+        const CUT: f64 = 1.0 / 1_099_511_627_776.0;
+        let mode = rate.floor();
+        let mut down = vec![];
+        let (mut k, mut p) = (mode, 1.0);
+        while k > 0.0 && p > CUT {
+            p *= k / rate;
+            k -= 1.0;
+            down.push(p);
+        }
+        let first = k as u32;
+        let mut weights: Vec<f64> = down.into_iter().rev().collect();
+        let (mut k, mut p) = (mode, 1.0);
+        while p > CUT {
+            weights.push(p);
+            k += 1.0;
+            p *= rate / k;
+        }
+        Self::alias(first, &weights)
+    }
+
+    /// Vose's construction of the alias table.
+    fn alias(first: u32, weights: &[f64]) -> Self {
+        let size = weights.len().next_power_of_two();
+        let total: f64 = weights.iter().sum();
+        let mut share: Vec<f64> = weights.iter().map(|w| w / total * size as f64).collect();
+        share.resize(size, 0.0);
+        let mut columns: Vec<(u32, u32)> = (0..size as u32).map(|i| (u32::MAX, i)).collect();
+        let (mut small, mut large): (Vec<usize>, Vec<usize>) = (0..size).partition(|&i| share[i] < 1.0);
+        while let (Some(&poor), Some(&rich)) = (small.last(), large.last()) {
+            small.pop();
+            columns[poor] = ((share[poor] * 4_294_967_296.0) as u32, rich as u32);
+            share[rich] -= 1.0 - share[poor];
+            if share[rich] < 1.0 {
+                large.pop();
+                small.push(rich);
+            }
+        }
+        // What is left differs from 1 by rounding alone and keeps its whole column, unless it is padding.
+        for i in small {
+            if i >= weights.len() {
+                columns[i] = (0, 0);
+            }
+        }
+        Self { first, bits: size.trailing_zeros(), columns }
+    }
+
+    /// The number that the word stands for.
+    #[inline(always)]
+    pub(crate) fn draw(&self, w: u32) -> u32 {
+        let column = (u64::from(w) << self.bits >> 32) as usize;
+        let (threshold, alias) = self.columns[column];
+        self.first + if w << self.bits <= threshold { column as u32 } else { alias }
+    }
+}
+
+/// Tables for every rate up to a highest one.
+#[derive(Debug, Clone)]
+pub(crate) struct Grid {
+    step: f64,
+    tables: Vec<Table>,
+}
+
+impl Grid {
+    /// Grid of 256 tables for rates in [0, `highest`]; the pixels of an 8-bit image fall on it.
+    pub(crate) fn new(highest: f64) -> Self {
+        let step = highest / 255.0;
+        let tables = (0..=255).map(|i| Table::new(f64::from(i) * step)).collect();
+        Self { step, tables }
+    }
+
+    /// A draw of P(rate) from two words.
+    pub(crate) fn draw(&self, rate: f64, w: u32, w_rest: u32) -> u32 {
+        let node = ((rate / self.step) as usize).min(255);
+        let rest = rate - node as f64 * self.step;
+        self.tables[node].draw(w) + if rest > 0.0 { small(rest, w_rest) } else { 0 }
+    }
+}
+
+/// P(rate) for a rate up to 257 by inversion from below: the loop ends at the latest where the terms no longer add up.
+fn small(rate: f64, w: u32) -> u32 {
+    let u = (f64::from(w) + 0.5) / 4_294_967_296.0;
+    let mut p = exp(-rate);
+    let (mut k, mut sum) = (0, p);
+    while u > sum && p > 0.0 {
+        k += 1;
+        p *= rate / f64::from(k);
+        let next = sum + p;
+        if next == sum && f64::from(k) > rate {
+            break;
+        }
+        sum = next;
+    }
+    k
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Chi-square of draws from evenly spread words against the exact probabilities.
+    fn check(rate: f64, draw: impl Fn(u32, u32) -> u32) {
+        let n = 400_000_u32;
+        let mut counts = std::collections::BTreeMap::new();
+        for i in 0..n {
+            let a = crate::philox::block([i, 1, 2, 3], [4, 5], 10);
+            *counts.entry(draw(a[0], a[1])).or_insert(0_u32) += 1;
+        }
+        let (mut chi2, mut cells, mut expected_tail, mut seen_tail) = (0.0, 0, f64::from(n), f64::from(n));
+        let mut ln_p = -rate;
+        for k in 0..(rate + 12.0 * rate.sqrt() + 30.0) as u32 {
+            if k > 0 {
+                ln_p += (rate / f64::from(k)).ln();
+            }
+            let expected = ln_p.exp() * f64::from(n);
+            if expected >= 10.0 {
+                let seen = f64::from(*counts.get(&k).unwrap_or(&0));
+                chi2 += (seen - expected).powi(2) / expected;
+                cells += 1;
+                expected_tail -= expected;
+                seen_tail -= seen;
+            }
+        }
+        chi2 += (seen_tail - expected_tail).powi(2) / expected_tail.max(1.0);
+        let freedom = f64::from(cells);
+        assert!(chi2 < freedom + 5.0 * (2.0 * freedom).sqrt() + 8.0, "rate {rate}: chi-square {chi2} of {cells} cells");
+    }
+
+    #[test]
+    fn tables_have_the_poisson_distribution() {
+        for rate in [0.003, 0.5, 1.0, 2.5, 15.0, 30.0, 400.0] {
+            let table = Table::new(rate);
+            check(rate, |w, _| table.draw(w));
+        }
+    }
+
+    #[test]
+    fn grid_plus_rest_has_the_poisson_distribution() {
+        let grid = Grid::new(60.0);
+        for rate in [0.01, 0.2, 3.37, 29.9, 59.99] {
+            check(rate, |w, v| grid.draw(rate, w, v));
+        }
+        let coarse = Grid::new(RATE_MAX);
+        check(2.0 / 3.0 * 256.0, |w, v| coarse.draw(2.0 / 3.0 * 256.0, w, v));
+    }
+
+    #[test]
+    fn rate_zero_gives_zero_for_every_word() {
+        let table = Table::new(0.0);
+        for w in [0, 1, u32::MAX / 2, u32::MAX] {
+            assert_eq!(table.draw(w), 0);
+            assert_eq!(Grid::new(10.0).draw(0.0, w, w), 0);
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! The Python binding: arrays in, typed exceptions out, the GIL released in between. No formula lives here.
+#![forbid(unsafe_code)]
+
+use half::{bf16, f16};
+use numpy::{Element, IntoPyArray, PyArray2, PyArray4, PyArrayMethods, PyReadonlyArray1, PyUntypedArrayMethods};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+use unblot_core::{
+    AreaSplit, Base, BoxDraw, Error, Level, Mode, Noise, Overlap, Pixel, Placement, Plan, PoissonMode, RatioPer,
+    RatioSampling, Spec,
+};
+
+/// Compiled core of unblot: boxes and noise.
+#[pymodule]
+mod _core {
+    #[pymodule_export]
+    use super::{PyPlan, available_threads, corrupt, philox4x32};
+
+    #[pymodule_export]
+    #[allow(non_upper_case_globals)]
+    const __version__: &str = env!("CARGO_PKG_VERSION");
+}
+
+fn value_error(error: &Error) -> PyErr {
+    PyValueError::new_err(error.to_string())
+}
+
+fn one_of<T: Copy>(name: &str, value: &str, accepted: &[(&str, T)]) -> PyResult<T> {
+    accepted.iter().find(|(text, _)| *text == value).map(|(_, v)| *v).ok_or_else(|| {
+        let names: Vec<_> = accepted.iter().map(|(text, _)| format!("{text:?}")).collect();
+        PyValueError::new_err(format!("{name}={value:?} is not accepted: give {}", names.join(" or ")))
+    })
+}
+
+/// `base` as Python gives it: a name or numbers.
+#[derive(FromPyObject)]
+enum BaseArgument {
+    Name(String),
+    Levels(Vec<f32>),
+}
+
+type NoiseArgument = (String, (f64, f64), (f64, f64), bool);
+
+fn noise(argument: NoiseArgument) -> PyResult<Noise> {
+    let (kind, first, second, flag) = argument;
+    Ok(match kind.as_str() {
+        "gaussian" => Noise::Gaussian { sigma: first, mean: second },
+        "laplace" => Noise::Laplace { scale: first, mean: second },
+        "salt_pepper" => Noise::SaltPepper { amount: first, salt: second, per_channel: flag },
+        "poisson" => {
+            let mode = if flag { PoissonMode::Additive } else { PoissonMode::Shot };
+            Noise::Poisson { peak: first, strength: second, mode }
+        }
+        _ => {
+            let text = format!("noise={kind:?} is not a kind: give gaussian, laplace, salt_pepper or poisson");
+            return Err(PyValueError::new_err(text));
+        }
+    })
+}
+
+#[pyclass(name = "Plan", module = "unblot._core", frozen)]
+struct PyPlan(Plan);
+
+#[pymethods]
+impl PyPlan {
+    #[new]
+    #[pyo3(signature = (*, scale, num_boxes, area_split, ratio, ratio_sampling, ratio_per, placement, overlap, base, noise, weights, mode, p, full))]
+    #[allow(clippy::too_many_arguments)]
+    fn new(
+        scale: (f64, f64),
+        num_boxes: (usize, usize),
+        area_split: &str,
+        ratio: (f64, f64),
+        ratio_sampling: &str,
+        ratio_per: &str,
+        placement: &str,
+        overlap: &str,
+        base: BaseArgument,
+        noise: Vec<NoiseArgument>,
+        weights: Vec<f64>,
+        mode: &str,
+        p: f64,
+        full: bool,
+    ) -> PyResult<Self> {
+        let base = match base {
+            BaseArgument::Levels(levels) => Base::Levels(levels),
+            BaseArgument::Name(name) => match name.as_str() {
+                "black" => Base::Black,
+                "white" => Base::White,
+                "gray" => Base::Gray,
+                "random" => Base::Random,
+                "image" => Base::Image,
+                _ => {
+                    let accepted = "give \"black\", \"white\", \"gray\", \"random\", \"image\" or numbers in [0, 1]";
+                    return Err(PyValueError::new_err(format!("base={name:?} is not accepted: {accepted}")));
+                }
+            },
+        };
+        let spec = Spec {
+            scale,
+            num_boxes,
+            area_split: one_of(
+                "area_split",
+                area_split,
+                &[("dirichlet", AreaSplit::Dirichlet), ("equal", AreaSplit::Equal)],
+            )?,
+            ratio,
+            ratio_sampling: one_of(
+                "ratio_sampling",
+                ratio_sampling,
+                &[("log", RatioSampling::Log), ("uniform", RatioSampling::Uniform)],
+            )?,
+            ratio_per: one_of("ratio_per", ratio_per, &[("box", RatioPer::Box), ("image", RatioPer::Image)])?,
+            placement: one_of("placement", placement, &[("inside", Placement::Inside), ("clip", Placement::Clip)])?,
+            overlap: one_of("overlap", overlap, &[("forbid", Overlap::Forbid), ("allow", Overlap::Allow)])?,
+            base,
+            noise: noise.into_iter().map(self::noise).collect::<PyResult<_>>()?,
+            weights,
+            mode: one_of(
+                "mode",
+                mode,
+                &[("choose", Mode::Choose), ("superimpose", Mode::Superimpose), ("none", Mode::None)],
+            )?,
+            p,
+            full,
+        };
+        Plan::new(spec).map(Self).map_err(|e| value_error(&e))
+    }
+
+    fn draw<'py>(
+        &self,
+        py: Python<'py>,
+        height: usize,
+        width: usize,
+        channels: usize,
+        seed: u64,
+        keys: PyReadonlyArray1<'py, u64>,
+    ) -> PyResult<Records<'py>> {
+        let keys = keys.as_array().to_vec();
+        let boxes = py
+            .detach(|| unblot_core::draw(&self.0, (height, width), channels, seed, &keys))
+            .map_err(|e| value_error(&e))?;
+        records(py, &self.0, &boxes, channels)
+    }
+}
+
+type Records<'py> = (Bound<'py, PyArray2<i32>>, Bound<'py, PyArray2<f32>>);
+
+/// Boxes as two tables, whose columns `_core.pyi` names.
+fn records<'py>(py: Python<'py>, plan: &Plan, boxes: &[BoxDraw], channels: usize) -> PyResult<Records<'py>> {
+    let mut whole = Vec::with_capacity(boxes.len() * 8);
+    let mut real = Vec::with_capacity(boxes.len() * (8 + channels));
+    for b in boxes {
+        let flags = i32::from(b.additive) + 2 * i32::from(b.per_channel);
+        whole.extend([b.image, b.y, b.x, b.height, b.width].map(u32::cast_signed));
+        whole.extend([i32::from(b.kinds.0), flags, b.number.cast_signed()]);
+        for (first, second) in [b.gaussian, b.laplace, b.salt_pepper, b.poisson] {
+            real.extend([first, second]);
+        }
+        real.extend((0..channels).map(|c| b.base(plan, c)));
+    }
+    let whole = whole.into_pyarray(py).reshape([boxes.len(), 8])?;
+    let real = real.into_pyarray(py).reshape([boxes.len(), 8 + channels])?;
+    Ok((whole, real))
+}
+
+#[pyfunction]
+#[pyo3(signature = (plan, dst, src, dtype, value_range, seed, keys, threads))]
+#[allow(clippy::too_many_arguments)]
+fn corrupt<'py>(
+    plan: &Bound<'py, PyPlan>,
+    dst: &Bound<'py, PyAny>,
+    src: Option<&Bound<'py, PyAny>>,
+    dtype: &str,
+    value_range: Option<(f32, f32)>,
+    seed: u64,
+    keys: PyReadonlyArray1<'py, u64>,
+    threads: usize,
+) -> PyResult<Records<'py>> {
+    let keys = keys.as_array().to_vec();
+    let call = Call { plan: &plan.get().0, value_range, seed, keys: &keys, threads };
+    match dtype {
+        "uint8" => call.run::<u8>(dst, src, (0.0, 255.0)),
+        "float32" => call.run::<f32>(dst, src, (0.0, 1.0)),
+        "float16" => call.run::<f16>(dst, src, (0.0, 1.0)),
+        "bfloat16" => call.run::<bf16>(dst, src, (0.0, 1.0)),
+        _ => Err(PyValueError::new_err(format!(
+            "dtype={dtype:?} is not accepted: give uint8, float16, bfloat16 or float32"
+        ))),
+    }
+}
+
+/// What a call of `corrupt` has besides its arrays.
+struct Call<'a> {
+    plan: &'a Plan,
+    value_range: Option<(f32, f32)>,
+    seed: u64,
+    keys: &'a [u64],
+    threads: usize,
+}
+
+impl Call<'_> {
+    /// Borrow the arrays as what the pixel format is stored as, and corrupt without the GIL.
+    fn run<'py, T>(&self, dst: &Bound<'py, PyAny>, src: Option<&Bound<'py, PyAny>>, default: (f32, f32)) -> PyResult<Records<'py>>
+    where
+        T: Pixel<Raw: Element>,
+    {
+        let py = dst.py();
+        let dst = dst.cast::<PyArray4<T::Raw>>()?;
+        check_apart(dst)?;
+        let mut dst = dst.try_readwrite().map_err(|e| PyValueError::new_err(format!("the output cannot be written: {e}")))?;
+        let src = match src {
+            None => None,
+            Some(src) => {
+                let src = src.cast::<PyArray4<T::Raw>>()?.try_readonly();
+                Some(src.map_err(|e| PyValueError::new_err(format!("the images overlap the output: {e}")))?)
+            }
+        };
+        let (mut to, from) = (dst.as_array_mut(), src.as_ref().map(|s| s.as_array()));
+        let channels = to.dim().1;
+        let range = self.value_range.unwrap_or(default);
+        let boxes = py
+            .detach(|| {
+                let to = to.view_mut();
+                unblot_core::corrupt::<T>(self.plan, to, from.as_ref(), range, self.seed, self.keys, self.threads, Level::best())
+            })
+            .map_err(|e| value_error(&e))?;
+        records(py, self.plan, &boxes, channels)
+    }
+}
+
+/// Refuse an output that holds one place of memory twice: threads would write it at once.
+fn check_apart<T: Element>(array: &Bound<'_, PyArray4<T>>) -> PyResult<()> {
+    let mut axes: Vec<(usize, usize)> = (array.strides().iter().zip(array.shape()))
+        .filter(|(_, n)| **n > 1)
+        .map(|(stride, n)| (stride.unsigned_abs(), *n))
+        .collect();
+    axes.sort_unstable();
+    let mut reach = size_of::<T>();
+    for (stride, n) in axes {
+        if stride < reach {
+            let text = "the output may hold one place of memory more than once (an expanded or strided view); give a contiguous copy";
+            return Err(PyValueError::new_err(text));
+        }
+        reach = stride * n;
+    }
+    Ok(())
+}
+
+/// One block of Philox4x32: four counter words and two key words to four random words.
+#[pyfunction]
+#[pyo3(signature = (counter, key, rounds = 10))]
+fn philox4x32(counter: [u32; 4], key: [u32; 2], rounds: u32) -> (u32, u32, u32, u32) {
+    unblot_core::philox::block(counter, key, rounds).into()
+}
+
+/// Cores that this process may use.
+#[pyfunction]
+fn available_threads() -> usize {
+    unblot_core::available_threads()
+}
