@@ -1,0 +1,34 @@
+"""Blotting images: random boxes of mixed noise (US 12 387 466).
+
+``spec`` says what to draw, ``apply`` does it to arrays; ``collate`` does it in a ``DataLoader``, ``transform`` in a
+torchvision pipeline, ``torch_backend`` on any torch device. Those last three import torch and are not imported from
+here.
+"""
+
+from unblot.corruption.apply import Box, Corrupted, corrupt
+from unblot.corruption.spec import (
+    BoxNoise,
+    FullGaussian,
+    Gaussian,
+    Laplace,
+    Poisson,
+    SaltPepper,
+    load_spec,
+    named,
+    save_spec,
+)
+
+__all__ = [
+    "Box",
+    "BoxNoise",
+    "Corrupted",
+    "FullGaussian",
+    "Gaussian",
+    "Laplace",
+    "Poisson",
+    "SaltPepper",
+    "corrupt",
+    "load_spec",
+    "named",
+    "save_spec",
+]

@@ -1,0 +1,185 @@
+"""``corrupt``: draw boxes of noise into images that are NumPy arrays or torch tensors.
+
+Everything the caller gave is checked before a byte changes. The core gets views of shape (N, C, H, W) onto the caller's
+own memory, whatever their strides, so nothing is copied or transposed on the way. Tensors that are not on the CPU go to
+``torch_backend``.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import cached_property
+from multiprocessing import parent_process
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unblot import _core
+from unblot.corruption._arrays import (
+    as_memory,
+    as_nchw,
+    check_dense,
+    check_keys,
+    check_layout,
+    check_out,
+    check_range,
+    check_seed,
+    check_spec,
+    is_tensor,
+    pixel_type,
+    plain,
+    whole_number,
+)
+from unblot.corruption.spec import Spec
+
+__all__ = ["Box", "Corrupted", "corrupt"]
+
+# Bits of the column ``kinds`` in the core's records, in the order in which superimposed kinds act.
+_KINDS = ((4, "poisson"), (1, "gaussian"), (8, "laplace"), (2, "salt_pepper"))
+
+
+class Box(NamedTuple):
+    """One box, in pixels: top row, left column, height, width, and the noise in it ("gaussian", "poisson+laplace",
+    "none", ...).
+    """
+
+    y: int
+    x: int
+    height: int
+    width: int
+    kind: str
+
+
+class Corrupted:
+    """What :func:`corrupt` returns.
+
+    Attributes:
+        images: the corrupted images, of the kind, shape and dtype of those given.
+    """
+
+    def __init__(self, images: Any, records: NDArray[np.int32], nchw: tuple[int, int, int, int], layout: str) -> None:
+        self.images = images
+        self._records = records
+        self._count, _, self._height, self._width = nchw
+        self._single = "N" not in layout
+
+    @cached_property
+    def boxes(self) -> Any:
+        """The boxes in drawing order (later ones lie on top): a list of :class:`Box` per image; for one image, its
+        list alone.
+        """
+        boxes: list[list[Box]] = [[] for _ in range(self._count)]
+        for image, y, x, height, width, kinds, _, _ in self._records.tolist():
+            kind = "+".join(name for bit, name in _KINDS if kinds & bit) or "none"
+            boxes[image].append(Box(y, x, height, width, kind))
+        return boxes[0] if self._single else boxes
+
+    def mask(self) -> Any:
+        """1 inside a box, else 0: uint8 of shape (N, H, W), for one image (H, W); array, or tensor on the device of
+        the images.
+        """
+        mask = np.zeros((self._count, self._height, self._width), np.uint8)
+        for image, y, x, height, width, *_ in self._records.tolist():
+            mask[image, y : y + height, x : x + width] = 1
+        result = mask[0] if self._single else mask
+        if not is_tensor(self.images):
+            return result
+        return sys.modules["torch"].from_numpy(result).to(self.images.device)
+
+    def __repr__(self) -> str:
+        return f"Corrupted(images of shape {tuple(self.images.shape)}, {len(self._records)} boxes)"
+
+
+def corrupt(  # noqa: PLR0917 - the order is public
+    images: Any,
+    spec: Spec,
+    seed: int = 0,
+    keys: Any = None,
+    layout: str | None = None,
+    out: Any = None,
+    threads: int | None = None,
+) -> Corrupted:
+    """Corrupt one image or a batch.
+
+    The result depends on the seed, the key of each image and the place in it, and on nothing else: not on the batch,
+    the number of threads, the memory layout or the machine. (Tensors on other devices than the CPU get the same boxes,
+    but noise from torch.)
+
+    Args:
+        images: NumPy array or torch tensor, uint8, float16, bfloat16 or float32, with any strides. It is read only,
+            unless it is ``out``. No gradient flows through.
+        spec: :class:`~unblot.BoxNoise` or :class:`~unblot.FullGaussian`.
+        seed: 0 to 2**64 - 1.
+        keys: what tells the images apart, each 0 to 2**64 - 1: a sequence, array or tensor of shape (N,), or an int for
+            a single image. None: 0, 1, 2, ... Images with the same seed, key and size get the same boxes.
+        layout: "NCHW", "NHWC", "CHW", "HWC", "HW" or "NHW". None: inferred. Two axes are HW. Tensors are channels-first
+            (CHW where the first of three axes is 1, 3 or 4, NCHW where there are four axes, unless only the last looks
+            like channels); in NumPy arrays the channels are where 1, 3 or 4 stands. What stays ambiguous is an error.
+        out: where the result goes: ``images`` itself (in place), or memory of the same kind, shape and dtype that does
+            not overlap it. None: new memory of the same strides where possible.
+        threads: 1 works in the calling thread, more uses this process's own pool, 0 takes every core. None: 0, or 1 in
+            a worker process.
+
+    Returns:
+        The images, the boxes and their mask.
+
+    Raises:
+        TypeError: images, spec, out, seed, keys or layout of a type that is not accepted, among them other pixel types.
+        ValueError: shapes, ranges or memory that do not fit; float images outside [0, 1] whose spec has no
+            ``value_range`` (64 evenly spread pixels of each image are looked at: a guard, not a proof). Nothing has
+            changed when an error is raised.
+
+    >>> from unblot import BoxNoise
+    >>> image = np.zeros((32, 32, 3), np.uint8)
+    >>> out = corrupt(image, BoxNoise(scale=0.25, num_boxes=1, ratio=1.0), seed=1)
+    >>> out.boxes[0].height, out.boxes[0].width, int(out.mask().sum())
+    (16, 16, 256)
+    """
+    spec = check_spec(spec)
+    tensor = is_tensor(images)
+    if tensor and images.device.type != "cpu":
+        from unblot.corruption.torch_backend import corrupt_torch
+
+        return corrupt_torch(images, spec, seed, keys, layout, out)
+    if not tensor and not isinstance(images, np.ndarray):
+        raise TypeError(
+            f"images must be a NumPy array or a torch tensor, got {type(images).__name__}; "
+            "convert it, for example np.asarray(images)"
+        )
+    dtype = pixel_type("images", images)
+    check_dense("images", images)
+    layout = check_layout(images.shape, layout, channels_first=tensor)
+    source = as_memory("images", images)
+    nchw = as_nchw(source, layout)
+    seed = check_seed(seed)
+    key_array = check_keys(keys, nchw.shape[0])
+    workers = _threads(threads)
+    in_place = check_out(images, out)
+    value_range = check_range(as_nchw(images, layout), dtype, spec)
+    if out is not None:
+        target = out
+    elif tensor:
+        target = sys.modules["torch"].empty_like(plain(images))
+    else:
+        target = np.empty_like(np.asarray(images))
+    records, _ = _core.corrupt(
+        spec.plan,
+        as_nchw(as_memory("out", target), layout),
+        None if in_place else nchw,
+        dtype,
+        value_range,
+        seed,
+        key_array,
+        workers,
+    )
+    if tensor and out is not None and not out.is_inference():
+        # The core wrote behind torch's back; this lets autograd notice that a saved tensor has changed.
+        sys.modules["torch"].autograd.graph.increment_version(out)
+    return Corrupted(target, records, nchw.shape, layout)
+
+
+def _threads(threads: object) -> int:
+    if threads is None:
+        return 1 if parent_process() is not None else 0
+    return whole_number("threads", threads, 0, 1024)

@@ -1,0 +1,247 @@
+"""``BoxNoiseCollate``: corruption as the last step of a ``DataLoader``'s batch.
+
+Images are stacked first and corrupted together. With ``index`` the noise of an image depends on its index, the seed and
+the epoch alone, so neither shuffling nor the number of workers changes it. Without it the keys come from torch's
+default generator, which ``torch.manual_seed`` (and, in workers, the ``DataLoader``) governs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import default_collate
+
+from unblot.corruption._arrays import check_seed, check_spec, infer_layout, whole_number
+from unblot.corruption.apply import corrupt
+from unblot.corruption.spec import Spec
+
+__all__ = ["BoxNoiseCollate"]
+
+_OUTPUTS = ("replace", "pair", "dict")
+_GOLDEN = 0x9E3779B97F4A7C15  # 2**64 divided by the golden ratio: epochs fall far apart
+
+
+class BoxNoiseCollate:
+    """A ``collate_fn`` that stacks samples and corrupts their images.
+
+    A sample is an image, or a tuple, list, named tuple or mapping that holds one: a torch tensor (CHW or HW), a NumPy
+    array (CHW, HWC or HW) or a ``tv_tensors.Image``, all of one shape. Everything else in it is collated by torch's
+    ``default_collate``. With N samples, images become tensors of shape (N, ...) and masks uint8 of shape (N, H, W), 1
+    in a box.
+
+    ============  ==================================  ==========================================================
+    ``output``    tuple, list or bare image           mapping or named tuple
+    ============  ==================================  ==========================================================
+    ``replace``   same, the image corrupted; the      mapping: same, the image corrupted; the mask is ``"mask"``.
+                  mask at its end                     Named tuple: same; with a mask a plain tuple, mask at its end
+    ``pair``      ``(noisy, clean[, mask], *rest)``   ``(noisy, clean[, mask], *rest)``, rest in the sample's order
+    ``dict``      ``{"noisy", "clean"[, "mask"],      ``{"noisy", "clean"[, "mask"]}`` and the other entries under their
+                  "rest": the others}``               own names
+    ============  ==================================  ==========================================================
+
+    Args:
+        spec: :class:`~unblot.BoxNoise`, :class:`~unblot.FullGaussian`, or None: nothing is corrupted (noisy is clean,
+            mask 0).
+        output: "replace", "pair" or "dict".
+        image: where the image stands: position in a tuple or list, key of a mapping, field of a named tuple.
+        index: where the sample's index (a whole number, at least 0) stands; None draws keys from torch's default
+            generator.
+        mask: whether to return the mask of the boxes.
+        seed: 0 to 2**64 - 1.
+        threads: as in :func:`unblot.corrupt`; None is 1 in a worker.
+
+    Raises:
+        TypeError: an argument of a wrong type; while collating, samples that hold no image where ``image`` says.
+        ValueError: an unknown output; while collating, a position or key that is missing, images of different shapes,
+            and what :func:`unblot.corrupt` raises.
+
+    >>> from unblot import BoxNoise
+    >>> collate = BoxNoiseCollate(BoxNoise(), output="pair", index=1)
+    >>> noisy, clean, index = collate([(torch.zeros(1, 8, 8), i) for i in range(4)])
+    >>> noisy.shape, index
+    (torch.Size([4, 1, 8, 8]), tensor([0, 1, 2, 3]))
+    """
+
+    def __init__(
+        self,
+        spec: Spec | None,
+        output: str = "replace",
+        *,
+        image: int | str = 0,
+        index: int | str | None = None,
+        mask: bool = False,
+        seed: int = 0,
+        threads: int | None = None,
+    ) -> None:
+        if output not in _OUTPUTS:
+            raise ValueError(f"output must be one of {', '.join(map(repr, _OUTPUTS))}, got {output!r}")
+        for name, place in (("image", image), ("index", index)):
+            if isinstance(place, bool) or not (isinstance(place, int | str) or (place is None and name == "index")):
+                raise TypeError(f"{name} must be a position (int) or a key (str), got {place!r}")
+        if image == index:
+            raise ValueError(f"image and index cannot both stand at {image!r}")
+        if not isinstance(mask, bool):
+            raise TypeError(f"mask must be True or False, got {mask!r}")
+        self.spec = None if spec is None else check_spec(spec)
+        self.output = output
+        self.image = image
+        self.index = index
+        self.mask = mask
+        self.seed = check_seed(seed)
+        self.threads = None if threads is None else whole_number("threads", threads, 0, 1024)
+        # Shared memory, so that an epoch that is set later reaches workers that run already.
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._epoch.share_memory_()  # a plain pickle or a deep copy comes without; one sent to a worker shares already
+
+    def set_epoch(self, epoch: int) -> None:
+        """Give the samples of this epoch (at least 0) noise of their own; needs ``index``. Call it before iterating."""
+        self._epoch.fill_(whole_number("epoch", epoch, 0, 2**63 - 1))
+
+    def __repr__(self) -> str:
+        names = ("spec", "output", "image", "index", "mask", "seed", "threads")
+        return f"BoxNoiseCollate({', '.join(f'{name}={getattr(self, name)!r}' for name in names)})"
+
+    def __call__(self, samples: Sequence[Any]) -> Any:
+        """Collate a list of samples; the class says what comes out."""
+        first = samples[0]
+        names = _names(first)
+        if names is None:
+            image_at, columns = None, [list(samples)]
+        else:
+            image_at = _find("image", self.image, first, names)
+            columns = [[_entry(sample, name) for sample in samples] for name in names]
+        keys = None if self.index is None else _indices(self.index, first, names, columns)
+        images, layout = _as_images(columns[0 if image_at is None else image_at])
+        clean = default_collate(images)
+        noisy, mask = self._corrupt(clean, layout, keys)
+        rest = [default_collate(column) for place, column in enumerate(columns) if place != (image_at or 0)]
+        return self._arrange(first, names, image_at, (noisy, clean, mask), rest)
+
+    def _corrupt(self, clean: Tensor, layout: str, keys: list[int] | None) -> tuple[Tensor, Tensor | None]:
+        if self.spec is None:
+            height, width = clean.shape[1:3] if layout == "NHWC" else clean.shape[-2:]
+            return clean, torch.zeros(len(clean), height, width, dtype=torch.uint8) if self.mask else None
+        seed, chosen = self.seed, torch.tensor(0)
+        if keys is None:
+            chosen = torch.randint(2**63 - 1, (len(clean),))
+        else:
+            seed = (seed + int(self._epoch) * _GOLDEN) % 2**64
+        out = clean if self.output == "replace" else None
+        done = corrupt(clean, self.spec, seed, chosen if keys is None else keys, layout, out, self.threads)
+        return done.images, done.mask() if self.mask else None
+
+    def _arrange(
+        self,
+        first: Any,
+        names: list[Any] | None,
+        image_at: int | None,
+        made: tuple[Tensor, Tensor, Tensor | None],
+        rest: list[Any],
+    ) -> Any:
+        """The batch in the form that ``output`` asks for."""
+        noisy, clean, mask = made
+        masks = [] if mask is None else [mask]
+        if self.output == "pair":
+            return (noisy, clean, *masks, *rest)
+        named = names is not None and not isinstance(names[0], int)
+        other = [] if names is None else [name for place, name in enumerate(names) if place != image_at]
+        if self.output == "dict":
+            batch = {"noisy": noisy, "clean": clean} | ({"mask": mask} if masks else {})
+            extra = dict(zip(other, rest, strict=True)) if named else {"rest": rest} if rest else {}
+            return batch | _unless_taken(extra, batch)
+        if names is None or image_at is None:
+            return (noisy, *masks) if masks else noisy
+        entries = [*rest[:image_at], noisy, *rest[image_at:]]
+        if isinstance(first, Mapping):
+            batch = dict(zip(names, entries, strict=True))
+            return batch | _unless_taken({"mask": mask}, batch) if masks else batch
+        if isinstance(first, list):
+            return [*entries, *masks]
+        if named and not masks:
+            return type(first)(*entries)
+        return (*entries, *masks)
+
+
+def _names(sample: Any) -> list[Any] | None:
+    """Keys of a mapping, fields of a named tuple, positions of a tuple or list; None for a bare image."""
+    if isinstance(sample, Mapping):
+        return list(sample)
+    if isinstance(sample, tuple | list):
+        return list(getattr(sample, "_fields", range(len(sample))))
+    return None
+
+
+def _entry(sample: Any, name: Any) -> Any:
+    if isinstance(sample, Mapping) or isinstance(name, int):
+        return sample[name]
+    return getattr(sample, name)
+
+
+def _find(parameter: str, place: Any, sample: Any, names: list[Any]) -> int:
+    """Position of an entry of the sample among its names."""
+    if place in names:
+        return names.index(place)
+    if not isinstance(sample, Mapping) and isinstance(place, int) and -len(names) <= place < len(names):
+        return place % len(names)
+    kind = type(sample).__name__
+    raise ValueError(
+        f"{parameter}={place!r} is not in the samples, each a {kind} with {names}; pass {parameter}= one of these"
+    )
+
+
+def _indices(place: Any, first: Any, names: list[Any] | None, columns: list[list[Any]]) -> list[int]:
+    if names is None:
+        raise ValueError(
+            f"index={place!r}, but the samples are bare images ({type(first).__name__}); "
+            "let the data set return (image, index), or pass index=None"
+        )
+    return [whole_number("index of a sample", i, 0, 2**64 - 1) for i in columns[_find("index", place, first, names)]]
+
+
+def _as_images(column: list[Any]) -> tuple[list[Tensor], str]:
+    """The images as plain tensors, and the layout of their batch."""
+    first = column[0]
+    images: list[Tensor] = []
+    for image in column:
+        if not isinstance(image, Tensor | np.ndarray):
+            raise TypeError(
+                f"an image must be a torch tensor or a NumPy array, got {type(image).__name__}; say where images stand "
+                "with image=, and turn other images into tensors in the data set, for example with v2.ToImage()"
+            )
+        if image.shape != first.shape or type(image) is not type(first) or image.dtype != first.dtype:
+            raise ValueError(
+                f"images of one batch must be alike, got {_describe(first)} and {_describe(image)}; "
+                "resize and convert them in the data set first"
+            )
+        plain = image.detach().as_subclass(Tensor) if isinstance(image, Tensor) else torch.from_numpy(image.copy())
+        images.append(plain)
+    if isinstance(first, Tensor):
+        layout = {2: "HW", 3: "CHW"}.get(first.ndim)
+        if layout == "CHW" and infer_layout(first.shape, channels_first=True) is None and first.shape[-1] in (1, 3, 4):
+            layout = None
+    else:
+        layout = infer_layout(first.shape, channels_first=False) if first.ndim in (2, 3) else None
+    if layout is None:
+        raise ValueError(
+            f"an image of shape {tuple(first.shape)} has no clear layout; give tensors of shape (C, H, W) or (H, W), "
+            "for example torch.from_numpy(image).permute(2, 0, 1)"
+        )
+    return images, "N" + layout
+
+
+def _describe(image: Tensor | np.ndarray[Any, Any]) -> str:
+    return f"{type(image).__name__} {tuple(image.shape)} {image.dtype}"
+
+
+def _unless_taken(new: dict[Any, Any], old: dict[Any, Any]) -> dict[Any, Any]:
+    for name in new:
+        if name in old:
+            raise ValueError(f"the samples have an entry {name!r} of their own; rename it, or choose another output")
+    return new

@@ -1,0 +1,518 @@
+"""What a corruption is: the noise kinds, ``BoxNoise`` and ``FullGaussian``.
+
+All are immutable values: checked when built, compared, hashed, printed, pickled and stored as JSON. The boxes and their
+noise come from US 12 387 466: area (paragraphs 15, 16, 28), number (17), ratio (18, 31), place (19, 31), base (21),
+noise (22-24, 31); ``FullGaussian`` is the traditional denoising autoencoder that the patent compares with. Meaning and
+limits of the numbers are the core's (``_core.Plan``), which refuses what cannot be drawn; here stand the Python types.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import numbers
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self, TypeAlias, cast
+
+import numpy as np
+
+from unblot._core import Plan
+from unblot.errors import UserError
+
+__all__ = [
+    "BoxNoise",
+    "FullGaussian",
+    "Gaussian",
+    "Laplace",
+    "Noise",
+    "Poisson",
+    "SaltPepper",
+    "Spec",
+    "load_spec",
+    "named",
+    "save_spec",
+]
+
+Range: TypeAlias = float | tuple[float, float]
+"""A number, or a range (low, high) that is drawn from uniformly."""
+
+_CoreNoise: TypeAlias = tuple[str, tuple[float, float], tuple[float, float], bool]
+_UNUSED = (0.0, 0.0)
+
+
+# --- checks of types; each names the parameter, what it got and what it takes -----------------------------------------
+
+
+def _number(name: str, value: object, accepted: str = "a number") -> float:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be {accepted}, got {value!r} ({type(value).__name__})")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise ValueError(f"{name} must be finite, got {value!r}")
+    return number
+
+
+def _pair(name: str, value: object, accepted: str) -> tuple[Any, Any] | None:
+    """The two entries of a range, or None where ``value`` is no sequence."""
+    if not isinstance(value, tuple | list | np.ndarray):
+        return None
+    if len(value) != 2:
+        raise ValueError(f"{name} must be {accepted}, got {len(value)} values: {value!r}")
+    low, high = value
+    return low, high
+
+
+def _range(name: str, value: object) -> Range:
+    accepted = "a number or a range (low, high)"
+    pair = _pair(name, value, accepted)
+    if pair is None:
+        return _number(name, value, accepted)
+    return _number(name, pair[0], accepted), _number(name, pair[1], accepted)
+
+
+def _count(name: str, value: object) -> int | tuple[int, int]:
+    accepted = "a whole number or a range (low, high) of whole numbers"
+
+    def whole(entry: object) -> int:
+        if isinstance(entry, bool) or not isinstance(entry, numbers.Integral):
+            raise TypeError(f"{name} must be {accepted}, got {value!r}")
+        number = int(entry)
+        if not 0 <= number < 2**31:  # the core says which counts it takes
+            raise ValueError(f"{name} must be {accepted}, at least 1, got {value!r}")
+        return number
+
+    pair = _pair(name, value, accepted)
+    return whole(value) if pair is None else (whole(pair[0]), whole(pair[1]))
+
+
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a string, got {value!r} ({type(value).__name__})")
+    return value
+
+
+def _numbers(name: str, value: object, accepted: str) -> tuple[float, ...]:
+    if not isinstance(value, tuple | list | np.ndarray):
+        raise TypeError(f"{name} must be {accepted}, got {value!r} ({type(value).__name__})")
+    return tuple(_number(name, entry, accepted) for entry in value)
+
+
+def _value_range(value: object) -> tuple[float, float] | None:
+    if value is None:
+        return None
+    accepted = "two numbers (low, high), the lowest and the highest pixel value, or None"
+    entries = _numbers("value_range", value, accepted)
+    if len(entries) != 2:
+        raise ValueError(f"value_range must be {accepted}, got {len(entries)} values: {value!r}")
+    with np.errstate(over="ignore"):
+        span = np.float32(entries[1]) - np.float32(entries[0])
+    if not 0 < span < np.inf:
+        raise ValueError(
+            f"value_range must be {accepted}, low below high by a width that float32 can hold; got {value!r}"
+        )
+    return entries[0], entries[1]
+
+
+def _as_range(value: Range) -> tuple[float, float]:
+    return value if isinstance(value, tuple) else (value, value)
+
+
+def _plan(noise: Sequence[_CoreNoise], **changes: Any) -> Plan:
+    """A plan of one gray box, with what differs from that in ``changes``."""
+    simple: dict[str, Any] = {
+        "scale": (0.1, 0.1),
+        "num_boxes": (1, 1),
+        "area_split": "equal",
+        "ratio": (1.0, 1.0),
+        "ratio_sampling": "log",
+        "ratio_per": "box",
+        "placement": "inside",
+        "overlap": "forbid",
+        "base": "gray",
+        "noise": noise,
+        "weights": [1.0] * len(noise),
+        "mode": "choose",
+        "p": 1.0,
+        "full": False,
+    }
+    return Plan(**(simple | changes))
+
+
+class _Value:
+    """What all values here share: fields that are set once, and a form that JSON can hold."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    def _set(self, **checked: object) -> None:
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A plan does not pickle; it is rebuilt when it is next needed.
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The value as JSON can hold it: its fields, and ``type``, the name of its class."""
+        return {"type": type(self).__name__} | {f.name: _to_json(getattr(self, f.name)) for f in fields(self)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The value that :meth:`to_dict` described; fields that are missing take their defaults.
+
+        Raises:
+            ValueError: another type, a field that the type does not have, or a value that it refuses.
+            TypeError: a field of a type that it does not take.
+        """
+        return cast(Self, _from_json(data, (cls,)))
+
+
+def _to_json(value: object) -> Any:
+    if isinstance(value, _Value):
+        return value.to_dict()
+    if isinstance(value, tuple):
+        return [_to_json(entry) for entry in value]
+    return value
+
+
+def _from_json(data: object, accepted: Sequence[type[_Value]]) -> _Value:
+    names = [cls.__name__ for cls in accepted]
+    if not isinstance(data, Mapping):
+        raise TypeError(f"expected a mapping with 'type' one of {names}, got {data!r}")
+    cls = next((cls for cls in accepted if cls.__name__ == data.get("type")), None)
+    if cls is None:
+        raise ValueError(
+            f"type {data.get('type')!r} is not known here; accepted: {names}. "
+            "It may have been written by a newer version of unblot; if so, update unblot"
+        )
+    values = {name: value for name, value in data.items() if name != "type"}
+    known = [field.name for field in fields(cls)]
+    unknown = sorted(str(name) for name in values if name not in known)
+    if unknown:
+        raise ValueError(
+            f"{cls.__name__} has no parameter {', '.join(unknown)}; accepted: {known}. "
+            "Correct the name, or update unblot if a newer version wrote it"
+        )
+    if cls is BoxNoise and isinstance(values.get("noise"), list | tuple):
+        values["noise"] = [_from_json(kind, _KINDS) if isinstance(kind, Mapping) else kind for kind in values["noise"]]
+    return cls(**values)
+
+
+# --- the noise kinds (patent 22-24) -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Gaussian(_Value):
+    """Gaussian noise: v + mean + sigma · N(0, 1), v in [0, 1].
+
+    Args:
+        sigma: standard deviation in units of the value range, at least 0; a number, or a range drawn per box.
+        mean: shift in units of the value range; a number, or a range drawn per box.
+
+    >>> Gaussian(0.2)
+    Gaussian(sigma=0.2, mean=0.0)
+    """
+
+    sigma: Range = 0.2
+    mean: Range = 0.0
+
+    def __post_init__(self) -> None:
+        self._set(sigma=_range("Gaussian.sigma", self.sigma), mean=_range("Gaussian.mean", self.mean))
+        _plan([self._core("gray")])
+
+    def _core(self, base: object) -> _CoreNoise:  # noqa: ARG002 - one signature for all kinds
+        return "gaussian", _as_range(self.sigma), _as_range(self.mean), False
+
+
+@dataclass(frozen=True)
+class SaltPepper(_Value):
+    """Salt and pepper: with probability ``amount`` a pixel takes the highest or the lowest value.
+
+    Args:
+        amount: share of pixels hit, in [0, 1]; a number, a range drawn per box, or None: 0.5 on a flat base, 0.05 on
+            ``base="image"``.
+        salt_vs_pepper: share of the hits that take the highest value, in [0, 1]; a number, or a range drawn per box.
+        per_channel: hit each channel on its own; by default a hit takes all channels of a pixel.
+    """
+
+    amount: Range | None = None
+    salt_vs_pepper: Range = 0.5
+    per_channel: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.per_channel, bool):
+            raise TypeError(f"SaltPepper.per_channel must be True or False, got {self.per_channel!r}")
+        self._set(
+            amount=None if self.amount is None else _range("SaltPepper.amount", self.amount),
+            salt_vs_pepper=_range("SaltPepper.salt_vs_pepper", self.salt_vs_pepper),
+        )
+        _plan([self._core("gray")])
+
+    def _core(self, base: object) -> _CoreNoise:
+        # Half of the pixels of an image gone would leave nothing to see; a flat base shows nothing anyway.
+        default = 0.05 if base == "image" else 0.5
+        amount = default if self.amount is None else self.amount
+        return "salt_pepper", _as_range(amount), _as_range(self.salt_vs_pepper), self.per_channel
+
+
+@dataclass(frozen=True)
+class Poisson(_Value):
+    """Poisson noise, the grain of few photons.
+
+    Args:
+        peak: photons at the highest value, above 0; a number, or a range drawn per box. Fewer photons, more grain.
+        mode: "shot": P(peak · v) / peak, whose strength follows the brightness and which is nothing on black (an error
+            there); "additive": v + strength · (P(peak) - peak) / √peak, the same on any brightness.
+        strength: standard deviation of "additive" in units of the value range; unused by "shot".
+    """
+
+    peak: Range = 30.0
+    mode: Literal["shot", "additive"] = "shot"
+    strength: Range = 0.2
+
+    def __post_init__(self) -> None:
+        if _text("Poisson.mode", self.mode) not in ("shot", "additive"):
+            raise ValueError(f"Poisson.mode must be 'shot' or 'additive', got {self.mode!r}")
+        self._set(peak=_range("Poisson.peak", self.peak), strength=_range("Poisson.strength", self.strength))
+        _plan([self._core("gray")])
+
+    def _core(self, base: object) -> _CoreNoise:  # noqa: ARG002 - one signature for all kinds
+        return "poisson", _as_range(self.peak), _as_range(self.strength), self.mode == "additive"
+
+
+@dataclass(frozen=True)
+class Laplace(_Value):
+    """Laplace noise: v + mean + scale · L(0, 1), v in [0, 1].
+
+    Args:
+        scale: the parameter b in units of the value range, at least 0 (the standard deviation is b · √2); a number, or
+            a range drawn per box.
+        mean: shift in units of the value range; a number, or a range drawn per box.
+    """
+
+    scale: Range = 0.15
+    mean: Range = 0.0
+
+    def __post_init__(self) -> None:
+        self._set(scale=_range("Laplace.scale", self.scale), mean=_range("Laplace.mean", self.mean))
+        _plan([self._core("gray")])
+
+    def _core(self, base: object) -> _CoreNoise:  # noqa: ARG002 - one signature for all kinds
+        return "laplace", _as_range(self.scale), _as_range(self.mean), False
+
+
+Noise: TypeAlias = Gaussian | SaltPepper | Poisson | Laplace
+_KINDS: tuple[type[Noise], ...] = (Gaussian, SaltPepper, Poisson, Laplace)
+
+
+def _noise(value: object) -> tuple[Noise, ...]:
+    kinds = (value,) if isinstance(value, _KINDS) else value
+    names = ", ".join(f"{cls.__name__}()" for cls in _KINDS)
+    if not isinstance(kinds, tuple | list):
+        raise TypeError(f"noise must be a noise kind or a list of them ({names}), got {value!r}")
+    for kind in kinds:
+        if not isinstance(kind, _KINDS):
+            raise TypeError(f"noise must hold noise kinds ({names}), got {kind!r}")
+    return tuple(kinds)
+
+
+# --- the corruptions --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class BoxNoise(_Value):
+    """Random boxes of mixed noise (patent 15-24, 28-33).
+
+    Args:
+        scale: total area of the boxes over the area of the image, in (0, 1]; a range is drawn from once per image. Kept
+            to within half a row of the last box where boxes lie inside and apart (whole pixels; the last box takes up
+            the difference).
+        num_boxes: number of boxes, at least 1; a range is drawn from once per image.
+        area_split: how the area is shared out: "dirichlet" (uniform over all partitions) or "equal".
+        ratio: height / width of a box, above 0; a number or a range.
+        ratio_sampling: "log" (log-uniform: tall and wide alike) or "uniform" (the patent's words).
+        ratio_per: "box", or "image" for boxes of one image that share one ratio.
+        placement: "inside", or "clip": the top left corner is uniform over the image and the box is cut at the border,
+            by which area is lost.
+        overlap: "forbid" for disjoint boxes, or "allow": a later box lies on top.
+        base: what a box holds before noise: "black", "white", "gray", "random" (of those), "image" (the pixels
+            themselves), or a number in [0, 1] (0 the lowest value, 1 the highest), one for all channels or a sequence
+            of one per channel.
+        noise: a noise kind or several: :class:`Gaussian`, :class:`SaltPepper`, :class:`Poisson`, :class:`Laplace`.
+        weights: probability of each entry of ``noise``, up to a common factor; None: all alike.
+        mode: "choose" (one kind per box), "superimpose" (two or more distinct kinds per box) or "none" (base only).
+        p: probability that an image is corrupted at all.
+        value_range: lowest and highest pixel value (low, high). None: (0, 255) for uint8, (0, 1) for floats, which must
+            lie there.
+
+    Raises:
+        ValueError: a value that cannot be drawn; the text names the parameter and the remedy.
+        TypeError: a parameter of a wrong type.
+
+    >>> spec = BoxNoise(scale=(0.1, 0.2), noise=[Gaussian(0.2), SaltPepper(0.5)])
+    >>> BoxNoise.from_dict(spec.to_dict()) == spec
+    True
+    """
+
+    scale: Range = (0.10, 0.20)
+    num_boxes: int | tuple[int, int] = (1, 4)
+    area_split: str = "dirichlet"
+    ratio: Range = (0.3, 3.3)
+    ratio_sampling: str = "log"
+    ratio_per: str = "box"
+    placement: str = "inside"
+    overlap: str = "forbid"
+    base: str | float | Sequence[float] = "gray"
+    noise: Noise | Sequence[Noise] = (Gaussian(), SaltPepper(), Poisson(), Laplace())
+    weights: Sequence[float] | None = None
+    mode: str = "choose"
+    p: float = 1.0
+    value_range: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("area_split", "ratio_sampling", "ratio_per", "placement", "overlap", "mode"):
+            _text(name, getattr(self, name))
+        base: object = self.base
+        if isinstance(base, tuple | list | np.ndarray):
+            base = _numbers("base", base, "a name, a number or one number per channel")
+        elif not isinstance(base, str):
+            base = _number("base", base, "a name, a number or one number per channel")
+        noise = _noise(self.noise)
+        weights = self.weights
+        if weights is not None:
+            weights = _numbers("weights", weights, "one number per entry of noise, or None")
+            if len(weights) != len(noise):
+                raise ValueError(
+                    f"weights must hold one number per entry of noise ({len(noise)}), got {len(weights)}: {weights!r}"
+                )
+        self._set(
+            scale=_range("scale", self.scale),
+            num_boxes=_count("num_boxes", self.num_boxes),
+            ratio=_range("ratio", self.ratio),
+            base=base,
+            noise=noise,
+            weights=weights,
+            p=_number("p", self.p),
+            value_range=_value_range(self.value_range),
+        )
+        _ = self.plan
+
+    @cached_property
+    def plan(self) -> Plan:
+        """The core's form of this value."""
+        noise = cast(tuple[Noise, ...], self.noise)
+        boxes = self.num_boxes
+        return _plan(
+            [kind._core(self.base) for kind in noise],
+            scale=_as_range(self.scale),
+            num_boxes=boxes if isinstance(boxes, tuple) else (boxes, boxes),
+            area_split=self.area_split,
+            ratio=_as_range(self.ratio),
+            ratio_sampling=self.ratio_sampling,
+            ratio_per=self.ratio_per,
+            placement=self.placement,
+            overlap=self.overlap,
+            base=(self.base,) if isinstance(self.base, float) else self.base,
+            weights=[1.0] * len(noise) if self.weights is None else self.weights,
+            mode=self.mode,
+            p=self.p,
+        )
+
+    @classmethod
+    def patent(cls) -> BoxNoise:
+        """Embodiment 2 to the letter (patent 28-32): boxes cut at the border, free to overlap, uniform ratio, three
+        kinds of noise.
+        """
+        return cls(
+            ratio_sampling="uniform", placement="clip", overlap="allow", noise=(Gaussian(), SaltPepper(), Poisson())
+        )
+
+    @classmethod
+    def railway(cls) -> BoxNoise:
+        """The railway example (patent 33; there on 2048 × 2048 pixels): one square box of 10 % with one of three kinds
+        of noise.
+        """
+        return cls(scale=0.10, num_boxes=1, ratio=1.0, noise=(Gaussian(), SaltPepper(), Poisson()))
+
+
+@dataclass(frozen=True)
+class FullGaussian(_Value):
+    """Gaussian noise on every pixel: the traditional denoising autoencoder that the patent compares with.
+
+    Args:
+        sigma: standard deviation in units of the value range; a number, or a range drawn per image.
+        mean: shift in units of the value range; a number, or a range drawn per image.
+        p: probability that an image is corrupted at all.
+        value_range: as in :class:`BoxNoise`.
+
+    >>> FullGaussian(0.1).value_range is None
+    True
+    """
+
+    sigma: Range = 0.2
+    mean: Range = 0.0
+    p: float = 1.0
+    value_range: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        self._set(
+            sigma=_range("FullGaussian.sigma", self.sigma),
+            mean=_range("FullGaussian.mean", self.mean),
+            p=_number("p", self.p),
+            value_range=_value_range(self.value_range),
+        )
+        _ = self.plan
+
+    @cached_property
+    def plan(self) -> Plan:
+        """The core's form of this value."""
+        noise = Gaussian(self.sigma, self.mean)._core("image")
+        return _plan([noise], scale=(1.0, 1.0), base="image", p=self.p, full=True)
+
+
+Spec: TypeAlias = BoxNoise | FullGaussian
+
+
+# --- by name and in files ---------------------------------------------------------------------------------------------
+
+
+def named(name: str) -> Spec | None:
+    """The corruption that a name stands for: "box" (:class:`BoxNoise`), "gaussian" (:class:`FullGaussian`) or "none"
+    (None).
+    """
+    known = {"box": BoxNoise, "gaussian": FullGaussian, "none": None}
+    if name not in known:
+        raise ValueError(f"no corruption named {name!r}; accepted: {', '.join(known)}")
+    make = known[name]
+    return None if make is None else make()
+
+
+def save_spec(spec: Spec, path: str | os.PathLike[str]) -> None:
+    """Write ``spec`` as JSON; a file that exists is replaced whole or not at all."""
+    path = Path(path)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(json.dumps(spec.to_dict(), indent=2) + "\n", encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_spec(path: str | os.PathLike[str]) -> Spec:
+    """Read what :func:`save_spec` wrote, or a hand-written file such as ``{"type": "BoxNoise", "scale": [0.1, 0.3]}``.
+
+    Raises:
+        UserError: the file cannot be read, is not JSON, or does not describe a corruption; the text names the file.
+    """
+    try:
+        return cast(Spec, _from_json(json.loads(Path(path).read_text(encoding="utf-8")), (BoxNoise, FullGaussian)))
+    except OSError as error:
+        raise UserError(f"corruption file {path} cannot be read: {error.strerror or error}") from error
+    except (ValueError, TypeError) as error:
+        raise UserError(f"corruption file {path}: {error}") from error
