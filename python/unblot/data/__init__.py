@@ -1,0 +1,22 @@
+"""Images from data sets and folders, split by group into train, held-out and test."""
+
+from unblot.data.config import DataConfig
+from unblot.data.imageset import ImageSet
+from unblot.data.items import Found, Item, Source
+from unblot.data.loading import DATA_SETS, Splits, exact_repeats, load_data, load_paths
+from unblot.data.splits import find_groups, split_by_group
+
+__all__ = [
+    "DATA_SETS",
+    "DataConfig",
+    "Found",
+    "ImageSet",
+    "Item",
+    "Source",
+    "Splits",
+    "exact_repeats",
+    "find_groups",
+    "load_data",
+    "load_paths",
+    "split_by_group",
+]

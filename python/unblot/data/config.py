@@ -1,0 +1,97 @@
+"""What the user asked for about data: one value that a run stores and reads back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from unblot.errors import UserError
+
+__all__ = ["DataConfig"]
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which images, at what size, and how they are split.
+
+    Attributes:
+        data: a named data set ("digits", "cifar10", "magnetic-tile") or a folder.
+        root: where a named data set lies (or is downloaded to).
+        normal: classes of a named data set, or folders of normal images (looked for inside ``data`` first).
+        abnormal: the same for abnormal images.
+        masks: folders of pixel masks of the abnormal images, found by the images' relative paths without suffix.
+        size: height and width in pixels that every image is resized to.
+        channels: 1 (grayscale), 3 (RGB) or None: found from the training images.
+        group: regular expression searched in an item's relative path; its captures name the physical part or capture
+            session that the image shows. None: every image stands alone (or the data set's own rule holds).
+        group_gap: the last capture of ``group`` is a number, and numbers at most this far apart are one group.
+        held_out: share of the training normals kept out of training, for the threshold; in (0, 1).
+        test: share of the normals for testing where the data set has no test split of its own; in (0, 1).
+        split_seed: seed of every random split.
+        limit: at most so many training images.
+
+    Raises:
+        UserError: a value out of range, or a regular expression that does not compile.
+
+    Example:
+        >>> DataConfig("digits", abnormal=("3",), size=16).to_dict()["abnormal"]
+        ['3']
+    """
+
+    data: str = "digits"
+    root: str | None = None
+    normal: tuple[str, ...] = ()
+    abnormal: tuple[str, ...] = ()
+    masks: tuple[str, ...] = ()
+    size: int = 32
+    channels: int | None = None
+    group: str | None = None
+    group_gap: int | None = None
+    held_out: float = 0.1
+    test: float = 0.2
+    split_seed: int = 0
+    limit: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("normal", "abnormal", "masks"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(map(str, value)))
+        if not self.data:
+            raise UserError("data is empty; give the name of a data set or a folder")
+        if self.size < 1:
+            raise UserError(f"size must be at least 1 pixel, got {self.size}")
+        if self.channels not in (None, 1, 3):
+            raise UserError(f"channels must be 1 (grayscale) or 3 (RGB), or left out, got {self.channels}")
+        for name in ("held_out", "test"):
+            if not 0 < (share := getattr(self, name)) < 1:
+                raise UserError(f"{name} is a share between 0 and 1 (both excluded), got {share}")
+        if self.limit is not None and self.limit < 1:
+            raise UserError(f"limit must be at least 1 image, got {self.limit}")
+        if self.group is not None:
+            try:
+                re.compile(self.group)
+            except re.error as error:
+                raise UserError(
+                    f"group is not a regular expression: {self.group!r} ({error}). Example: 'part(\\d+)' takes the "
+                    "number after 'part' in the path of an image"
+                ) from error
+        if self.group_gap is not None and self.group_gap < 0:
+            raise UserError(f"group_gap must not be negative, got {self.group_gap}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values by field name."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> DataConfig:
+        """The inverse of :meth:`to_dict`; missing fields take their defaults.
+
+        Raises:
+            UserError: a name that is no field.
+        """
+        known = [f.name for f in fields(cls)]
+        if unknown := sorted(set(values) - set(known)):
+            raise UserError(f"unknown data setting {', '.join(unknown)}; known: {', '.join(known)}")
+        return cls(**values)

@@ -1,0 +1,145 @@
+"""Images in folders: the MVTec AD layout, plain folders of normal and abnormal images, and the listing of files.
+
+MVTec AD: ``train/good``, ``test/good``, ``test/<defect>``, ``ground_truth/<defect>/<stem>_mask.png``. Its test part is
+kept as it is.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from unblot.data.config import DataConfig
+from unblot.data.items import ABNORMAL, NORMAL, UNKNOWN, Found, Item, Source
+from unblot.data.pixels import SUFFIXES
+from unblot.errors import UserError
+
+__all__ = ["find", "list_images", "sources_of"]
+
+
+def find(config: DataConfig) -> Found:
+    """The images of a folder, by MVTec AD layout or by the folders named normal and abnormal."""
+    root = Path(config.data)
+    if config.normal or config.abnormal:
+        return _plain(config, root)
+    if config.masks:
+        raise UserError(
+            "masks belongs to folders given with normal and abnormal; the MVTec AD layout has ground_truth/"
+        )
+    return _mvtec(root)
+
+
+def list_images(folder: Path) -> list[Path]:
+    """Image files below ``folder``, sorted by path; hidden files and folders are passed over.
+
+    Raises:
+        UserError: no such folder, or no image in it.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder} {'is not a folder' if folder.exists() else 'does not exist'}")
+    files = [
+        p for p in folder.rglob("*") if p.is_file() and not any(x.startswith(".") for x in p.relative_to(folder).parts)
+    ]
+    if images := [p for p in files if p.suffix.lower() in SUFFIXES]:
+        return sorted(images, key=lambda p: p.relative_to(folder).as_posix())
+    others = Counter(p.suffix or p.name for p in files).most_common(3)
+    held = ", ".join(f"{n} {suffix}" for suffix, n in others) if others else "it is empty"
+    raise UserError(f"no images in {folder} ({held}); accepted: {', '.join(SUFFIXES)}")
+
+
+def sources_of(paths: Iterable[str | Path]) -> list[Source]:
+    """Images of unknown label from files (of any suffix) and folders, each file once.
+
+    Raises:
+        UserError: a path that does not exist, or a folder without images.
+    """
+    found: dict[Path, None] = {}
+    for path in map(Path, paths):
+        found |= dict.fromkeys(list_images(path) if path.is_dir() else [path])
+    if missing := [str(p) for p in found if not p.is_file()]:
+        raise UserError(f"no such file or folder: {', '.join(missing[:5])}")
+    return [_source(p, p.as_posix(), UNKNOWN, "unknown") for p in found]
+
+
+def _mvtec(root: Path) -> Found:
+    good = root / "train" / "good"
+    if not good.is_dir():
+        inside = sorted(p.name for p in root.iterdir())
+        held = ", ".join(inside[:8]) + (", …" if len(inside) > 8 else "")
+        raise UserError(
+            f"{root} has no folder train/good (it holds: {held or 'nothing'}). Either arrange it as MVTec AD "
+            "(train/good, test/good, test/<defect>, ground_truth/<defect>), or name the folders: "
+            "--normal DIR --abnormal DIR"
+        )
+    train = [_source(p, p.relative_to(root).as_posix(), NORMAL, "good") for p in list_images(good)]
+    if not (root / "test").is_dir():
+        return Found(root.name, train, notes=["no folder test: its normal images are taken from train/good"])
+    truth = root / "ground_truth"
+    masks = _by_stem(truth) if truth.is_dir() else {}
+    test = []
+    for path in list_images(root / "test"):
+        kind, *rest = path.relative_to(root / "test").parts
+        if not rest:
+            raise UserError(
+                f"{path} lies in no folder of test/; normal images belong in test/good, others in test/<defect>"
+            )
+        label = NORMAL if kind == "good" else ABNORMAL
+        stem = path.relative_to(root / "test").with_suffix("").as_posix()
+        test.append(_source(path, path.relative_to(root).as_posix(), label, kind, masks.get(stem) if label else None))
+    return Found(f"{root.name} (MVTec AD layout)", train, test, warnings=_without_mask(test))
+
+
+def _plain(config: DataConfig, root: Path) -> Found:
+    if not config.normal:
+        raise UserError("folders of abnormal images were given, but none of normal images; add --normal DIR")
+    masks: dict[str, Path] = {}
+    for given in config.masks:
+        masks |= _by_stem(_inside(root, given))
+    pool: dict[Path, Source] = {}
+    for label, folders in ((NORMAL, config.normal), (ABNORMAL, config.abnormal)):
+        for given in folders:
+            folder = _inside(root, given)
+            for path in list_images(folder):
+                if path.resolve() in pool:
+                    raise UserError(
+                        f"{path} was found twice; the folders given as normal and abnormal must not overlap"
+                    )
+                below = path.relative_to(folder)
+                kind = (
+                    "normal" if label == NORMAL else below.parts[0] if len(below.parts) > 1 else folder.resolve().name
+                )
+                name = path.relative_to(root) if path.is_relative_to(root) else path
+                mask = masks.get(below.with_suffix("").as_posix()) if label else None
+                pool[path.resolve()] = _source(path, name.as_posix(), label, kind, mask)
+    sources = list(pool.values())
+    if config.masks and not any(s.mask for s in sources):
+        raise UserError(
+            f"no mask in {', '.join(config.masks)} belongs to an abnormal image; a mask has its image's path below the "
+            "folder, with any suffix, its name optionally ending in _mask"
+        )
+    return Found(root.name or str(root), sources, warnings=_without_mask(sources))
+
+
+def _inside(root: Path, given: str) -> Path:
+    return root / given if (root / given).is_dir() else Path(given)
+
+
+def _by_stem(folder: Path) -> dict[str, Path]:
+    """Mask files by their path below ``folder``, without suffix and "_mask"."""
+    return {p.relative_to(folder).with_suffix("").as_posix().removesuffix("_mask"): p for p in list_images(folder)}
+
+
+def _without_mask(sources: Iterable[Source]) -> list[str]:
+    abnormal = [s for s in sources if s.item.label == ABNORMAL]
+    bare = [s.item.name for s in abnormal if s.mask is None]
+    if not bare or len(bare) == len(abnormal):
+        return []
+    names = ", ".join(bare[:3]) + (", …" if len(bare) > 3 else "")
+    return [
+        f"{len(bare)} of {len(abnormal)} abnormal images have no mask and are left out of the pixel metrics: {names}"
+    ]
+
+
+def _source(path: Path, name: str, label: int, kind: str, mask: Path | None = None) -> Source:
+    return Source(Item(name, label, kind, group=name), path, mask)

@@ -1,0 +1,198 @@
+"""From what the user asked for to three image sets: train, held-out and test."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+from unblot.data import cifar10, digits, folders, magnetic_tile
+from unblot.data.classes import did_you_mean
+from unblot.data.config import DataConfig
+from unblot.data.imageset import ImageSet
+from unblot.data.items import ABNORMAL, NORMAL, Found, Source
+from unblot.data.pixels import in_threads, probe
+from unblot.data.splits import draw_limit, find_groups, split_by_group
+from unblot.errors import UserError
+
+__all__ = ["DATA_SETS", "Splits", "exact_repeats", "load_data", "load_paths"]
+
+# A named data set is a module with a function find(config) and a line here.
+DATA_SETS: dict[str, Callable[[DataConfig], Found]] = {
+    "cifar10": cifar10.find,
+    "digits": digits.find,
+    "magnetic-tile": magnetic_tile.find,
+}
+
+
+@dataclass(frozen=True)
+class Splits:
+    """A data set, split.
+
+    Attributes:
+        name: of the data set.
+        train: normal images to train on.
+        held_out: normal images kept out of training, for the threshold.
+        test: normal and abnormal images to judge by.
+        warnings: sentences that the user must see.
+        notes: further sentences for :meth:`describe`.
+    """
+
+    name: str
+    train: ImageSet
+    held_out: ImageSet
+    test: ImageSet
+    warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def describe(self) -> str:
+        """What was understood, for people: counts per split and kind, sizes, grouping, limit and warnings."""
+        rows = [(part, getattr(self, part).describe()) for part in ("train", "held_out", "test")]
+        rows += [("note", note) for note in self.notes] + [("warning", warning) for warning in self.warnings]
+        return "\n".join([f"data      {self.name}", *(f"{head.replace('_', '-'):<9} {text}" for head, text in rows)])
+
+
+def load_data(config: DataConfig, *, progress: bool | None = None) -> Splits:
+    """Find, group, split and decode the images that ``config`` asks for.
+
+    Args:
+        config: what the user asked for.
+        progress: None shows progress bars where stderr is a terminal and there are many images, True always, False
+            never.
+
+    Raises:
+        UserError: the data cannot be used as asked; names the file, folder, class or setting and the remedy.
+
+    Example:
+        >>> splits = load_data(DataConfig("digits", abnormal=("0",)))
+        >>> len(splits.train), len(splits.held_out), len(splits.test)
+        (1166, 130, 501)
+    """
+    found = _find(config)
+    pool, own_test = _grouped(found, config)
+    groups = [s.item.group for s in pool]
+    share = config.test if found.test_share is None else found.test_share
+    parts = split_by_group(
+        groups,
+        [s.item.label == ABNORMAL for s in pool],
+        held_out=config.held_out,
+        test=share if own_test is None else None,
+        seed=config.split_seed,
+    )
+    train, held_out, test = ([pool[i] for i in part] for part in (parts.train, parts.held_out, parts.test))
+    notes, warnings = list(found.notes), list(found.warnings)
+    if own_test is None:
+        warnings += _over_share(pool, test, share)
+    else:
+        test = own_test
+        warnings += _shared_groups(pool, test)
+    if config.limit is not None and config.limit < len(train):
+        notes.append(f"limit: {config.limit} of {len(train)} training images are used")
+        train = [train[i] for i in draw_limit([s.item.group for s in train], config.limit, config.split_seed)]
+    channels = _look(train + held_out, test, config, notes, progress)
+    load = partial(ImageSet, channels=channels, size=config.size, progress=progress)
+    splits = Splits(found.name, load(train), load(held_out), load(test), warnings, notes)
+    repeats = exact_repeats([splits.train, splits.held_out], splits.test, progress=progress)
+    warnings += _repeat_warning(repeats, config.size)
+    return splits
+
+
+def load_paths(paths: Iterable[str | Path], *, channels: int, size: int, progress: bool | None = None) -> ImageSet:
+    """Images of unknown label from files and folders, as a detector of ``channels`` and ``size`` takes them.
+
+    Raises:
+        UserError: a path that does not exist, a folder without images, or a file that cannot be read.
+    """
+    return ImageSet(folders.sources_of(paths), channels=channels, size=size, progress=progress)
+
+
+def exact_repeats(
+    training: Sequence[ImageSet], test: ImageSet, *, progress: bool | None = None
+) -> list[tuple[str, str]]:
+    """Pairs of names (test image, training image) whose pixels are the same at the size that was loaded."""
+    known = {d: i.name for part in training for d, i in zip(part.digests(progress), part.items, strict=True)}
+    return [(i.name, known[d]) for d, i in zip(test.digests(progress), test.items, strict=True) if d in known]
+
+
+def _find(config: DataConfig) -> Found:
+    if finder := DATA_SETS.get(config.data):
+        if config.masks:
+            raise UserError(f"masks belongs to folders of images; {config.data} knows its own")
+        return finder(config)
+    if not Path(config.data).is_dir():
+        raise UserError(
+            f"no data set or folder named {config.data!r}{did_you_mean(config.data, list(DATA_SETS))}; "
+            f"give a folder, or one of: {', '.join(DATA_SETS)}"
+        )
+    return folders.find(config)
+
+
+def _grouped(found: Found, config: DataConfig) -> tuple[list[Source], list[Source] | None]:
+    """The pool and the own test part with their groups filled in."""
+    everything = found.pool + (found.test or [])
+    own_rule = config.group is None and config.group_gap is None
+    pattern, gap = (found.group, found.group_gap) if own_rule else (config.group, config.group_gap)
+    groups = find_groups([s.item.name for s in everything], pattern, gap)
+    everything = [replace(s, item=replace(s.item, group=g)) for s, g in zip(everything, groups, strict=True)]
+    if pattern is not None:
+        joined = "" if gap is None else f", numbers within {gap} joined"
+        found.notes.append(f"groups: {len(set(groups))} by {pattern!r}{joined}")
+    else:
+        found.notes.append(f"groups: each image is its own; {found.ungrouped}")
+    cut = len(found.pool)
+    return everything[:cut], None if found.test is None else everything[cut:]
+
+
+def _over_share(pool: Sequence[Source], test: Sequence[Source], share: float) -> list[str]:
+    """Groups with an abnormal image go to test whole; say so where that is much more than the share asked for."""
+    normal = sum(s.item.label == NORMAL for s in pool)
+    tested = sum(s.item.label == NORMAL for s in test)
+    marked = {s.item.group for s in test if s.item.label == ABNORMAL}
+    forced = sum(s.item.label == NORMAL and s.item.group in marked for s in test)
+    if forced <= share * normal + 0.5:
+        return []
+    return [
+        f"{tested} of {normal} normal images are for testing instead of {share * normal:.0f}: "
+        f"{forced} stand in groups with an abnormal image"
+    ]
+
+
+def _shared_groups(pool: Sequence[Source], test: Sequence[Source]) -> list[str]:
+    both = sorted({s.item.group for s in pool} & {s.item.group for s in test})
+    if not both:
+        return []
+    return [
+        f"{len(both)} groups have images in the training and in the test folder: {', '.join(both[:3])}"
+        f"{', …' if len(both) > 3 else ''}; the test folder is kept as it is, and its scores look better than they are"
+    ]
+
+
+def _look(
+    training: list[Source], test: list[Source], config: DataConfig, notes: list[str], progress: bool | None
+) -> int:
+    """Read all headers: find the number of channels, note the sizes, check that masks fit."""
+    sources = training + test
+    looks = list(in_threads(probe, [s.image for s in sources], what="reading", progress=progress))
+    for source, (_, size) in zip(sources, looks, strict=True):
+        if source.mask is not None and (fits := probe(source.mask)[1]) != size:
+            raise UserError(
+                f"the mask {source.mask} is {fits[0]} x {fits[1]} pixels (width x height), its image "
+                f"{source.item.name} {size[0]} x {size[1]}; make them the same size"
+            )
+    channels = config.channels or (1 if all(gray for gray, _ in looks[: len(training)]) else 3)
+    sizes = Counter(size for _, size in looks)
+    (low, high) = (min(sizes, key=lambda s: s[0] * s[1]), max(sizes, key=lambda s: s[0] * s[1]))
+    span = f"{low[0]} x {low[1]}" + (f" to {high[0]} x {high[1]} ({len(sizes)} sizes)" if len(sizes) > 1 else "")
+    colour = f"{'grayscale' if channels == 1 else 'RGB'}{'' if config.channels else ' (found)'}"
+    kept = "" if all(w == h for w, h in sizes) else "; the aspect ratio is not kept"
+    notes.append(f"images: {span} (width x height), resized to {config.size} x {config.size}, {colour}{kept}")
+    return channels
+
+
+def _repeat_warning(repeats: Sequence[tuple[str, str]], size: int) -> list[str]:
+    if not repeats:
+        return []
+    shown = ", ".join(f"{a} = {b}" for a, b in repeats[:3]) + (", …" if len(repeats) > 3 else "")
+    return [f"{len(repeats)} test images are also in training, pixel for pixel at {size} x {size}: {shown}"]

@@ -1,0 +1,97 @@
+"""The one scoring path: every score of the project, for a threshold, an evaluation or a prediction, comes from here.
+
+Networks are in eval mode, so that an image's score does not depend on the batch it stands in and no running statistic
+moves. Scores made in train mode on test batches that are ordered by class look far better and cannot be had in use.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader
+from tqdm import tqdm  # type: ignore[import-untyped]
+
+from unblot.data import ImageSet
+from unblot.errors import UserError
+from unblot.models.detector import Detector
+from unblot.models.pixels import to_signed
+
+__all__ = ["ScoreSet", "score_set"]
+
+
+@dataclass(frozen=True)
+class ScoreSet:
+    """Scores of N images in the order of their set; larger is more anomalous.
+
+    Attributes:
+        image: float64, shape (N,).
+        maps: anomaly maps, float32, shape (N, size, size).
+        images_per_second: decoding included, loading of the set excluded.
+    """
+
+    image: NDArray[np.float64]
+    maps: NDArray[np.float32]
+    images_per_second: float
+
+
+def score_set(
+    detector: Detector,
+    images: ImageSet,
+    *,
+    batch_size: int = 64,
+    device: str | torch.device = "cpu",
+    progress: bool = True,
+) -> ScoreSet:
+    """Score every image of a set, in order. Moves ``detector`` to ``device`` and leaves it there in eval mode.
+
+    Args:
+        detector: takes images of the set's channels and size.
+        images: the set; its labels are not looked at.
+        batch_size: images at a time; does not change a score.
+        device: "auto" takes a GPU where there is one.
+        progress: show a progress bar (only where stderr is a terminal).
+
+    Raises:
+        ValueError: the detector was built for other channels or another size, or ``batch_size`` is not positive.
+        UserError: a score or a map is not finite; names the images.
+    """
+    if (detector.channels, detector.size) != (images.channels, images.size):
+        raise ValueError(
+            f"the detector takes {detector.channels} channels at {detector.size} x {detector.size}, the images have "
+            f"{images.channels} at {images.size} x {images.size}; load them with the detector's channels and size"
+        )
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    detector = detector.to(device).eval()
+    n = len(images)
+    scores = np.empty(n, dtype=np.float64)
+    maps = np.empty((n, images.size, images.size), dtype=np.float32)
+    start = time.perf_counter()
+    with torch.no_grad(), tqdm(total=n, desc="scoring", unit="img", disable=None if progress else True) as bar:
+        done = 0
+        for batch in DataLoader(images, batch_size=batch_size):
+            result = detector.score(to_signed(batch["image"].to(device)))
+            part = slice(done, done + len(batch["image"]))
+            scores[part] = result.image.double().cpu().numpy()
+            maps[part] = result.map.float().cpu().numpy()[:, 0]
+            done = part.stop
+            bar.update(part.stop - part.start)
+    seconds = time.perf_counter() - start
+    _check_finite(scores, maps, images)
+    return ScoreSet(scores, maps, n / max(seconds, 1e-9))
+
+
+def _check_finite(scores: NDArray[np.float64], maps: NDArray[np.float32], images: ImageSet) -> None:
+    bad = np.flatnonzero(~(np.isfinite(scores) & np.isfinite(maps.reshape(len(maps), -1)).all(axis=1)))
+    if bad.size:
+        names = ", ".join(images.items[i].name for i in bad[:5])
+        raise UserError(
+            f"the scores of {bad.size} of {len(scores)} images are not finite: {names}{', …' if bad.size > 5 else ''}. "
+            "Training has probably diverged: train again with a lower learning rate or in fp32"
+        )

@@ -1,0 +1,68 @@
+"""The deployable threshold: a quantile of the scores of held-out normal images.
+
+No abnormal and no test image takes part (``docs/design.md``), so the threshold is what a user without a single defect
+image can have. With n held-out scores and quantile q it is the smallest score that leaves at most a share 1 - q of them
+above (``numpy.quantile(method="higher")``): about that share of future normal images is flagged. Where n * (1 - q) < 1
+it is the largest held-out score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+__all__ = ["Calibration", "calibrate"]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A threshold and where it comes from; a score above ``threshold`` is called abnormal.
+
+    Attributes:
+        threshold: in units of the detector's score.
+        quantile: of the held-out normal scores, in (0, 1].
+        n: number of held-out normal images.
+        method: how the quantile was taken.
+    """
+
+    threshold: float
+    quantile: float
+    n: int
+    method: str = "higher"
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values by field name."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Calibration:
+        """The inverse of :meth:`to_dict`; raises KeyError for a missing field and ignores others."""
+        return cls(float(values["threshold"]), float(values["quantile"]), int(values["n"]), str(values["method"]))
+
+
+def calibrate(scores: ArrayLike, quantile: float = 0.95) -> Calibration:
+    """Threshold from the scores of held-out normal images.
+
+    Args:
+        scores: shape (N,), finite.
+        quantile: in (0, 1]; at most a share 1 - quantile of ``scores`` lies above the threshold.
+
+    Raises:
+        ValueError: no scores, a score that is not finite, or a quantile out of range.
+
+    Example:
+        >>> calibrate([0.1, 0.2, 0.3, 0.4], quantile=0.5).threshold
+        0.3
+    """
+    values = np.asarray(scores, dtype=np.float64).ravel()
+    if not 0 < quantile <= 1:
+        raise ValueError(f"quantile must be in (0, 1], got {quantile!r}")
+    if values.size == 0:
+        raise ValueError("no held-out scores to take a threshold from; keep some normal images out of training")
+    if not np.isfinite(values).all():
+        raise ValueError(f"{np.count_nonzero(~np.isfinite(values))} of {values.size} held-out scores are not finite")
+    return Calibration(float(np.quantile(values, quantile, method="higher")), quantile, values.size)
