@@ -96,7 +96,10 @@ impl Rect {
     }
 
     fn overlaps(self, other: Self) -> bool {
-        self.y < other.y + other.h && other.y < self.y + self.h && self.x < other.x + other.w && other.x < self.x + self.w
+        self.y < other.y + other.h
+            && other.y < self.y + self.h
+            && self.x < other.x + other.w
+            && other.x < self.x + self.w
     }
 
     /// The parts of `self` that `hole` leaves, as up to four disjoint rectangles.
@@ -148,13 +151,14 @@ pub(crate) fn draw_image(
 /// Whether boxes can be drawn at all in images of this size.
 pub(crate) fn check_size(plan: &Plan, height: usize, width: usize, channels: usize) -> Result<(), Error> {
     let spec = &plan.spec;
-    if let Base::Levels(levels) = &spec.base {
-        if levels.len() != 1 && levels.len() != channels {
-            return Err(Error::Image(format!(
-                "base={levels:?} has {} numbers but the images have {channels} channels; give one number, or one for each channel",
-                levels.len()
-            )));
-        }
+    if let Base::Levels(levels) = &spec.base
+        && levels.len() != 1
+        && levels.len() != channels
+    {
+        return Err(Error::Image(format!(
+            "base={levels:?} has {} numbers but the images have {channels} channels; give one number, or one for each channel",
+            levels.len()
+        )));
     }
     let most = spec.scale.1 * (height * width) as f64;
     if !spec.full && most < spec.num_boxes.0 as f64 {
@@ -189,13 +193,13 @@ fn place(plan: &Plan, random: &mut Sequence, height: usize, width: usize) -> Vec
         });
         match found {
             Some(rect) => rects.push(rect),
-            None => squeeze(plan, random, (h * w) as f64, height, width, &mut rects),
+            None => squeeze(plan, random, (h * w) as f64, (height, width), &mut rects),
         }
     }
     if spec.placement == Placement::Inside && spec.overlap == Overlap::Forbid {
         let missing = target - rects.iter().map(|r| r.area()).sum::<usize>() as f64;
         if missing > tolerance(target) {
-            squeeze(plan, random, missing, height, width, &mut rects);
+            squeeze(plan, random, missing, (height, width), &mut rects);
         }
     }
     rects
@@ -263,7 +267,8 @@ fn fitting(area: f64, h: usize, w: usize) -> (f64, f64) {
 fn must_split(ratio: (f64, f64), area: f64, height: usize, width: usize) -> bool {
     let (low, high) = fitting(area, height, width);
     // A piece must be large enough to be at least one pixel wide and high at the asked ratio.
-    (ratio.0 > high && area / 2.0 >= ratio.0) || (ratio.1 < low && area / 2.0 >= 1.0 / ratio.1)
+    let half = area / 2.0;
+    half >= 1.0 && ((ratio.0 > high && half >= ratio.0) || (ratio.1 < low && half >= 1.0 / ratio.1))
 }
 
 /// Height and width of about the given area, with a ratio from the range as far as it fits the room.
@@ -285,17 +290,18 @@ fn shape(plan: &Plan, unit: f64, area: f64, (room_h, room_w): (usize, usize)) ->
             }
         }
     };
-    // The shorter side is rounded first: the other then misses the area by at most half of it.
+    // The shorter side is rounded first, up where the longer one would not fit: that one then misses the area by at most half of it.
+    let sides = |short: f64, room_short: usize, room_long: usize| {
+        let least = (area / (room_long as f64 + 0.5)).ceil();
+        let short = (short.round().max(least) as usize).clamp(1, room_short);
+        (short, ((area / short as f64).round() as usize).clamp(1, room_long))
+    };
     let (h, w) = ((area * ratio).sqrt(), (area / ratio).sqrt());
-    let round = |x: f64, room: usize| (x.round() as usize).clamp(1, room);
     if h <= w {
-        let rows = round(h, room_h);
-        let columns = round(area / rows as f64, room_w);
-        (round(area / columns as f64, room_h), columns)
+        sides(h, room_h, room_w)
     } else {
-        let columns = round(w, room_w);
-        let rows = round(area / columns as f64, room_h);
-        (rows, round(area / rows as f64, room_w))
+        let (columns, rows) = sides(w, room_w, room_h);
+        (rows, columns)
     }
 }
 
@@ -311,43 +317,46 @@ fn position(placement: Placement, random: &mut Sequence, h: usize, w: usize, hei
 
 /// Put `area` pixels into what is free, in one box if a free rectangle holds it, else in several.
 ///
-/// Each turn fills a free rectangle or ends, so there are at most as many turns as free rectangles.
-fn squeeze(plan: &Plan, random: &mut Sequence, area: f64, height: usize, width: usize, rects: &mut Vec<Rect>) {
+/// Never more than the area and less by at most half the side of its square. Each turn fills a free rectangle or takes at least
+/// one pixel off the area, so it ends.
+fn squeeze(plan: &Plan, random: &mut Sequence, area: f64, (height, width): (usize, usize), rects: &mut Vec<Rect>) {
     let mut free = vec![Rect { y: 0, x: 0, h: height, w: width }];
     for &hole in rects.iter() {
         free = free.into_iter().flat_map(|r| remove(r, hole)).collect();
     }
     let mut left = area;
-    while left >= 0.5 {
-        let Some(largest) = free.iter().copied().max_by_key(|r| r.area()) else {
+    while left >= 1.0 && left > 0.5 * area.sqrt() {
+        let Some(&largest) = free.iter().max_by_key(|r| r.area()) else {
             return;
         };
         let rect = if largest.area() as f64 <= left {
             largest
         } else {
-            // Among the rectangles that hold it, larger ones are likelier.
-            let holds = |r: &&Rect| r.area() as f64 > left;
-            let total: usize = free.iter().filter(holds).map(|r| r.area()).sum();
-            let mut pick = random.below(total);
-            let room = free
-                .iter()
-                .filter(holds)
-                .find(|r| {
-                    let here = pick < r.area();
-                    pick = pick.saturating_sub(r.area());
-                    here
-                })
-                .copied()
-                .unwrap_or(largest);
-            let (h, w) = shape(plan, random.unit(), left.max(1.0), (room.h, room.w));
+            let room = pick_room(&free, left, random);
+            let (mut h, mut w) = shape(plan, random.unit(), left, (room.h, room.w));
+            if (h * w) as f64 > left {
+                *if h > w { &mut h } else { &mut w } -= 1;
+            }
             let inner = position(Placement::Inside, random, h, w, room.h, room.w);
-            left = 0.0;
             Rect { y: room.y + inner.y, x: room.x + inner.x, h, w }
         };
         left -= rect.area() as f64;
         rects.push(rect);
         free = free.into_iter().flat_map(|r| remove(r, rect)).collect();
     }
+}
+
+/// One of the rectangles that hold more than `area`, likelier the larger it is.
+fn pick_room(free: &[Rect], area: f64, random: &mut Sequence) -> Rect {
+    let rooms = free.iter().filter(|r| r.area() as f64 > area);
+    let mut pick = random.below(rooms.clone().map(|r| r.area()).sum());
+    for room in rooms {
+        if pick < room.area() {
+            return *room;
+        }
+        pick -= room.area();
+    }
+    unreachable!("the areas sum to more than the picked number")
 }
 
 fn remove(from: Rect, hole: Rect) -> Vec<Rect> {

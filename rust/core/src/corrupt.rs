@@ -8,24 +8,38 @@
 use ndarray::{ArrayView3, ArrayView4, ArrayViewMut2, ArrayViewMut3, ArrayViewMut4, Axis, Slice};
 use rayon::prelude::*;
 
+use crate::Error;
 use crate::boxes::{BoxDraw, Kinds, check_size, draw_image};
 use crate::noise::{Field, Level, PEPPER, SALT};
 use crate::philox::{GROUP, Layer};
 use crate::pixel::{Pixel, clip};
 use crate::pool::{available_threads, pool};
 use crate::spec::{Base, Plan, PoissonTables};
-use crate::Error;
 
 /// Values that a buffer holds besides the rest of its first group.
 const PIECE: usize = 2048;
 const BUFFER: usize = PIECE + 2 * GROUP;
 
+/// By what the images of a batch are drawn.
+#[derive(Debug, Clone, Copy)]
+pub struct Index<'a> {
+    /// The seed of everything random.
+    pub seed: u64,
+    /// A number for each image, by which it comes out the same in any batch.
+    pub keys: &'a [u64],
+}
+
 /// Draw the boxes of a batch: in image order, then in drawing order.
-pub fn draw(plan: &Plan, (height, width): (usize, usize), channels: usize, seed: u64, keys: &[u64]) -> Result<Vec<BoxDraw>, Error> {
+pub fn draw(
+    plan: &Plan,
+    (height, width): (usize, usize),
+    channels: usize,
+    index: Index<'_>,
+) -> Result<Vec<BoxDraw>, Error> {
     check_size(plan, height, width, channels)?;
-    let mut boxes = Vec::with_capacity(keys.len() * plan.spec().num_boxes.1.min(8));
-    for (image, &key) in keys.iter().enumerate() {
-        draw_image(plan, image, (height, width), seed, key, &mut boxes);
+    let mut boxes = Vec::with_capacity(index.keys.len() * plan.spec().num_boxes.1.min(8));
+    for (image, &key) in index.keys.iter().enumerate() {
+        draw_image(plan, image, (height, width), index.seed, key, &mut boxes);
     }
     Ok(boxes)
 }
@@ -40,18 +54,22 @@ pub fn corrupt<T: Pixel>(
     mut dst: ArrayViewMut4<'_, T::Raw>,
     src: Option<&ArrayView4<'_, T::Raw>>,
     range: (f32, f32),
-    seed: u64,
-    keys: &[u64],
+    index: Index<'_>,
     threads: usize,
     level: Level,
 ) -> Result<Vec<BoxDraw>, Error> {
     let (images, channels, height, width) = dst.dim();
-    if keys.len() != images || src.is_some_and(|s| s.dim() != dst.dim()) {
-        return Err(Error::Image(format!("{} keys and source {:?} for images {:?}", keys.len(), src.map(ArrayView4::dim), dst.dim())));
+    if index.keys.len() != images || src.is_some_and(|s| s.dim() != dst.dim()) {
+        return Err(Error::Image(format!(
+            "{} keys and source {:?} for images {:?}",
+            index.keys.len(),
+            src.map(ArrayView4::dim),
+            dst.dim()
+        )));
     }
-    let boxes = draw(plan, (height, width), channels, seed, keys)?;
+    let boxes = draw(plan, (height, width), channels, index)?;
     let threads = if threads == 0 { available_threads() } else { threads };
-    let job = Job { plan, boxes: &boxes, range, seed, keys, level };
+    let job = Job { plan, boxes: &boxes, range, index, level };
     if threads == 1 {
         for (image, band) in dst.axis_iter_mut(Axis(0)).enumerate() {
             job.band::<T>(image, 0, band, src.map(|s| s.index_axis(Axis(0), image)));
@@ -102,14 +120,19 @@ struct Job<'a> {
     plan: &'a Plan,
     boxes: &'a [BoxDraw],
     range: (f32, f32),
-    seed: u64,
-    keys: &'a [u64],
+    index: Index<'a>,
     level: Level,
 }
 
 impl Job<'_> {
     /// Copy a band of rows and fill the parts of the image's boxes that lie in it.
-    fn band<T: Pixel>(&self, image: usize, top: usize, mut dst: ArrayViewMut3<'_, T::Raw>, src: Option<ArrayView3<'_, T::Raw>>) {
+    fn band<T: Pixel>(
+        &self,
+        image: usize,
+        top: usize,
+        mut dst: ArrayViewMut3<'_, T::Raw>,
+        src: Option<ArrayView3<'_, T::Raw>>,
+    ) {
         if let Some(src) = src {
             copy::<T>(&mut dst, &src);
         }
@@ -119,7 +142,7 @@ impl Job<'_> {
             let (y, end) = (draw.y as usize, (draw.y + draw.height) as usize);
             let (y, end) = (y.max(top), end.min(bottom));
             if y < end {
-                let field = Field::new(self.seed, self.keys[image], draw);
+                let field = Field::new(self.index.seed, self.index.keys[image], draw);
                 let painter = Painter { plan: self.plan, draw, field, range: self.range };
                 let mut pixels = dst.slice_axis_mut(Axis(1), Slice::from(y - top..end - top));
                 pixels.slice_axis_inplace(Axis(2), Slice::from(draw.x as usize..(draw.x + draw.width) as usize));
@@ -134,11 +157,11 @@ impl Job<'_> {
 }
 
 fn copy<T: Pixel>(dst: &mut ArrayViewMut3<'_, T::Raw>, src: &ArrayView3<'_, T::Raw>) {
-    if dst.strides() == src.strides() {
-        if let (Some(dst), Some(src)) = (dst.as_slice_memory_order_mut(), src.as_slice_memory_order()) {
-            dst.copy_from_slice(src);
-            return;
-        }
+    if dst.strides() == src.strides()
+        && let (Some(dst), Some(src)) = (dst.as_slice_memory_order_mut(), src.as_slice_memory_order())
+    {
+        dst.copy_from_slice(src);
+        return;
     }
     dst.assign(src);
 }
@@ -177,7 +200,12 @@ impl Painter<'_> {
                     self.noise(&mut values, channel);
                     if self.draw.kinds.has(Kinds::SALT_PEPPER) {
                         if channel == 0 || self.draw.per_channel {
-                            hits.draw(&self.field, if self.draw.per_channel { start } else { place }, count, self.draw.salt_pepper);
+                            hits.draw(
+                                &self.field,
+                                if self.draw.per_channel { start } else { place },
+                                count,
+                                self.draw.salt_pepper,
+                            );
                         }
                         if own_pixels && self.draw.kinds.0 == Kinds::SALT_PEPPER {
                             self.store_hits::<T>(&mut part, hits.get());
@@ -356,4 +384,3 @@ impl Hits {
         &self.buffer[self.offset..][..self.count]
     }
 }
-

@@ -19,7 +19,8 @@ pub enum Error {
 }
 
 impl Error {
-    pub(crate) fn parameter(name: &'static str, value: impl ToString, remedy: impl Into<String>) -> Self {
-        Self::Parameter { name, value: value.to_string(), remedy: remedy.into() }
+    #[allow(clippy::needless_pass_by_value)] // takes literals and formatted strings alike
+    pub(crate) fn parameter(name: &'static str, value: impl std::fmt::Display, remedy: impl Into<String>) -> Self {
+        Self::Parameter { name, value: format!("{value}"), remedy: remedy.into() }
     }
 }

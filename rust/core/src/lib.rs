@@ -18,11 +18,9 @@ mod pool;
 mod spec;
 
 pub use boxes::{BoxDraw, Kinds};
-pub use corrupt::{corrupt, draw};
+pub use corrupt::{Index, corrupt, draw};
 pub use error::Error;
 pub use noise::Level;
 pub use pixel::Pixel;
 pub use pool::available_threads;
-pub use spec::{
-    AreaSplit, Base, Mode, Noise, Overlap, Placement, Plan, PoissonMode, RatioPer, RatioSampling, Spec,
-};
+pub use spec::{AreaSplit, Base, Mode, Noise, Overlap, Placement, Plan, PoissonMode, RatioPer, RatioSampling, Spec};

@@ -154,9 +154,9 @@ mod tests {
     fn lanes_are_blocks() {
         for first in [0, 16, 0x1234_5670, u32::MAX - 15] {
             let words = group(first, 77, [5, 6], [7, 8]);
-            for i in 0..LANES {
-                let expected = block([first + i as u32, 77, 5, 6], [7, 8], ROUNDS);
-                assert_eq!(std::array::from_fn(|j| words[j][i]), expected);
+            for (i, counter) in (first..=first + (LANES as u32 - 1)).enumerate() {
+                let expected = block([counter, 77, 5, 6], [7, 8], ROUNDS);
+                assert_eq!(words.map(|word| word[i]), expected);
             }
         }
     }

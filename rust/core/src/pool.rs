@@ -56,11 +56,10 @@ pub(crate) fn pool(threads: usize) -> Result<Arc<ThreadPool>, Error> {
 }
 
 fn build(threads: usize) -> Result<Arc<ThreadPool>, Error> {
-    let pool = ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .thread_name(|i| format!("unblot-{i}"))
-        .build()
-        .map_err(|e| Error::Image(format!("could not start {threads} threads: {e}; ask for fewer with threads=")))?;
+    let pool =
+        ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("unblot-{i}")).build().map_err(|e| {
+            Error::Image(format!("could not start {threads} threads: {e}; ask for fewer with threads="))
+        })?;
     Ok(Arc::new(pool))
 }
 

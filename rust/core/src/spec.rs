@@ -256,11 +256,11 @@ fn check_range(name: &'static str, range: Range, low: f64, high: f64) -> Result<
 }
 
 fn check_base(spec: &Spec) -> Result<(), Error> {
-    if let Base::Levels(levels) = &spec.base {
-        if levels.is_empty() || !levels.iter().all(|v| (0.0..=1.0).contains(v)) {
-            let remedy = "give one number in [0, 1] for each channel, in units of the value range";
-            return Err(Error::parameter("base", format!("{levels:?}"), remedy));
-        }
+    if let Base::Levels(levels) = &spec.base
+        && (levels.is_empty() || !levels.iter().all(|v| (0.0..=1.0).contains(v)))
+    {
+        let remedy = "give one number in [0, 1] for each channel, in units of the value range";
+        return Err(Error::parameter("base", format!("{levels:?}"), remedy));
     }
     if spec.base == Base::Image && spec.mode == Mode::None {
         let remedy = "with base=\"image\" nothing would change; give another base or mode";
@@ -274,7 +274,11 @@ fn check_noise(spec: &Spec) -> Result<(), Error> {
         return Ok(());
     }
     if spec.noise.is_empty() {
-        return Err(Error::parameter("noise", "[]", "give at least one noise kind, or mode=\"none\" for the base alone"));
+        return Err(Error::parameter(
+            "noise",
+            "[]",
+            "give at least one noise kind, or mode=\"none\" for the base alone",
+        ));
     }
     if spec.weights.len() != spec.noise.len() {
         let remedy = format!("give one weight for each of the {} noise kinds", spec.noise.len());
@@ -420,7 +424,9 @@ pub(crate) mod tests {
             ("noise", |s| s.noise.clear()),
             ("weights", |s| s.weights = vec![1.0]),
             ("weights", |s| s.weights = vec![0.0; 4]),
-            ("Poisson.peak", |s| s.noise[2] = Noise::Poisson { peak: (0.0, 1.0), strength: (0.0, 0.0), mode: PoissonMode::Additive }),
+            ("Poisson.peak", |s| {
+                s.noise[2] = Noise::Poisson { peak: (0.0, 1.0), strength: (0.0, 0.0), mode: PoissonMode::Additive }
+            }),
             ("Gaussian.sigma", |s| s.noise[0] = Noise::Gaussian { sigma: (-1.0, 1.0), mean: (0.0, 0.0) }),
         ];
         for (parameter, spoil) in cases {

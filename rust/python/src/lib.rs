@@ -2,12 +2,12 @@
 #![forbid(unsafe_code)]
 
 use half::{bf16, f16};
-use numpy::{Element, IntoPyArray, PyArray2, PyArray4, PyArrayMethods, PyReadonlyArray1, PyUntypedArrayMethods};
+use numpy::{Element, IntoPyArray, PyArray1, PyArray2, PyArray4, PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use unblot_core::{
-    AreaSplit, Base, BoxDraw, Error, Level, Mode, Noise, Overlap, Pixel, Placement, Plan, PoissonMode, RatioPer,
+    AreaSplit, Base, BoxDraw, Error, Index, Level, Mode, Noise, Overlap, Pixel, Placement, Plan, PoissonMode, RatioPer,
     RatioSampling, Spec,
 };
 
@@ -135,11 +135,11 @@ impl PyPlan {
         width: usize,
         channels: usize,
         seed: u64,
-        keys: PyReadonlyArray1<'py, u64>,
+        keys: &Bound<'py, PyArray1<u64>>,
     ) -> PyResult<Records<'py>> {
-        let keys = keys.as_array().to_vec();
+        let keys = keys.to_vec()?;
         let boxes = py
-            .detach(|| unblot_core::draw(&self.0, (height, width), channels, seed, &keys))
+            .detach(|| unblot_core::draw(&self.0, (height, width), channels, Index { seed, keys: &keys }))
             .map_err(|e| value_error(&e))?;
         records(py, &self.0, &boxes, channels)
     }
@@ -175,11 +175,11 @@ fn corrupt<'py>(
     dtype: &str,
     value_range: Option<(f32, f32)>,
     seed: u64,
-    keys: PyReadonlyArray1<'py, u64>,
+    keys: &Bound<'py, PyArray1<u64>>,
     threads: usize,
 ) -> PyResult<Records<'py>> {
-    let keys = keys.as_array().to_vec();
-    let call = Call { plan: &plan.get().0, value_range, seed, keys: &keys, threads };
+    let keys = keys.to_vec()?;
+    let call = Call { plan: &plan.get().0, value_range, index: Index { seed, keys: &keys }, threads };
     match dtype {
         "uint8" => call.run::<u8>(dst, src, (0.0, 255.0)),
         "float32" => call.run::<f32>(dst, src, (0.0, 1.0)),
@@ -195,21 +195,26 @@ fn corrupt<'py>(
 struct Call<'a> {
     plan: &'a Plan,
     value_range: Option<(f32, f32)>,
-    seed: u64,
-    keys: &'a [u64],
+    index: Index<'a>,
     threads: usize,
 }
 
 impl Call<'_> {
     /// Borrow the arrays as what the pixel format is stored as, and corrupt without the GIL.
-    fn run<'py, T>(&self, dst: &Bound<'py, PyAny>, src: Option<&Bound<'py, PyAny>>, default: (f32, f32)) -> PyResult<Records<'py>>
+    fn run<'py, T>(
+        &self,
+        dst: &Bound<'py, PyAny>,
+        src: Option<&Bound<'py, PyAny>>,
+        default: (f32, f32),
+    ) -> PyResult<Records<'py>>
     where
         T: Pixel<Raw: Element>,
     {
         let py = dst.py();
         let dst = dst.cast::<PyArray4<T::Raw>>()?;
         check_apart(dst)?;
-        let mut dst = dst.try_readwrite().map_err(|e| PyValueError::new_err(format!("the output cannot be written: {e}")))?;
+        let mut dst =
+            dst.try_readwrite().map_err(|e| PyValueError::new_err(format!("the output cannot be written: {e}")))?;
         let src = match src {
             None => None,
             Some(src) => {
@@ -223,7 +228,7 @@ impl Call<'_> {
         let boxes = py
             .detach(|| {
                 let to = to.view_mut();
-                unblot_core::corrupt::<T>(self.plan, to, from.as_ref(), range, self.seed, self.keys, self.threads, Level::best())
+                unblot_core::corrupt::<T>(self.plan, to, from.as_ref(), range, self.index, self.threads, Level::best())
             })
             .map_err(|e| value_error(&e))?;
         records(py, self.plan, &boxes, channels)

@@ -1,0 +1,69 @@
+# The commands of this project. On a fresh machine with Python 3.11+, a Rust toolchain and make, `make demo` and `make test` do everything.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN     = $(VENV)/bin
+WHEELS  = dist
+SOURCES = Cargo.toml Cargo.lock pyproject.toml README.md $(shell find rust python -name '*.rs' -o -name '*.toml' -o -name '*.py' -o -name '*.pyi' -o -name '*.j2')
+
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-rust test-python test-numpy-only lint bench docs-check dev clean
+
+help:  ## show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
+
+demo: $(VENV)/train.stamp  ## train and evaluate a detector on real digits, leave a report to open
+	$(BIN)/unblot train digits --abnormal 0 --model nested --set width=0.5 --epochs 5 --out runs/demo --overwrite
+	$(BIN)/unblot eval runs/demo
+	@echo "open runs/demo/eval/report.html"
+
+test: test-rust test-python test-numpy-only  ## run all tests, the Python ones against the installed wheel
+
+test-rust:
+	cargo test --workspace --quiet
+
+test-python: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# The core and its NumPy surface, in an environment that has no torch.
+test-numpy-only: $(VENV)-numpy/stamp
+	$(VENV)-numpy/bin/python -m pytest tests/test_import.py tests/numpy_only
+
+lint: $(VENV)/dev.stamp  ## format, lints and types, Rust and Python
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest unblot._core
+
+bench: $(VENV)/dev.stamp  ## the corruption core beside its peers, in one run
+	$(BIN)/python -m pytest benches --benchmark-only
+
+dev: $(VENV)/dev.stamp  ## editable install for working on the Python side
+	$(BIN)/maturin develop --release --quiet
+
+clean:  ## remove what was built (runs/ stays)
+	rm -rf $(VENV) $(VENV)-numpy $(WHEELS) target
+
+$(BIN)/maturin:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "unblot needs Python 3.11 or newer; run make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet "maturin>=1.8,<2"
+
+$(WHEELS)/stamp: $(SOURCES) | $(BIN)/maturin
+	rm -rf $(WHEELS)
+	$(BIN)/maturin build --release --quiet --out $(WHEELS)
+	touch $@
+
+# The wheel's dependencies first, then the wheel itself again: the same version may have been built anew.
+$(VENV)/%.stamp: $(WHEELS)/stamp
+	$(BIN)/python -m pip install --quiet "$$(echo $(WHEELS)/*.whl)[$*]"
+	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps $(WHEELS)/*.whl
+	touch $@
+
+$(VENV)-numpy/stamp: $(WHEELS)/stamp
+	$(PYTHON) -m venv $(VENV)-numpy
+	$(VENV)-numpy/bin/python -m pip install --quiet $(WHEELS)/*.whl pytest hypothesis
+	$(VENV)-numpy/bin/python -m pip install --quiet --force-reinstall --no-deps $(WHEELS)/*.whl
+	touch $@
