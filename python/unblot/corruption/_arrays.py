@@ -150,9 +150,9 @@ def check_range(nchw: Any, dtype: str, spec: Spec) -> tuple[float, float]:
     """
     given = spec.value_range
     if dtype == "uint8":
-        if given is not None and not 0 <= given[0] < given[1] <= 255:
+        if given is not None and not (given[0] >= 0 and given[1] <= 255 and all(v.is_integer() for v in given)):
             raise ValueError(
-                f"value_range {given} does not fit uint8 pixels; accepted: 0 <= low < high <= 255, or None"
+                f"value_range {given} does not fit uint8 pixels; accepted: whole numbers in 0..255, or None"
             )
         return given or (0.0, 255.0)
     if given is not None:

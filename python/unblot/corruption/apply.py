@@ -163,9 +163,12 @@ def corrupt(  # noqa: PLR0917 - the order is public
         target = sys.modules["torch"].empty_like(plain(images))
     else:
         target = np.empty_like(np.asarray(images))
+    written = as_nchw(as_memory("out", target), layout)
+    if not in_place and np.may_share_memory(nchw, written):
+        nchw = nchw.copy()  # they are interleaved, which the binding takes for an overlap
     records, _ = _core.corrupt(
         spec.plan,
-        as_nchw(as_memory("out", target), layout),
+        written,
         None if in_place else nchw,
         dtype,
         value_range,
