@@ -1,0 +1,298 @@
+"""The report: one self-contained HTML file from a finished evaluation.
+
+It shows what the paper shows, the histogram of scores (figure 6) and images beside their restorations (figure 7), with
+the protocol that the figures were made under named beside them. Everything stands inside the file; it opens without a
+network.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from unblot.corruption.apply import corrupt
+from unblot.corruption.spec import Spec
+from unblot.data import ImageSet
+from unblot.models.detector import Detector
+from unblot.models.pixels import to_signed, to_uint8
+from unblot.report.plots import heat, histogram, map_range, png_uri, pr, roc
+from unblot.scoring import Evaluation
+
+__all__ = ["write_report"]
+
+SHOWN = 8  # images in each gallery
+_TINY = 96  # below this size single pixels are shown as squares
+_HEADLINE = {
+    "auroc": ("AUROC", "chance that an abnormal image scores higher than a normal one; 0.5 is guessing"),
+    "auprc": ("AUPRC", "mean precision over all recalls; guessing gives the share of abnormal images"),
+    "f1": ("F1 at the threshold", "harmonic mean of precision and recall"),
+    "precision": ("precision at the threshold", "share of the images called abnormal that are abnormal"),
+    "recall": ("recall at the threshold", "share of the abnormal images that are called abnormal"),
+    "false_positive_rate": ("false alarms at the threshold", "share of the normal images that are called abnormal"),
+}
+_PROTOCOL = {
+    "clean": (
+        "Networks in evaluation mode, each image scored on its own, weights of the last epoch, threshold from held-out "
+        "normal images; no test image chose anything. These figures can be had in use, on images like these."
+    )
+}
+_PACKAGES = ("unblot", "torch", "lightning-fabric", "numpy", "scikit-learn", "pillow")
+
+
+def write_report(
+    evaluation: Evaluation,
+    folder: str | Path,
+    *,
+    detector: Detector,
+    configuration: Mapping[str, Any],
+    corruption_spec: Spec | None,
+) -> Path:
+    """Write ``report.html`` into ``folder``; a report that is there is replaced whole or not at all.
+
+    Args:
+        evaluation: of ``detector`` on ``evaluation.splits.test``.
+        folder: made where it does not exist.
+        detector: restores the images that are shown, on the device where it is.
+        configuration: what to list under "Configuration": JSON values, or mappings of them by heading.
+        corruption_spec: what the detector was trained with, applied to the images shown; None leaves that column out.
+
+    Returns:
+        Path of the report.
+    """
+    test, scores, labels = evaluation.splits.test, evaluation.scores.image, evaluation.splits.test.labels
+    threshold, metrics = evaluation.calibration.threshold, evaluation.metrics
+    both = 0 < labels.sum() < labels.size
+    order = np.argsort(-scores, kind="stable")
+    pictures = _Pictures(evaluation, detector, corruption_spec)
+    first = order[: min(SHOWN, len(order))]
+    last = order[len(first) :][::-1][:SHOWN]
+    context = {
+        "title": f"{detector.name} on {evaluation.splits.name}",
+        "subtitle": f"{len(test)} test images at {test.size} × {test.size} pixels, {_colour(test.channels)}, "
+        f"scored at {metrics['images_per_second']:g} images per second",
+        "headline": [(name, _figure(metrics[key]), hint) for key, (name, hint) in _HEADLINE.items()],
+        "protocol": evaluation.protocol,
+        "protocol_text": _PROTOCOL[evaluation.protocol],
+        "threshold_text": _threshold_text(evaluation),
+        "missing": _missing(metrics["undefined"]),
+        "warnings": metrics["warnings"],
+        "curves": [
+            ("ROC: receiver operating characteristic", Markup(roc(labels, scores, threshold))),
+            ("PR: precision over recall", Markup(pr(labels, scores, threshold))),
+        ]
+        if both
+        else [],
+        "histogram": Markup(histogram(labels, scores, threshold)),
+        "kinds": _kinds(evaluation),
+        "galleries": [
+            (id_, heading, [pictures.card(int(i)) for i in chosen])
+            for id_, heading, chosen in (
+                ("most", "Most anomalous images", first),
+                ("least", "Least anomalous images", last),
+            )
+            if len(chosen)
+        ],
+        "gallery_text": pictures.text,
+        "strip_width": pictures.columns * 103 + 24,
+        "tiny": test.size < _TINY,
+        "counts": [
+            _count(part, images)
+            for part, images in (
+                ("training", evaluation.splits.train),
+                ("held out for the threshold", evaluation.splits.held_out),
+                ("test", test),
+            )
+        ],
+        "description": evaluation.splits.describe(),
+        "tables": _tables(metrics),
+        "configuration": _configuration(configuration, corruption_spec),
+        "versions": _versions(),
+    }
+    template = files("unblot.report").joinpath("report.html.j2").read_text(encoding="utf-8")
+    page = Environment(autoescape=True, undefined=StrictUndefined).from_string(template).render(context)
+    return _replace(Path(folder) / "report.html", page)
+
+
+class _Pictures:
+    """Cards of single images: the pictures beside each other and what is said below them."""
+
+    def __init__(self, evaluation: Evaluation, detector: Detector, spec: Spec | None) -> None:
+        self.evaluation, self.detector, self.spec = evaluation, detector, spec
+        self.test = evaluation.splits.test
+        self.low, self.high = map_range(evaluation.scores.maps)
+        restores = self._restore(self.test[0]["image"]) is not None
+        self.columns = 2 + (spec is not None) + restores + self.test.has_masks
+        parts = ["the image as the detector sees it"]
+        if spec is not None:
+            parts.append("blotted as in training (the detector is never given this at test time)")
+        if restores:
+            parts.append("restored from the image")
+        parts.append("anomaly map")
+        if self.test.has_masks:
+            parts.append("true mask")
+        self.text = (
+            f"From left to right: {', '.join(parts)}. All maps share one colour scale: black is {self.low:.3g}, "
+            f"pale yellow {self.high:.3g} and above."
+        )
+
+    def _restore(self, image: torch.Tensor) -> NDArray[np.uint8] | None:
+        device = next((p.device for p in self.detector.parameters()), torch.device("cpu"))
+        with torch.no_grad():
+            restored = self.detector.eval().restore(to_signed(image[None].to(device)))
+        return None if restored is None else to_uint8(restored)[0].cpu().numpy()
+
+    def card(self, i: int) -> dict[str, Any]:
+        """Picture strip and caption of test image ``i``."""
+        item, image = self.test.items[i], self.test[i]["image"]
+        pictures = [("original", image.numpy())]
+        if self.spec is not None:
+            pictures.append(("blotted", corrupt(image.numpy(), self.spec, seed=0, keys=i, layout="CHW").images))
+        if (restored := self._restore(image)) is not None:
+            pictures.append(("restored", restored))
+        strip = [(label, png_uri(pixels.transpose(1, 2, 0))) for label, pixels in pictures]
+        strip.append(("map", png_uri(heat(self.evaluation.scores.maps[i], self.low, self.high))))
+        if (mask := self.test.mask(i)) is not None:
+            strip.append(("true mask", png_uri(mask.astype(np.uint8) * 255)))
+        called = bool(self.evaluation.predicted[i])
+        verdict = {(0, True): "false alarm", (1, False): "missed"}.get((item.label, called), "")
+        return {
+            "pictures": strip,
+            "name": item.name,
+            "kind": item.kind,
+            "truth": _truth(item.label),
+            "score": f"{self.evaluation.scores.image[i]:#.4g}",
+            "verdict": verdict,
+        }
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _colour(channels: int) -> str:
+    return "grayscale" if channels == 1 else "RGB"
+
+
+def _truth(label: int) -> str:
+    return "abnormal" if label else "normal"
+
+
+def _threshold_text(evaluation: Evaluation) -> str:
+    c, above = evaluation.calibration, int(evaluation.predicted.sum())
+    return (
+        f"Threshold {c.threshold:#.4g}: the {c.quantile:g} quantile of the scores of {c.n} held-out normal images, so "
+        f"about {100 * (1 - c.quantile):.3g} % of normal images are expected above it. "
+        f"Above lie {above} of {len(evaluation.predicted)} test images."
+    )
+
+
+def _missing(undefined: Mapping[str, str]) -> list[str]:
+    """One sentence per reason for which headline figures have no value."""
+    reasons: dict[str, list[str]] = {}
+    for key, why in undefined.items():
+        if key in _HEADLINE:
+            reasons.setdefault(why, []).append(_HEADLINE[key][0])
+    return [f"No {', no '.join(names)}: {why}." for why, names in reasons.items()]
+
+
+def _kinds(evaluation: Evaluation) -> list[dict[str, str | int]]:
+    """One row per label and kind, normal first; the figures of a kind of defect are the evaluation's."""
+    test, scores = evaluation.splits.test, evaluation.scores.image
+    rows: list[dict[str, str | int]] = []
+    for label, kind in sorted({(item.label, item.kind) for item in test.items}):
+        chosen = np.array([(item.label, item.kind) == (label, kind) for item in test.items])
+        flagged = int(evaluation.predicted[chosen].sum())
+        auroc = evaluation.metrics["per_kind"][kind]["auroc"] if label else None
+        rows.append(
+            {
+                "kind": kind,
+                "truth": _truth(label),
+                "images": int(chosen.sum()),
+                "flagged": flagged,
+                "share": f"{100 * flagged / chosen.sum():.1f} %",
+                "median": f"{np.median(scores[chosen]):#.4g}",
+                "auroc": _figure(auroc) if label else "",
+            }
+        )
+    return rows
+
+
+def _count(part: str, images: ImageSet) -> dict[str, str | int]:
+    abnormal = int((images.labels == 1).sum())
+    groups = len({item.group for item in images.items})
+    return {"part": part, "normal": len(images) - abnormal, "abnormal": abnormal, "groups": groups}
+
+
+def _tables(metrics: Mapping[str, Any]) -> list[tuple[str, str, list[tuple[str, str]]]]:
+    """(caption, text, rows) of the figures that are not above: those of pixels, and the paper's, set apart."""
+    tables = []
+    if metrics["pixel"]:
+        rows = [
+            (key.replace("_", " "), _figure(value) if isinstance(value, float) else str(value))
+            for key, value in metrics["pixel"].items()
+        ]
+        tables.append(("Pixels", "Anomaly maps against the true masks, over all images that have one.", rows))
+    tables.append(
+        (
+            "As in the paper: 0.2 on scores scaled to 0–1 over the test set",
+            "For comparison and display alone: the scale is made of the test images themselves, so these figures "
+            "cannot be had in use.",
+            [(key.partition("_minmax")[0], _figure(value)) for key, value in metrics.items() if "_minmax" in key],
+        )
+    )
+    return tables
+
+
+def _configuration(configuration: Mapping[str, Any], spec: Spec | None) -> list[tuple[str, list[tuple[str, str]]]]:
+    """(heading, rows): nested mappings are tables of their own, the rest comes first."""
+    tables = {key: value for key, value in configuration.items() if isinstance(value, Mapping)}
+    if plain := {key: value for key, value in configuration.items() if key not in tables}:
+        tables = {"run": plain, **tables}
+    if spec is not None:
+        tables["corruption"] = spec.to_dict()
+    return [(heading, [(key, _value(value)) for key, value in rows.items()]) for heading, rows in tables.items()]
+
+
+def _value(value: Any) -> str:
+    if value is None or (isinstance(value, list | tuple | Mapping) and not value):
+        return "–"
+    if isinstance(value, Mapping):
+        inner: Iterable[str] = (f"{key}={_value(entry)}" for key, entry in value.items() if key != "type")
+        return f"{value['type']}({', '.join(inner)})" if "type" in value else ", ".join(inner)
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_value, value))
+    return str(value)
+
+
+def _versions() -> str:
+    found = []
+    for name in _PACKAGES:
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            continue
+    return ", ".join([*found, f"Python {platform.python_version()}", platform.platform()])
+
+
+def _replace(path: Path, text: str) -> Path:
+    """Write a text file so that a kill at any moment leaves the old one or the new one whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        # File names may hold bytes that are no text; they are shown escaped.
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path

@@ -1,0 +1,170 @@
+"""Curves, histogram and picture strips of the report, each as text that stands inside one HTML file.
+
+Curves are drawn by matplotlib's object interface, so that no state of ``pyplot`` is touched and no display is needed,
+and come out as inline SVG whose ink follows the colour of the page's text (``currentColor``): readable on light and on
+dark. Pictures come out as PNG data URIs. The histogram is the paper's figure 6, on raw scores, since a threshold in use
+knows no minimum or maximum.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from collections.abc import Callable, Sequence
+from itertools import count
+from pathlib import Path, PurePath
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
+from sklearn.metrics import precision_recall_curve, roc_curve
+
+__all__ = ["heat", "histogram", "map_range", "png_uri", "pr", "roc", "write_heat_maps"]
+
+NORMAL, ABNORMAL = "#3b82c4", "#e0763a"
+_INK = "#010203"  # stands for the page's own text colour until the SVG is finished
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "text.color": _INK,
+    "axes.edgecolor": _INK,
+    "axes.labelcolor": _INK,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "legend.frameon": False,
+}
+
+
+def _svg(name: str, width: float, height: float, draw: Callable[[Axes], None]) -> str:
+    """What ``draw`` puts on axes of ``width`` × ``height`` inches, as an ``<svg>`` element.
+
+    Prolog, metadata and name spaces are left out: they name addresses outside the page, which HTML does not need.
+    """
+    out = io.StringIO()
+    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}):
+        figure = Figure(figsize=(width, height))
+        draw(figure.add_subplot())
+        figure.savefig(out, format="svg", transparent=True, bbox_inches="tight", metadata={"Date": None})
+    text = out.getvalue()
+    text = re.sub(r'<metadata>.*?</metadata>| xmlns(:xlink)?="[^"]*"', "", text[text.index("<svg") :], flags=re.DOTALL)
+    return text.replace(_INK, "currentColor")
+
+
+def roc(labels: NDArray[np.int64], scores: NDArray[np.float64], threshold: float) -> str:
+    """Receiver operating characteristic as SVG text; a dot marks ``threshold``.
+
+    Args:
+        labels: shape (N,), 0 normal and 1 abnormal, both present.
+        scores: shape (N,), larger is more anomalous.
+        threshold: images above it are called abnormal.
+    """
+    false_alarms, hits, _ = roc_curve(labels, scores)
+    flagged = scores > threshold
+
+    def draw(axes: Axes) -> None:
+        axes.plot([0, 1], [0, 1], color=_INK, alpha=0.35, linewidth=0.8, linestyle="--", label="guessing")
+        axes.plot(false_alarms, hits, color=ABNORMAL, linewidth=1.8)
+        at = flagged[labels == 0].mean(), flagged[labels == 1].mean()
+        axes.plot(*at, "o", color=_INK, label="at the threshold", clip_on=False)
+        axes.set(xlabel="false alarms among normal images", ylabel="abnormal images found", xlim=(0, 1), ylim=(0, 1.02))
+        axes.legend(loc="lower right")
+
+    return _svg("roc", 4.2, 3.4, draw)
+
+
+def pr(labels: NDArray[np.int64], scores: NDArray[np.float64], threshold: float) -> str:
+    """Precision over recall as SVG text, arguments as for :func:`roc`; guessing gives the share of abnormal images."""
+    precision, recall, _ = precision_recall_curve(labels, scores, drop_intermediate=True)
+    flagged = scores > threshold
+
+    def draw(axes: Axes) -> None:
+        axes.axhline(labels.mean(), color=_INK, alpha=0.35, linewidth=0.8, linestyle="--", label="guessing")
+        axes.plot(recall, precision, color=ABNORMAL, linewidth=1.8)
+        if flagged.any():
+            at = flagged[labels == 1].mean(), labels[flagged].mean()
+            axes.plot(*at, "o", color=_INK, label="at the threshold", clip_on=False)
+        axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1.02), ylim=(0, 1.02))
+        axes.legend(loc="lower left")
+
+    return _svg("pr", 4.2, 3.4, draw)
+
+
+def histogram(labels: NDArray[np.int64], scores: NDArray[np.float64], threshold: float) -> str:
+    """Scores of normal and abnormal images with the threshold, as SVG text (the paper's figure 6, unscaled).
+
+    Arguments as for :func:`roc`, but one class may be absent.
+    """
+    edges = np.histogram_bin_edges(np.append(scores, threshold), bins=40).tolist()
+
+    def draw(axes: Axes) -> None:
+        for label, name, colour in ((0, "normal", NORMAL), (1, "abnormal", ABNORMAL)):
+            if (chosen := scores[labels == label]).size:
+                axes.hist(chosen, bins=edges, color=colour, alpha=0.6, label=f"{name} ({chosen.size})")
+        axes.axvline(threshold, color=_INK, linewidth=1.2, linestyle="--", label=f"threshold {threshold:#.4g}")
+        axes.set(xlabel="anomaly score", ylabel="test images")
+        axes.legend(loc="upper right")
+
+    return _svg("histogram", 8.6, 2.4, draw)
+
+
+def heat(values: NDArray[np.float32], low: float, high: float) -> NDArray[np.uint8]:
+    """Colour an anomaly map: shape (H, W) to RGB (H, W, 3), ``low`` black, ``high`` and above pale yellow."""
+    scaled = (values.astype(np.float64) - low) / max(high - low, np.finfo(np.float64).tiny)
+    rgba = matplotlib.colormaps["inferno"](np.clip(scaled, 0.0, 1.0), bytes=True)
+    return np.asarray(rgba, dtype=np.uint8)[..., :3]
+
+
+def png_uri(pixels: NDArray[np.uint8], longest: int = 192) -> str:
+    """A picture as a PNG data URI, shrunk so that no side is longer than ``longest`` pixels.
+
+    Args:
+        pixels: shape (H, W), (H, W, 1) or (H, W, 3).
+        longest: in pixels.
+    """
+    if pixels.ndim == 3 and pixels.shape[2] == 1:
+        pixels = pixels[..., 0]
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    image.thumbnail((longest, longest), Image.Resampling.BOX)
+    out = io.BytesIO()
+    image.save(out, format="PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(out.getvalue()).decode("ascii")
+
+
+def map_range(maps: NDArray[np.float32]) -> tuple[float, float]:
+    """Lowest value and 99.9 % quantile of all maps: one scale for all, or a quiet map would look as loud as a defect.
+
+    A few hot pixels do not darken the rest.
+    """
+    return float(maps.min()), float(np.quantile(maps, 0.999))
+
+
+def write_heat_maps(folder: Path, names: Sequence[str], maps: NDArray[np.float32]) -> list[str]:
+    """Write anomaly maps as PNG heat maps on one colour scale.
+
+    Args:
+        folder: exists.
+        names: of the images; a heat map takes the stem of its name, with a number where stems repeat.
+        maps: shape (N, H, W).
+
+    Returns:
+        The file names, in order.
+    """
+    low, high = map_range(maps)
+    taken: set[str] = set()
+    files = []
+    for name, values in zip(names, maps, strict=True):
+        stem = PurePath(name).stem
+        file = next(f for n in count(1) if (f := f"{stem}.png" if n == 1 else f"{stem}-{n}.png").lower() not in taken)
+        taken.add(file.lower())  # some file systems do not tell upper case from lower
+        Image.fromarray(heat(values, low, high)).save(folder / file)
+        files.append(file)
+    return files

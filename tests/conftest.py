@@ -1,0 +1,7 @@
+"""For all tests: one thread for torch's own work, set before anything imports torch, so that parallel tests are quick."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
