@@ -21,7 +21,8 @@ class DataConfig:
         root: where a named data set lies (or is downloaded to).
         normal: classes of a named data set, or folders of normal images (looked for inside ``data`` first).
         abnormal: the same for abnormal images.
-        masks: folders of pixel masks of the abnormal images, found by the images' relative paths without suffix.
+        masks: folders of pixel masks, one for each of ``abnormal`` in the same order, or one with a folder of the same
+            name for each; a mask has its image's path below the folder, with any suffix, optionally "_mask" before it.
         size: height and width in pixels that every image is resized to.
         channels: 1 (grayscale), 3 (RGB) or None: found from the training images.
         group: regular expression searched in an item's relative path; its captures name the physical part or capture

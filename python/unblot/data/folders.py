@@ -6,6 +6,7 @@ kept as it is.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -74,7 +75,7 @@ def _mvtec(root: Path) -> Found:
         )
     train = [_source(p, p.relative_to(root).as_posix(), NORMAL, "good") for p in list_images(good)]
     if not (root / "test").is_dir():
-        return Found(root.name, train, notes=["no folder test: its normal images are taken from train/good"])
+        return Found(root.resolve().name, train, notes=["no folder test: its normal images are taken from train/good"])
     truth = root / "ground_truth"
     masks = _by_stem(truth) if truth.is_dir() else {}
     test = []
@@ -87,42 +88,68 @@ def _mvtec(root: Path) -> Found:
         label = NORMAL if kind == "good" else ABNORMAL
         stem = path.relative_to(root / "test").with_suffix("").as_posix()
         test.append(_source(path, path.relative_to(root).as_posix(), label, kind, masks.get(stem) if label else None))
-    return Found(f"{root.name} (MVTec AD layout)", train, test, warnings=_without_mask(test))
+    return Found(f"{root.resolve().name} (MVTec AD layout)", train, test, warnings=_without_mask(test))
 
 
 def _plain(config: DataConfig, root: Path) -> Found:
     if not config.normal:
         raise UserError("folders of abnormal images were given, but none of normal images; add --normal DIR")
-    masks: dict[str, Path] = {}
-    for given in config.masks:
-        masks |= _by_stem(_inside(root, given))
+    normal, abnormal, masks = (
+        [_inside(root, given) for given in names] for names in (config.normal, config.abnormal, config.masks)
+    )
+    base = _base(root.resolve(), normal + abnormal)
     pool: dict[Path, Source] = {}
-    for label, folders in ((NORMAL, config.normal), (ABNORMAL, config.abnormal)):
-        for given in folders:
-            folder = _inside(root, given)
-            for path in list_images(folder):
-                if path.resolve() in pool:
-                    raise UserError(
-                        f"{path} was found twice; the folders given as normal and abnormal must not overlap"
-                    )
-                below = path.relative_to(folder)
-                kind = (
-                    "normal" if label == NORMAL else below.parts[0] if len(below.parts) > 1 else folder.resolve().name
-                )
-                name = path.relative_to(root) if path.is_relative_to(root) else path
-                mask = masks.get(below.with_suffix("").as_posix()) if label else None
-                pool[path.resolve()] = _source(path, name.as_posix(), label, kind, mask)
+    for label, folder, mask_of in (
+        *((NORMAL, folder, {}) for folder in normal),
+        *((ABNORMAL, folder, found) for folder, found in zip(abnormal, _masks(abnormal, masks), strict=True)),
+    ):
+        for path in list_images(folder):
+            if path in pool:
+                raise UserError(f"{path} was found twice; the folders given as normal and abnormal must not overlap")
+            below = path.relative_to(folder)
+            defect = below.parts[0] if len(below.parts) > 1 else folder.name
+            pool[path] = _source(
+                path,
+                path.relative_to(base).as_posix(),
+                label,
+                defect if label == ABNORMAL else "normal",
+                mask_of.get(below.with_suffix("").as_posix()),
+            )
     sources = list(pool.values())
-    if config.masks and not any(s.mask for s in sources):
+    if masks and not any(s.mask for s in sources):
         raise UserError(
             f"no mask in {', '.join(config.masks)} belongs to an abnormal image; a mask has its image's path below the "
             "folder, with any suffix, its name optionally ending in _mask"
         )
-    return Found(root.name or str(root), sources, warnings=_without_mask(sources))
+    return Found(root.resolve().name, sources, warnings=_without_mask(sources))
 
 
 def _inside(root: Path, given: str) -> Path:
-    return root / given if (root / given).is_dir() else Path(given)
+    return (root / given if (root / given).is_dir() else Path(given)).resolve()
+
+
+def _base(root: Path, folders: list[Path]) -> Path:
+    """What names are relative to: ``root``, or where folders lie outside it, the folder that holds them all."""
+    if all(f.is_relative_to(root) for f in folders):
+        return root
+    try:
+        return Path(os.path.commonpath([f.parent for f in folders]))
+    except ValueError as error:
+        raise UserError(f"folders must lie on one drive: {', '.join(map(str, folders))}") from error
+
+
+def _masks(abnormal: list[Path], masks: list[Path]) -> list[dict[str, Path]]:
+    """The masks of each abnormal folder: from a folder each, or from folders of the same names within one."""
+    if not masks:
+        return [{} for _ in abnormal]
+    if len(masks) == len(abnormal):
+        return [_by_stem(folder) for folder in masks]
+    if len(masks) == 1:
+        return [_by_stem(masks[0] / folder.name) for folder in abnormal]
+    raise UserError(
+        f"{len(masks)} folders of masks for {len(abnormal)} folders of abnormal images; give one for each, in the same "
+        "order, or a single one with a folder of the same name for each"
+    )
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:

@@ -17,7 +17,7 @@ from unblot.data.pixels import in_threads, probe
 from unblot.data.splits import draw_limit, find_groups, split_by_group
 from unblot.errors import UserError
 
-__all__ = ["DATA_SETS", "Splits", "exact_repeats", "load_data", "load_paths"]
+__all__ = ["DATA_SETS", "Splits", "exact_repeats", "find_images", "load_data", "load_paths"]
 
 # A named data set is a module with a function find(config) and a line here.
 DATA_SETS: dict[str, Callable[[DataConfig], Found]] = {
@@ -68,9 +68,9 @@ def load_data(config: DataConfig, *, progress: bool | None = None) -> Splits:
     Example:
         >>> splits = load_data(DataConfig("digits", abnormal=("0",)))
         >>> len(splits.train), len(splits.held_out), len(splits.test)
-        (1166, 130, 501)
+        (1165, 130, 502)
     """
-    found = _find(config)
+    found = find_images(config)
     pool, own_test = _grouped(found, config)
     groups = [s.item.group for s in pool]
     share = config.test if found.test_share is None else found.test_share
@@ -116,7 +116,12 @@ def exact_repeats(
     return [(i.name, known[d]) for d, i in zip(test.digests(progress), test.items, strict=True) if d in known]
 
 
-def _find(config: DataConfig) -> Found:
+def find_images(config: DataConfig) -> Found:
+    """What the data set or folder of ``config`` holds, before grouping, splitting and decoding.
+
+    Raises:
+        UserError: no such data set, folder or class, or a folder that is not laid out as it must be.
+    """
     if finder := DATA_SETS.get(config.data):
         if config.masks:
             raise UserError(f"masks belongs to folders of images; {config.data} knows its own")

@@ -18,6 +18,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
+from PIL.TiffImagePlugin import TiffImageFile
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from unblot.errors import UserError
@@ -36,10 +37,13 @@ def probe(image: Path | NDArray[np.uint8]) -> tuple[bool, tuple[int, int]]:
     if isinstance(image, np.ndarray):
         return image.ndim == 2, (image.shape[1], image.shape[0])
     with _opened(image) as opened:
+        size = opened.size
+        if isinstance(opened, TiffImageFile):  # some versions of Pillow have turned its size already, others have not
+            size = (opened.tag_v2[ExifTags.Base.ImageWidth], opened.tag_v2[ExifTags.Base.ImageLength])
         # Asking a PNG without a leading EXIF block would decode its pixels.
         exif = opened.getexif() if opened.format != "PNG" or "exif" in opened.info else {}
         turned = exif.get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
-        return opened.mode in _GRAY, opened.size[::-1] if turned else opened.size
+        return opened.mode in _GRAY, size[::-1] if turned else size
 
 
 def decode(image: Path | NDArray[np.uint8], *, channels: int, size: int) -> NDArray[np.uint8]:
@@ -92,7 +96,8 @@ def in_threads(
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
     try:
-        with Image.open(path) as image:
+        # From an open file: Pillow maps an uncompressed TIFF into memory if given a path, and garbles a turned one.
+        with path.open("rb") as file, Image.open(file) as image:
             yield image
     except UserError:
         raise
@@ -117,4 +122,4 @@ def _eight_bit(image: Image.Image, path: Path) -> Image.Image:
 
 def _fit(image: Image.Image, channels: int, size: int) -> NDArray[np.uint8]:
     image = image.convert("L" if channels == 1 else "RGB").resize((size, size), Image.Resampling.BILINEAR)
-    return np.ascontiguousarray(np.asarray(image).reshape(size, size, channels).transpose(2, 0, 1))
+    return np.array(image).reshape(size, size, channels).transpose(2, 0, 1).copy()

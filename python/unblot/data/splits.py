@@ -98,7 +98,7 @@ def split_by_group(
     A group with an abnormal image goes to test whole; its normal images count towards the test share. Then groups are
     drawn for test, and of the rest for held-out: each is taken while it brings the number of images nearer to the share
     asked for, so the result is off by at most half a group, and exact where every image is its own group. Every part
-    gets at least one group.
+    gets at least one normal group.
 
     Args:
         groups: group of each image.
@@ -112,7 +112,7 @@ def split_by_group(
 
     Example:
         >>> split_by_group(["a", "a", "b", "c", "d"], [False] * 5, held_out=0.3, test=0.2, seed=0).test
-        [2]
+        [4]
     """
     marked = {g for g, bad in zip(groups, abnormal, strict=True) if bad}
     size = Counter(g for g in groups if g not in marked)
@@ -124,10 +124,10 @@ def split_by_group(
         )
     chosen = set(marked)
     if test is not None:
-        wanted = max(1, round(test * (beside + size.total())))
-        chosen |= _draw(size, wanted - beside, leave=2, order=_order(size, seed, "test"))
+        wanted = round(test * (beside + size.total()))
+        chosen |= _draw(size, wanted - beside, not beside, leave=2, order=_order(size, seed, "test"))
     rest = Counter({g: n for g, n in size.items() if g not in chosen})
-    kept = _draw(rest, max(1, round(held_out * rest.total())), leave=1, order=_order(rest, seed, "held out"))
+    kept = _draw(rest, round(held_out * rest.total()), True, leave=1, order=_order(rest, seed, "held out"))
     side = ["test" if g in chosen else "held_out" if g in kept else "train" for g in groups]
     return Parts(*([i for i, s in enumerate(side) if s == part] for part in ("train", "held_out", "test")))
 
@@ -145,12 +145,12 @@ def _order(groups: Iterable[str], seed: int, purpose: str) -> list[str]:
     return sorted(set(groups), key=place)
 
 
-def _draw(size: Counter[str], wanted: int, *, leave: int, order: Sequence[str]) -> set[str]:
-    """Groups, in ``order``, whose images come nearest to ``wanted``: at least one if any is wanted; ``leave`` stay."""
+def _draw(size: Counter[str], wanted: int, some: bool, *, leave: int, order: Sequence[str]) -> set[str]:
+    """Groups, in ``order``, whose images come nearest to ``wanted``; at least one if ``some``; ``leave`` stay."""
     taken: set[str] = set()
     have = 0
     for group in order:
         if len(order) - len(taken) > leave and abs(have + size[group] - wanted) < abs(have - wanted):
             taken.add(group)
             have += size[group]
-    return taken if taken or wanted <= 0 else {min(order, key=size.__getitem__)}
+    return taken if taken or not some else {min(order, key=size.__getitem__)}

@@ -88,7 +88,7 @@ def score_set(
 
 
 def _check_finite(scores: NDArray[np.float64], maps: NDArray[np.float32], images: ImageSet) -> None:
-    bad = np.flatnonzero(~(np.isfinite(scores) & np.isfinite(maps.reshape(len(maps), -1)).all(axis=1)))
+    bad = np.flatnonzero(~(np.isfinite(scores) & np.isfinite(maps).all(axis=(1, 2))))
     if bad.size:
         names = ", ".join(images.items[i].name for i in bad[:5])
         raise UserError(

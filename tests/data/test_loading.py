@@ -1,0 +1,122 @@
+"""What load_data says and finds beside the split: channels, sizes, limit, repeats; and the configuration itself."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from unblot.data import DataConfig, ImageSet, Item, Source, exact_repeats, load_data
+from unblot.errors import UserError
+
+Picture = Callable[..., Path]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, picture: Picture) -> Path:
+    for i in range(20):
+        picture(tmp_path / f"ok/{i:02d}.png", (8, 8 + i % 2))
+        if i < 5:
+            picture(tmp_path / f"bad/{i:02d}.png", (8, 8, 3))
+    return tmp_path
+
+
+def config(folder: Path, **changed: Any) -> DataConfig:
+    return DataConfig(str(folder), normal=("ok",), abnormal=("bad",), size=8, **changed)
+
+
+def test_channels_follow_the_training_images(folder: Path, picture: Picture) -> None:
+    assert load_data(config(folder)).test.channels == 1  # the abnormal images are RGB, what is learnt is not
+    assert load_data(config(folder, channels=3)).train.channels == 3
+    for path in (folder / "ok").iterdir():
+        picture(path, (8, 8, 3))
+    assert load_data(config(folder)).train.channels == 3
+
+
+def test_the_description_says_what_was_understood(folder: Path) -> None:
+    said = load_data(config(folder, limit=7)).describe()
+    for part in (
+        "train     7 images in 7 groups: 7 normal",
+        "held-out  2 images",
+        "4 normal, 5 bad (abnormal)",
+        "8 x 8 to 9 x 8 (2 sizes) (width x height), resized to 8 x 8, grayscale (found); the aspect ratio is not kept",
+        "each image is its own",
+        "limit: 7 of 14 training images",
+    ):
+        assert part in said
+
+
+def test_a_limit_leaves_the_other_parts_alone(folder: Path) -> None:
+    full, cut = load_data(config(folder)), load_data(config(folder, limit=3))
+    assert len(cut.train) == 3
+    assert set(cut.train.items) < set(full.train.items)
+    assert [cut.held_out.items, cut.test.items] == [full.held_out.items, full.test.items]
+    assert load_data(config(folder, limit=99)).train.items == full.train.items
+
+
+def test_exact_repeats_are_found_and_named(folder: Path) -> None:
+    shutil.copy(folder / "ok/03.png", folder / "bad/copy of 03.png")
+    for seed in range(20):
+        splits = load_data(config(folder, split_seed=seed))
+        if "ok/03.png" in {i.name for i in splits.train.items + splits.held_out.items}:
+            break
+    assert splits.warnings == [
+        "1 test images are also in training, pixel for pixel at 8 x 8: bad/copy of 03.png = ok/03.png"
+    ]
+    assert splits.warnings[0] in splits.describe()
+
+
+def test_without_repeats_nothing_is_said(folder: Path) -> None:
+    splits = load_data(config(folder))
+    assert splits.warnings == []
+    assert exact_repeats([splits.train], splits.train) == [(i.name, i.name) for i in splits.train.items]
+
+
+def test_a_split_keeps_every_image_once(folder: Path) -> None:
+    splits = load_data(config(folder))
+    names = [i.name for part in (splits.train, splits.held_out, splits.test) for i in part.items]
+    assert sorted(names) == sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*.png"))
+
+
+def test_a_configuration_survives_json() -> None:
+    asked = DataConfig("x", normal=("a",), abnormal=("b", "c"), group=r"(\d+)", group_gap=3, limit=5, channels=1)
+    assert DataConfig.from_dict(json.loads(json.dumps(asked.to_dict()))) == asked
+    assert DataConfig(normal="a").normal == ("a",)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"data": ""}, "data is empty"),
+        ({"size": 0}, "size must be at least 1"),
+        ({"channels": 2}, "channels must be 1 .* or 3"),
+        ({"held_out": 0}, "held_out is a share between 0 and 1"),
+        ({"test": float("nan")}, "test is a share between 0 and 1"),
+        ({"limit": 0}, "limit must be at least 1"),
+        ({"group": "part("}, r"group is not a regular expression: 'part\('"),
+        ({"group_gap": -1}, "group_gap must not be negative"),
+        ({"sizes": 3}, "unknown data setting sizes; known: data, root"),
+    ],
+)
+def test_wrong_settings_are_named(values: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        DataConfig.from_dict(values)
+
+
+def test_groups_are_numbered_within_a_set(folder: Path) -> None:
+    sources = [Source(Item(str(i), 0, "good", g), folder / f"ok/{i:02d}.png") for i, g in enumerate("zaz")]
+    images = ImageSet(sources, channels=1, size=8)
+    assert [images[i]["group"] for i in range(3)] == [1, 0, 1]
+
+
+@pytest.mark.parametrize("name", ["classes", "config", "imageset", "loading", "splits"])
+def test_examples_in_docstrings_run(name: str) -> None:
+    result = doctest.testmod(importlib.import_module(f"unblot.data.{name}"))
+    assert result.attempted
+    assert not result.failed
