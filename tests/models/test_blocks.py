@@ -1,0 +1,52 @@
+import pytest
+import torch
+from torch import nn
+
+from unblot.models.blocks import Discriminator, Res, Up, frozen, parameter_count
+
+
+@pytest.mark.parametrize(("a", "b", "stride"), [(4, 4, 1), (4, 6, 1), (4, 4, 2), (4, 6, 2)])
+def test_residual_block_has_a_plain_shortcut_only_where_shapes_agree(a: int, b: int, stride: int) -> None:
+    block = Res(a, b, stride)
+    assert block(torch.rand(2, a, 8, 8)).shape == (2, b, 8 // stride, 8 // stride)
+    assert isinstance(block.shortcut, nn.Identity) == (a == b and stride == 1)
+
+
+def test_up_doubles_the_resolution() -> None:
+    assert Up(6, 3)(torch.rand(2, 6, 5, 5)).shape == (2, 3, 10, 10)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    ("size", "channels_f", "side_f"), [(16, 8, 4), (32, 16, 4), (48, 32, 3), (64, 32, 4), (80, 32, 5)]
+)
+def test_discriminator_takes_every_multiple_of_16(channels: int, size: int, channels_f: int, side_f: int) -> None:
+    network = Discriminator(channels, size, width=4)
+    logits, feature = network(torch.rand(2, channels, size, size))
+    assert logits.shape == (2,)
+    assert feature.shape == (2, channels_f, side_f, side_f)
+    # f is what the last convolution sees, so the logits follow from it alone.
+    assert torch.equal(network.classifier(feature).flatten(), logits)
+
+
+def test_frozen_network_passes_gradients_through_and_keeps_none() -> None:
+    network = Discriminator(1, 16, width=4)
+    network.classifier.bias.requires_grad_(False)  # type: ignore[union-attr]
+    image = torch.rand(2, 1, 16, 16, requires_grad=True)
+    with frozen(network):
+        logits, _ = network(image)
+    logits.sum().backward()
+    assert image.grad is not None and image.grad.abs().sum() > 0
+    assert all(p.grad is None for p in network.parameters())
+    assert [name for name, p in network.named_parameters() if not p.requires_grad] == ["classifier.bias"]
+
+
+def test_frozen_network_thaws_after_an_error() -> None:
+    network = nn.Linear(2, 2)
+    with pytest.raises(RuntimeError, match="stop"), frozen(network):
+        raise RuntimeError("stop")
+    assert all(p.requires_grad for p in network.parameters())
+
+
+def test_parameter_count() -> None:
+    assert parameter_count(nn.Linear(3, 2)) == 3 * 2 + 2

@@ -1,0 +1,115 @@
+"""What every detector must keep to; a new one is tested here by being registered."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor
+
+from unblot.models import Batch, Detector, available, create, to_signed
+from unblot.models.blocks import parameter_count
+
+DETECTORS = available()
+SMALL: dict[str, dict[str, object]] = {"nested": {"width": 0.125}, "dae": {"width": 8}}
+
+
+def small(name: str, channels: int = 1, size: int = 16, **options: object) -> Detector:
+    torch.manual_seed(0)
+    return create(name, channels=channels, size=size, **{**SMALL.get(name, {}), **options})
+
+
+def images(n: int, channels: int = 1, size: int = 16, seed: int = 0) -> Tensor:
+    """Smooth images: random 4×4 fields, enlarged."""
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.rand(n, channels, 4, 4, generator=generator)
+    fine = torch.nn.functional.interpolate(coarse, size=(size, size), mode="bilinear")
+    return to_signed((fine * 255).to(torch.uint8))
+
+
+def as_batch(clean: Tensor, noise: float = 0.2) -> Batch:
+    noisy = (clean + noise * torch.randn(clean.shape, generator=torch.Generator().manual_seed(1))).clamp(-1, 1)
+    n = torch.arange(len(clean))
+    return Batch(noisy, clean, torch.zeros_like(clean[:, :1]), index=n, group=n)
+
+
+def train(detector: Detector, clean: Tensor, steps: int, lr: float = 2e-3) -> Iterator[dict[str, float]]:
+    detector.train()
+    for phase in detector.phases(lr):
+        for _ in range(steps):
+            losses: dict[str, float] = {}
+            for step in detector.training_step(phase.name, as_batch(clean)):
+                phase.optimizers[step.optimizer].zero_grad()
+                torch.autograd.backward(torch.stack([*step.losses.values()]).sum())
+                phase.optimizers[step.optimizer].step()
+                losses |= {name: value.item() for name, value in step.losses.items()}
+            yield losses
+
+
+def test_known_detectors() -> None:
+    assert {"nested", "dae"} <= set(DETECTORS)
+    with pytest.raises(ValueError, match=r"no detector named 'vae'.*nested"):
+        create("vae", channels=1, size=32)
+    with pytest.raises(ValueError, match=r"does not accept.*depth"):
+        create("dae", channels=1, size=32, depth=3)
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [16, 32, 64])
+def test_shapes(name: str, channels: int, size: int) -> None:
+    detector, x = small(name, channels, size).eval(), images(2, channels, size)
+    with torch.no_grad():
+        scores, restored = detector.score(x), detector.restore(x)
+    assert scores.image.shape == (2,)
+    assert scores.map.shape == (2, 1, size, size)
+    assert scores.image.isfinite().all() and (scores.map >= 0).all()
+    if restored is not None:
+        assert restored.shape == x.shape
+        assert restored.abs().max() <= 1
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+@pytest.mark.parametrize(
+    ("channels", "size", "message"), [(1, 20, "16|24|32"), (1, 4, "at least"), (2, 32, "channels")]
+)
+def test_sizes_and_channels_that_do_not_fit_are_named(name: str, channels: int, size: int, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        create(name, channels=channels, size=size)
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_options_rebuild_the_same_network(name: str) -> None:
+    detector = small(name)
+    again = create(name, channels=1, size=16, **detector.options)
+    assert parameter_count(again) == parameter_count(detector)
+    assert again.options == detector.options
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_a_score_does_not_depend_on_its_batch(name: str) -> None:
+    detector, x = small(name), images(7)
+    list(train(detector, x, steps=2))  # running statistics that are not the initial ones
+    detector.eval()
+    with torch.no_grad():
+        together = detector.score(x)
+        alone = [detector.score(x[i : i + 1]) for i in range(len(x))]
+        among_others = detector.score(torch.cat([x[:1], -torch.ones(5, 1, 16, 16)]))
+    assert torch.allclose(together.image, torch.cat([s.image for s in alone]), rtol=1e-4)
+    assert torch.allclose(together.map, torch.cat([s.map for s in alone]), atol=1e-4)
+    assert torch.allclose(together.image[0], among_others.image[0], rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_scoring_changes_nothing(name: str) -> None:
+    detector = small(name).eval()
+    before = {name: value.clone() for name, value in detector.state_dict().items()}
+    with torch.no_grad():
+        detector.score(images(3))
+    assert all(torch.equal(value, before[name]) for name, value in detector.state_dict().items())
+
+
+@pytest.mark.parametrize(("name", "loss"), [("nested", "contextual"), ("dae", "reconstruction")])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_few_steps_lower_the_reconstruction_loss(name: str, loss: str, channels: int) -> None:
+    history = [losses[loss] for losses in train(small(name, channels), images(16, channels), steps=25)]
+    assert sum(history[-3:]) < 0.6 * sum(history[:3])
