@@ -67,7 +67,7 @@ def test_exact_repeats_are_found_and_named(folder: Path) -> None:
         if "ok/03.png" in {i.name for i in splits.train.items + splits.held_out.items}:
             break
     assert splits.warnings == [
-        "1 test images are also in training, pixel for pixel at 8 x 8: bad/copy of 03.png = ok/03.png"
+        "1 of 10 test images are also in training, pixel for pixel at 8 x 8: bad/copy of 03.png = ok/03.png"
     ]
     assert splits.warnings[0] in splits.describe()
 

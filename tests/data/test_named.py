@@ -145,6 +145,8 @@ def test_magnetic_tile_takes_the_users_grouping_and_kinds(tiles: Path) -> None:
     splits = load_data(config)
     assert {i.kind for i in splits.test.items if i.label} == {"Crack"}
     assert len({i.group for i in splits.train.items}) == len(splits.train)
+    with pytest.raises(UserError, match="need one each"):  # a gap this wide joins all captures
+        load_data(DataConfig("magnetic-tile", root=str(tiles), size=16, group_gap=9_850))
 
 
 def test_wrong_magnetic_tile_is_named(tiles: Path, tmp_path: Path) -> None:

@@ -106,6 +106,12 @@ def test_threads_keep_the_order(n: int) -> None:
     assert list(in_threads(lambda x: x * x, range(n), what="", progress=False)) == [x * x for x in range(n)]
 
 
+def test_a_progress_bar_is_shown_when_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    for progress in (True, False, None):
+        list(in_threads(abs, range(2000), what="reading", progress=progress))
+        assert ("reading: 100%" in capsys.readouterr().err) is (progress is True)
+
+
 def test_an_error_in_a_thread_comes_out() -> None:
     with pytest.raises(ZeroDivisionError):
         list(in_threads(lambda x: 1 // (x - 500), range(1000), what="", progress=False))

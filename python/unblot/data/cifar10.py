@@ -31,7 +31,7 @@ def find(config: DataConfig) -> Found:
     root = Path(config.root)
     label = {**dict.fromkeys(normal, 0), **dict.fromkeys(abnormal, 1)}
     pool = _from_folders(root, label) if (root / "train").is_dir() else _from_torchvision(root, label)
-    notes = ["training and test part are pooled and split anew"]
+    notes = ["training and test part are pooled and split anew, one sixth of the normals for testing"]
     return Found("cifar10", pool, test_share=1 / 6, ungrouped="which show one object is not known", notes=notes)
 
 

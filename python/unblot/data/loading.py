@@ -95,7 +95,7 @@ def load_data(config: DataConfig, *, progress: bool | None = None) -> Splits:
     load = partial(ImageSet, channels=channels, size=config.size, progress=progress)
     splits = Splits(found.name, load(train), load(held_out), load(test), warnings, notes)
     repeats = exact_repeats([splits.train, splits.held_out], splits.test, progress=progress)
-    warnings += _repeat_warning(repeats, config.size)
+    warnings += _repeat_warning(repeats, len(splits.test), config.size)
     return splits
 
 
@@ -137,8 +137,8 @@ def find_images(config: DataConfig) -> Found:
 def _grouped(found: Found, config: DataConfig) -> tuple[list[Source], list[Source] | None]:
     """The pool and the own test part with their groups filled in."""
     everything = found.pool + (found.test or [])
-    own_rule = config.group is None and config.group_gap is None
-    pattern, gap = (found.group, found.group_gap) if own_rule else (config.group, config.group_gap)
+    pattern = found.group if config.group is None else config.group
+    gap = found.group_gap if config.group is None and config.group_gap is None else config.group_gap
     groups = find_groups([s.item.name for s in everything], pattern, gap)
     everything = [replace(s, item=replace(s.item, group=g)) for s, g in zip(everything, groups, strict=True)]
     if pattern is not None:
@@ -196,8 +196,8 @@ def _look(
     return channels
 
 
-def _repeat_warning(repeats: Sequence[tuple[str, str]], size: int) -> list[str]:
+def _repeat_warning(repeats: Sequence[tuple[str, str]], tested: int, size: int) -> list[str]:
     if not repeats:
         return []
     shown = ", ".join(f"{a} = {b}" for a, b in repeats[:3]) + (", …" if len(repeats) > 3 else "")
-    return [f"{len(repeats)} test images are also in training, pixel for pixel at {size} x {size}: {shown}"]
+    return [f"{len(repeats)} of {tested} test images are also in training, pixel for pixel at {size} x {size}: {shown}"]

@@ -37,7 +37,8 @@ class Evaluation:
         protocol: "clean".
         metrics: what ``metrics.json`` holds: the keys of :func:`image_metrics` and ``format``, ``protocol``, ``data``,
             ``counts``, ``threshold`` (value and provenance), ``per_kind`` (n, auroc, recall of each kind of defect
-            against all normals), ``pixel`` (of :func:`pixel_metrics`, or None), ``images_per_second``, ``warnings``.
+            against all normals), ``pixel`` (of :func:`pixel_metrics`, at the size that was loaded, or None),
+            ``images_per_second``, ``warnings``.
         scores: of the test images, in order.
         splits: the data.
         calibration: the threshold.
