@@ -143,7 +143,7 @@ def _grouped(found: Found, config: DataConfig) -> tuple[list[Source], list[Sourc
     everything = [replace(s, item=replace(s.item, group=g)) for s, g in zip(everything, groups, strict=True)]
     if pattern is not None:
         joined = "" if gap is None else f", numbers within {gap} joined"
-        found.notes.append(f"groups: {len(set(groups))} by {pattern!r}{joined}")
+        found.notes.append(f"groups: {len(set(groups))} by {pattern}{joined}")
     else:
         found.notes.append(f"groups: each image is its own; {found.ungrouped}")
     cut = len(found.pool)
