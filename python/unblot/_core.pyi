@@ -6,6 +6,8 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
+__all__ = ["Plan", "__version__", "available_threads", "corrupt", "philox4x32"]
+
 __version__: str
 
 # One noise kind as the core takes it: (kind, first range, second range, flag).

@@ -45,25 +45,29 @@ pub fn block(counter: [u32; 4], key: [u32; 2], rounds: u32) -> [u32; 4] {
 }
 
 /// Sixteen consecutive blocks at once: lane loops that the compiler turns into vector code.
+///
+/// Words stand in 64-bit lanes, where a multiplication takes the low half of each and leaves the whole product; high halves hold
+/// leftovers that the next multiplication or the final truncation drops.
 #[inline(always)]
 pub(crate) fn group(first_block: u32, stream: u32, image: [u32; 2], key: [u32; 2]) -> Words {
-    let mut c0: [u32; LANES] = std::array::from_fn(|i| first_block.wrapping_add(i as u32));
-    let mut c1 = [stream; LANES];
-    let mut c2 = [image[0]; LANES];
-    let mut c3 = [image[1]; LANES];
+    const LOW: u64 = 0xffff_ffff;
+    let mut c0: [u64; LANES] = std::array::from_fn(|i| u64::from(first_block.wrapping_add(i as u32)));
+    let mut c1 = [u64::from(stream); LANES];
+    let mut c2 = [u64::from(image[0]); LANES];
+    let mut c3 = [u64::from(image[1]); LANES];
     let mut k = key;
     for _ in 0..ROUNDS {
         for i in 0..LANES {
-            let p0 = u64::from(MULTIPLIER[0]) * u64::from(c0[i]);
-            let p1 = u64::from(MULTIPLIER[1]) * u64::from(c2[i]);
-            c0[i] = (p1 >> 32) as u32 ^ c1[i] ^ k[0];
-            c1[i] = p1 as u32;
-            c2[i] = (p0 >> 32) as u32 ^ c3[i] ^ k[1];
-            c3[i] = p0 as u32;
+            let p0 = u64::from(MULTIPLIER[0]) * (c0[i] & LOW);
+            let p1 = u64::from(MULTIPLIER[1]) * (c2[i] & LOW);
+            c0[i] = (p1 >> 32) ^ c1[i] ^ u64::from(k[0]);
+            c1[i] = p1;
+            c2[i] = (p0 >> 32) ^ c3[i] ^ u64::from(k[1]);
+            c3[i] = p0;
         }
         k = [k[0].wrapping_add(WEYL[0]), k[1].wrapping_add(WEYL[1])];
     }
-    [c0, c1, c2, c3]
+    [c0, c1, c2, c3].map(|word| word.map(|lane| lane as u32))
 }
 
 /// What a stream of one box is used for; the boxes of an image themselves are drawn from [`Layer::Geometry`] of box 0.
