@@ -1,4 +1,4 @@
-"""For all tests: one thread for torch's own work, set before anything imports torch, so that parallel tests are quick."""
+"""For all tests: one thread for torch's own work, set before anything imports torch; parallel tests stay quick."""
 
 from __future__ import annotations
 
