@@ -5,20 +5,18 @@
 //! indexed by their place in the box, n = (channel · height + row) · width + column; salt and pepper that hit all
 //! channels alike use channel 0.
 
-use ndarray::{ArrayView3, ArrayView4, ArrayViewMut2, ArrayViewMut3, ArrayViewMut4, Axis, Slice};
+use std::ops::Range;
+
+use ndarray::{ArrayView3, ArrayView4, ArrayViewMut3, ArrayViewMut4, Axis, Slice};
 use rayon::prelude::*;
 
 use crate::Error;
 use crate::boxes::{BoxDraw, Kinds, check_size, draw_image};
-use crate::noise::{Field, Level, PEPPER, SALT};
+use crate::noise::{Field, Level};
 use crate::philox::{GROUP, Layer};
 use crate::pixel::{Pixel, clip};
 use crate::pool::{available_threads, pool};
 use crate::spec::{Base, Plan, PoissonTables};
-
-/// Values that a buffer holds besides the rest of its first group.
-const PIECE: usize = 2048;
-const BUFFER: usize = PIECE + 2 * GROUP;
 
 /// By what the images of a batch are drawn.
 #[derive(Debug, Clone, Copy)]
@@ -71,8 +69,9 @@ pub fn corrupt<T: Pixel>(
     let threads = if threads == 0 { available_threads() } else { threads };
     let job = Job { plan, boxes: &boxes, range, index, level };
     if threads == 1 {
+        let mut scratch = Scratch::new();
         for (image, band) in dst.axis_iter_mut(Axis(0)).enumerate() {
-            job.band::<T>(image, 0, band, src.map(|s| s.index_axis(Axis(0), image)));
+            job.band::<T>(image, 0, band, src.map(|s| s.index_axis(Axis(0), image)), &mut scratch);
         }
         return Ok(boxes);
     }
@@ -87,10 +86,10 @@ pub fn corrupt<T: Pixel>(
         }
     }
     pool.install(|| {
-        bands.into_par_iter().for_each(|(image, top, band)| {
-            let bottom = top + band.dim().1;
-            let rows = Slice::from(top..bottom);
-            job.band::<T>(image, top, band, src.map(|s| s.index_axis(Axis(0), image).slice_axis_move(Axis(1), rows)));
+        bands.into_par_iter().for_each_init(Scratch::new, |scratch, (image, top, band)| {
+            let rows = Slice::from(top..top + band.dim().1);
+            let src = src.map(|s| s.index_axis(Axis(0), image).slice_axis_move(Axis(1), rows));
+            job.band::<T>(image, top, band, src, scratch);
         });
     });
     Ok(boxes)
@@ -132,6 +131,7 @@ impl Job<'_> {
         top: usize,
         mut dst: ArrayViewMut3<'_, T::Raw>,
         src: Option<ArrayView3<'_, T::Raw>>,
+        scratch: &mut Scratch,
     ) {
         if let Some(src) = src {
             copy::<T>(&mut dst, &src);
@@ -144,12 +144,11 @@ impl Job<'_> {
             if y < end {
                 let field = Field::new(self.index.seed, self.index.keys[image], draw);
                 let painter = Painter { plan: self.plan, draw, field, range: self.range };
-                let mut pixels = dst.slice_axis_mut(Axis(1), Slice::from(y - top..end - top));
-                pixels.slice_axis_inplace(Axis(2), Slice::from(draw.x as usize..(draw.x + draw.width) as usize));
-                let row = y - draw.y as usize;
+                let window = Window { top: y - top, left: draw.x as usize };
+                let rows = y - draw.y as usize..end - draw.y as usize;
                 self.level.run(
                     #[inline(always)]
-                    || painter.paint::<T>(&mut pixels, row),
+                    || painter.paint::<T>(&mut dst, &window, rows, scratch),
                 );
             }
         }
@@ -166,6 +165,104 @@ fn copy<T: Pixel>(dst: &mut ArrayViewMut3<'_, T::Raw>, src: &ArrayView3<'_, T::R
     dst.assign(src);
 }
 
+/// Where a box's first painted row begins in the band.
+struct Window {
+    top: usize,
+    left: usize,
+}
+
+/// Channels that are filled together.
+const PLANES: usize = 4;
+/// Values of a channel in one piece.
+const PIECE: usize = 1024;
+/// Places for a channel's piece and the rest of its first and last group.
+const PLANE: usize = PIECE + 2 * GROUP;
+const BUFFER: usize = PLANES * PLANE;
+
+/// Buffers that one thread fills boxes with. Every place is written before it is read.
+struct Scratch {
+    values: Vec<f32>,
+    words: Vec<u32>,
+    rest: Vec<u32>,
+    counts: Vec<f32>,
+    hits: Vec<f32>,
+}
+
+impl Scratch {
+    fn new() -> Self {
+        Self {
+            values: vec![0.0; BUFFER],
+            words: vec![0; BUFFER],
+            rest: vec![0; BUFFER],
+            counts: vec![0.0; PLANE],
+            hits: vec![0.0; BUFFER],
+        }
+    }
+}
+
+/// A stretch of consecutive values of a stream: whole groups in the buffer.
+struct Run {
+    /// Where its first group begins in the buffer.
+    at: usize,
+    /// Number of its first group.
+    group: usize,
+    /// Length in whole groups' values.
+    length: usize,
+}
+
+impl Run {
+    /// Values `start..start + count` of a stream, at `at` in the buffer.
+    #[inline(always)]
+    fn new(at: usize, start: usize, count: usize) -> Self {
+        Self { at, group: start / GROUP, length: (start % GROUP + count).next_multiple_of(GROUP) }
+    }
+
+    #[inline(always)]
+    fn range(&self) -> Range<usize> {
+        self.at..self.at + self.length
+    }
+}
+
+/// Where the values of some channels of a piece stand in the buffers.
+///
+/// A small box is one run over all its channels, a larger one has a run for each channel of each piece.
+struct Layout {
+    channels: Range<usize>,
+    count: usize,
+    /// First value of each channel in the buffers.
+    at: [usize; PLANES],
+    runs: [Run; PLANES],
+    used: usize,
+}
+
+impl Layout {
+    #[inline(always)]
+    fn new(channels: Range<usize>, plane: usize, place: usize, count: usize) -> Self {
+        let whole = place == 0 && count == plane && channels.len() * count <= BUFFER - 2 * GROUP;
+        let start = |i: usize| (channels.start + i) * plane + place;
+        let runs = std::array::from_fn(|i| match (whole, i) {
+            (true, 0) => Run::new(0, start(0), channels.len() * count),
+            (true, _) => Run { at: 0, group: 0, length: 0 },
+            (false, _) => Run::new(i * PLANE, start(i), count),
+        });
+        let at =
+            std::array::from_fn(|i| if whole { start(0) % GROUP + i * count } else { i * PLANE + start(i) % GROUP });
+        let used = if whole { 1 } else { channels.len() };
+        Self { channels, count, at, runs, used }
+    }
+
+    #[inline(always)]
+    fn runs(&self) -> &[Run] {
+        &self.runs[..self.used]
+    }
+
+    /// Each channel with its place in the buffers.
+    #[inline(always)]
+    fn planes(&self) -> impl Iterator<Item = (usize, Range<usize>)> {
+        self.channels.clone().zip(self.at).map(|(channel, at)| (channel, at..at + self.count))
+    }
+}
+
 /// Fills one box.
 struct Painter<'a> {
     plan: &'a Plan,
@@ -175,212 +272,200 @@ struct Painter<'a> {
 }
 
 impl Painter<'_> {
-    /// Fill rows of the box, beginning with its row `first`.
+    /// Fill some rows of the box.
     #[inline(always)]
-    fn paint<T: Pixel>(&self, pixels: &mut ArrayViewMut3<'_, T::Raw>, first: usize) {
-        let (channels, rows, width) = pixels.dim();
-        let (height, own_pixels) = (self.draw.height as usize, self.plan.spec().base == Base::Image);
+    fn paint<T: Pixel>(
+        &self,
+        band: &mut ArrayViewMut3<'_, T::Raw>,
+        window: &Window,
+        rows: Range<usize>,
+        scratch: &mut Scratch,
+    ) {
+        let channels = band.dim().0;
+        let (height, width) = (self.draw.height as usize, self.draw.width as usize);
         let rows_per_piece = (PIECE / width).max(1);
-        // A row wider than the buffer is filled in pieces of columns.
+        // A row that is wider than a piece is filled in pieces of columns.
         let columns_per_piece = width.min(PIECE);
-        for piece in (0..rows).step_by(rows_per_piece) {
-            let piece_rows = rows_per_piece.min(rows - piece);
+        for row in rows.clone().step_by(rows_per_piece) {
+            let piece_rows = rows_per_piece.min(rows.end - row);
             for left in (0..width).step_by(columns_per_piece) {
                 let columns = columns_per_piece.min(width - left);
-                let count = piece_rows * columns;
-                let place = (first + piece) * width + left;
-                let mut hits = Hits::new();
-                for channel in 0..channels {
-                    let mut part = pixels.index_axis_mut(Axis(0), channel);
-                    part.slice_axis_inplace(Axis(0), Slice::from(piece..piece + piece_rows));
-                    part.slice_axis_inplace(Axis(1), Slice::from(left..left + columns));
-                    let start = channel * height * width + place;
-                    let mut values = Values::new(start, count);
-                    self.base::<T>(&mut values, &part, channel, own_pixels);
-                    self.noise(&mut values, channel);
-                    if self.draw.kinds.has(Kinds::SALT_PEPPER) {
-                        if channel == 0 || self.draw.per_channel {
-                            hits.draw(
-                                &self.field,
-                                if self.draw.per_channel { start } else { place },
-                                count,
-                                self.draw.salt_pepper,
-                            );
-                        }
-                        if own_pixels && self.draw.kinds.0 == Kinds::SALT_PEPPER {
-                            self.store_hits::<T>(&mut part, hits.get());
-                            continue;
-                        }
-                        strike(values.get_mut(), hits.get());
+                let (place, count) = (row * width + left, piece_rows * columns);
+                let tile =
+                    Tile { top: window.top + row - rows.start, left: window.left + left, rows: piece_rows, columns };
+                for first in (0..channels).step_by(PLANES) {
+                    let group = first..channels.min(first + PLANES);
+                    let layout = Layout::new(group, height * width, place, count);
+                    self.piece::<T>(band, &tile, &layout, place, scratch);
+                }
+            }
+        }
+    }
+
+    /// Compute and store the values of one piece.
+    #[inline(always)]
+    fn piece<T: Pixel>(
+        &self,
+        band: &mut ArrayViewMut3<'_, T::Raw>,
+        tile: &Tile,
+        layout: &Layout,
+        place: usize,
+        scratch: &mut Scratch,
+    ) {
+        let (kinds, own_pixels) = (self.draw.kinds, self.plan.spec().base == Base::Image);
+        let salt_pepper = kinds.has(Kinds::SALT_PEPPER);
+        if salt_pepper && self.draw.per_channel {
+            for run in layout.runs() {
+                self.field.salt_pepper(&mut scratch.hits[run.range()], run.group, self.draw.salt_pepper);
+            }
+        } else if salt_pepper {
+            let run = Run::new(0, place, layout.count);
+            self.field.salt_pepper(&mut scratch.hits[run.range()], run.group, self.draw.salt_pepper);
+        }
+        let hits_at = |plane: &Range<usize>| {
+            if self.draw.per_channel { plane.clone() } else { place % GROUP..place % GROUP + layout.count }
+        };
+        if own_pixels && kinds.0 == Kinds::SALT_PEPPER {
+            for (channel, plane) in layout.planes() {
+                let hits = &mut scratch.hits[hits_at(&plane)];
+                tile.rows::<T>(band, channel, hits, |pixel, hit| {
+                    if !hit.is_nan() {
+                        *pixel = self.encode::<T>(*hit);
                     }
-                    self.store::<T>(&mut part, values.get());
+                });
+            }
+            return;
+        }
+        for (channel, plane) in layout.planes() {
+            let values = &mut scratch.values[plane];
+            if own_pixels {
+                let (low, scale) = (self.range.0, 1.0 / (self.range.1 - self.range.0));
+                tile.rows::<T>(band, channel, values, |pixel, v| *v = (T::decode(*pixel) - low) * scale);
+            } else {
+                values.fill(self.draw.base(self.plan, channel));
+            }
+        }
+        if kinds.has(Kinds::POISSON) {
+            self.poisson(layout, scratch);
+        }
+        for run in layout.runs() {
+            let values = &mut scratch.values[run.range()];
+            if kinds.has(Kinds::GAUSSIAN) {
+                self.field.add_gaussian(values, run.group, self.draw.gaussian);
+            }
+            if kinds.has(Kinds::LAPLACE) {
+                self.field.add_laplace(values, run.group, self.draw.laplace);
+            }
+        }
+        for (channel, plane) in layout.planes() {
+            if salt_pepper {
+                let hits = &scratch.hits[hits_at(&plane)];
+                for (v, hit) in scratch.values[plane.clone()].iter_mut().zip(hits) {
+                    *v = if hit.is_nan() { *v } else { *hit };
                 }
             }
-        }
-    }
-
-    /// The base in units of the value range.
-    #[inline(always)]
-    fn base<T: Pixel>(&self, values: &mut Values, part: &ArrayViewMut2<'_, T::Raw>, channel: usize, own_pixels: bool) {
-        if own_pixels {
-            let (low, high) = self.range;
-            let scale = 1.0 / (high - low);
-            for (v, pixel) in values.get_mut().iter_mut().zip(part.iter()) {
-                *v = (T::decode(*pixel) - low) * scale;
-            }
-        } else {
-            values.get_mut().fill(self.draw.base(self.plan, channel));
-        }
-    }
-
-    /// Shot noise, then the sum of Gaussian, Laplace and additive Poisson noise.
-    #[inline(always)]
-    fn noise(&self, values: &mut Values, channel: usize) {
-        let draw = self.draw;
-        if draw.kinds.has(Kinds::POISSON) {
-            self.poisson(values, channel);
-        }
-        if draw.kinds.has(Kinds::GAUSSIAN) {
-            let (v, first) = values.groups();
-            self.field.add_gaussian(v, first, draw.gaussian);
-        }
-        if draw.kinds.has(Kinds::LAPLACE) {
-            let (v, first) = values.groups();
-            self.field.add_laplace(v, first, draw.laplace);
-        }
-    }
-
-    #[inline(always)]
-    fn poisson(&self, values: &mut Values, channel: usize) {
-        let draw = self.draw;
-        let (peak, strength) = draw.poisson;
-        let mut words = [0; BUFFER];
-        let (groups, first) = values.groups();
-        let words = &mut words[..groups.len()];
-        self.field.poisson_words(Layer::Poisson, words, first);
-        let gain = if draw.additive { strength / peak.sqrt() } else { 1.0 / peak };
-        let finish = |v: f32, k: u32| if draw.additive { gain.mul_add(k as f32 - peak, v) } else { k as f32 * gain };
-        match &self.plan.poisson[draw.poisson_entry] {
-            PoissonTables::Unused => unreachable!("a box with Poisson noise names a Poisson entry"),
-            PoissonTables::Fixed(tables) => {
-                let rate = if draw.additive { peak } else { peak * draw.base(self.plan, channel) };
-                let (_, table) = tables.iter().find(|(r, _)| *r == rate).expect("every flat rate has its table");
-                for (v, w) in groups.iter_mut().zip(words.iter()) {
-                    *v = finish(*v, table.draw(*w));
-                }
-            }
-            PoissonTables::Grid(grid) => {
-                let mut rest = [0; BUFFER];
-                let rest = &mut rest[..words.len()];
-                self.field.poisson_words(Layer::PoissonRest, rest, first);
-                for ((v, w), w_rest) in groups.iter_mut().zip(words.iter()).zip(rest.iter()) {
-                    let rate = f64::from(if draw.additive { peak } else { peak * clip(*v) });
-                    *v = finish(*v, grid.draw(rate, *w, *w_rest));
-                }
-            }
+            let values = &mut scratch.values[plane];
+            tile.rows::<T>(band, channel, values, |pixel, v| *pixel = self.encode::<T>(*v));
         }
     }
 
     /// Clip, scale and round once.
     #[inline(always)]
-    fn store<T: Pixel>(&self, part: &mut ArrayViewMut2<'_, T::Raw>, values: &[f32]) {
+    fn encode<T: Pixel>(&self, v: f32) -> T::Raw {
         let (low, high) = self.range;
-        let span = high - low;
-        let columns = part.dim().1;
-        for (mut row, values) in part.rows_mut().into_iter().zip(values.chunks_exact(columns)) {
-            if let Some(row) = row.as_slice_mut() {
-                for (pixel, v) in row.iter_mut().zip(values) {
-                    *pixel = T::encode(clip(*v).mul_add(span, low));
+        T::encode(clip(v).mul_add(high - low, low))
+    }
+
+    /// Shot or additive Poisson noise.
+    #[inline(always)]
+    fn poisson(&self, layout: &Layout, scratch: &mut Scratch) {
+        let draw = self.draw;
+        let (peak, strength) = draw.poisson;
+        let gain = if draw.additive { strength / peak.sqrt() } else { 1.0 / peak };
+        for run in layout.runs() {
+            self.field.poisson_words(Layer::Poisson, &mut scratch.words[run.range()], run.group);
+        }
+        let tables = &self.plan.poisson[draw.poisson_entry];
+        if matches!(tables, PoissonTables::Grid(_)) {
+            for run in layout.runs() {
+                self.field.poisson_words(Layer::PoissonRest, &mut scratch.rest[run.range()], run.group);
+            }
+        }
+        for (channel, plane) in layout.planes() {
+            let (words, rest) = (&scratch.words[plane.clone()], &scratch.rest[plane.clone()]);
+            let (values, counts) = (&mut scratch.values[plane.clone()], &mut scratch.counts[..plane.len()]);
+            match tables {
+                PoissonTables::Unused => unreachable!("a box with Poisson noise names a Poisson entry"),
+                PoissonTables::Fixed(tables) => {
+                    let rate = if draw.additive { peak } else { peak * draw.base(self.plan, channel) };
+                    let (_, table) = tables.iter().find(|(r, _)| *r == rate).expect("every flat rate has its table");
+                    for (count, w) in counts.iter_mut().zip(words) {
+                        *count = table.draw(*w);
+                    }
                 }
-            } else {
-                for (pixel, v) in row.iter_mut().zip(values) {
-                    *pixel = T::encode(clip(*v).mul_add(span, low));
+                PoissonTables::Grid(grid) => {
+                    for (i, count) in counts.iter_mut().enumerate() {
+                        let rate = if draw.additive { peak } else { peak * clip(values[i]) };
+                        *count = grid.draw(f64::from(rate), words[i], rest[i]);
+                    }
                 }
+            }
+            for (v, count) in values.iter_mut().zip(counts.iter()) {
+                *v = if draw.additive { gain.mul_add(*count - peak, *v) } else { *count * gain };
             }
         }
     }
+}
 
-    /// Salt and pepper alone on the image's own pixels: what is not hit keeps its bits.
+/// A rectangle of pixels within a band.
+struct Tile {
+    top: usize,
+    left: usize,
+    rows: usize,
+    columns: usize,
+}
+
+impl Tile {
+    /// Visit the pixels of one channel together with their values.
+    ///
+    /// Rows that are contiguous in memory and interleaved channels are walked as slices; anything else element by element.
     #[inline(always)]
-    fn store_hits<T: Pixel>(&self, part: &mut ArrayViewMut2<'_, T::Raw>, hits: &[u8]) {
-        let (low, high) = (T::encode(self.range.0), T::encode(self.range.1));
-        for (pixel, hit) in part.iter_mut().zip(hits) {
-            match *hit {
-                SALT => *pixel = high,
-                PEPPER => *pixel = low,
-                _ => {}
+    fn rows<T: Pixel>(
+        &self,
+        band: &mut ArrayViewMut3<'_, T::Raw>,
+        channel: usize,
+        values: &mut [f32],
+        visit: impl Fn(&mut T::Raw, &mut f32),
+    ) {
+        let (channels, height, width) = band.dim();
+        let interleaved = [1, width * channels, channels].map(usize::cast_signed);
+        if channels > 1
+            && height > 1
+            && band.strides() == interleaved
+            && let Some(pixels) = band.as_slice_memory_order_mut()
+        {
+            for (y, values) in (self.top..).zip(values.chunks_exact_mut(self.columns)) {
+                let row = &mut pixels[(y * width + self.left) * channels..][..self.columns * channels];
+                for (pixel, v) in row.chunks_exact_mut(channels).zip(values) {
+                    visit(&mut pixel[channel], v);
+                }
             }
+            return;
         }
-    }
-}
-
-/// Salt becomes 1, pepper 0.
-#[inline(always)]
-fn strike(values: &mut [f32], hits: &[u8]) {
-    for (v, hit) in values.iter_mut().zip(hits) {
-        *v = match *hit {
-            SALT => 1.0,
-            PEPPER => 0.0,
-            _ => *v,
-        };
-    }
-}
-
-/// Values `start..start + count` of a stream, in a buffer that begins with their first whole group.
-struct Values {
-    buffer: [f32; BUFFER],
-    start: usize,
-    count: usize,
-}
-
-impl Values {
-    #[inline(always)]
-    fn new(start: usize, count: usize) -> Self {
-        Self { buffer: [0.0; BUFFER], start, count }
-    }
-
-    /// The values asked for.
-    #[inline(always)]
-    fn get(&self) -> &[f32] {
-        &self.buffer[self.start % GROUP..][..self.count]
-    }
-
-    #[inline(always)]
-    fn get_mut(&mut self) -> &mut [f32] {
-        &mut self.buffer[self.start % GROUP..][..self.count]
-    }
-
-    /// All groups that hold them, and the number of the first.
-    #[inline(always)]
-    fn groups(&mut self) -> (&mut [f32], usize) {
-        let length = (self.start % GROUP + self.count).next_multiple_of(GROUP);
-        (&mut self.buffer[..length], self.start / GROUP)
-    }
-}
-
-/// Salt-and-pepper hits of a piece.
-struct Hits {
-    buffer: [u8; BUFFER],
-    offset: usize,
-    count: usize,
-}
-
-impl Hits {
-    #[inline(always)]
-    fn new() -> Self {
-        Self { buffer: [0; BUFFER], offset: 0, count: 0 }
-    }
-
-    #[inline(always)]
-    fn draw(&mut self, field: &Field, start: usize, count: usize, probabilities: (f32, f32)) {
-        self.offset = start % GROUP;
-        self.count = count;
-        let length = (self.offset + count).next_multiple_of(GROUP);
-        field.salt_pepper(&mut self.buffer[..length], start / GROUP, probabilities);
-    }
-
-    #[inline(always)]
-    fn get(&self) -> &[u8] {
-        &self.buffer[self.offset..][..self.count]
+        let mut plane = band.index_axis_mut(Axis(0), channel);
+        if let Some(pixels) = plane.as_slice_mut() {
+            for (y, values) in (self.top..).zip(values.chunks_exact_mut(self.columns)) {
+                let row = &mut pixels[y * width + self.left..][..self.columns];
+                for (pixel, v) in row.iter_mut().zip(values) {
+                    visit(pixel, v);
+                }
+            }
+            return;
+        }
+        plane.slice_axis_inplace(Axis(0), Slice::from(self.top..self.top + self.rows));
+        plane.slice_axis_inplace(Axis(1), Slice::from(self.left..self.left + self.columns));
+        for (pixel, v) in plane.iter_mut().zip(values) {
+            visit(pixel, v);
+        }
     }
 }

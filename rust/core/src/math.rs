@@ -6,6 +6,28 @@
 
 use std::f64::consts::LN_2;
 
+/// 1 / (2k + 1), of the series of artanh.
+const ODD: [f64; 12] = {
+    let mut c = [1.0; 12];
+    let mut k = 1;
+    while k < c.len() {
+        c[k] = 1.0 / (2 * k + 1) as f64;
+        k += 1;
+    }
+    c
+};
+
+/// 1 / k!, of the series of the exponential.
+const FACTORIAL: [f64; 16] = {
+    let mut c = [1.0; 16];
+    let mut k = 1;
+    while k < c.len() {
+        c[k] = c[k - 1] / k as f64;
+        k += 1;
+    }
+    c
+};
+
 /// Natural logarithm of a positive, normal f64; absolute error below 1e-14.
 #[must_use]
 pub fn ln(x: f64) -> f64 {
@@ -19,7 +41,7 @@ pub fn ln(x: f64) -> f64 {
     // ln m = 2 artanh s, |s| <= 0.172
     let s = (m - 1.0) / (m + 1.0);
     let z = s * s;
-    let series = (0..12).rev().fold(0.0, |sum, k| sum * z + 1.0 / f64::from(2 * k + 1));
+    let series = ODD.iter().rev().fold(0.0, |sum, c| sum * z + c);
     2.0 * s * series + exponent as f64 * LN_2
 }
 
@@ -28,7 +50,7 @@ pub fn ln(x: f64) -> f64 {
 pub fn exp(x: f64) -> f64 {
     let k = (x / LN_2).round();
     let r = x - k * LN_2;
-    let series = (0..18).rev().fold(1.0, |sum, n| 1.0 + sum * r / f64::from(n + 1));
+    let series = FACTORIAL.iter().rev().fold(0.0, |sum, c| sum * r + c);
     series * f64::from_bits(((k as i64 + 1023) as u64) << 52)
 }
 

@@ -109,17 +109,17 @@ impl Field {
         }
     }
 
-    /// Where salt (1) and pepper (2) fall, 0 elsewhere; `hits` holds whole groups.
+    /// 1 where salt falls, 0 where pepper falls, NaN where neither does; `hits` holds whole groups.
     #[inline(always)]
-    pub(crate) fn salt_pepper(&self, hits: &mut [u8], first: usize, (salt, pepper): (f32, f32)) {
-        let below_salt = threshold(f64::from(salt));
-        let below_both = threshold(f64::from(salt) + f64::from(pepper));
+    pub(crate) fn salt_pepper(&self, hits: &mut [f32], first: usize, (salt, pepper): (f32, f32)) {
+        let salt_share = Share::new(f64::from(salt));
+        let both_share = Share::new(f64::from(salt) + f64::from(pepper));
         for (g, out) in hits.chunks_exact_mut(GROUP).enumerate() {
             let words = self.group(Layer::SaltPepper, first + g);
             for (out, words) in out.chunks_exact_mut(LANES).zip(&words) {
                 for i in 0..LANES {
-                    let w = u64::from(words[i]);
-                    out[i] = if w < below_salt { SALT } else { u8::from(w < below_both) * PEPPER };
+                    let pepper_or_none = if both_share.has(words[i]) { 0.0 } else { f32::NAN };
+                    out[i] = if salt_share.has(words[i]) { 1.0 } else { pepper_or_none };
                 }
             }
         }
@@ -137,14 +137,23 @@ impl Field {
     }
 }
 
-/// A hit that takes the highest value.
-pub(crate) const SALT: u8 = 1;
-/// A hit that takes the lowest value.
-pub(crate) const PEPPER: u8 = 2;
+/// The share of all words that stands for a probability.
+#[derive(Clone, Copy)]
+struct Share {
+    last: u32,
+    none: bool,
+}
 
-/// The number of words of 2³² that stand for a probability.
-fn threshold(p: f64) -> u64 {
-    (p.min(1.0) * 4_294_967_296.0).round() as u64
+impl Share {
+    fn new(p: f64) -> Self {
+        let words = (p.min(1.0) * 4_294_967_296.0).round() as u64;
+        Self { last: words.wrapping_sub(1) as u32, none: words == 0 }
+    }
+
+    #[inline(always)]
+    fn has(self, w: u32) -> bool {
+        (w <= self.last) & !self.none
+    }
 }
 
 #[cfg(test)]
@@ -167,11 +176,11 @@ mod tests {
                 #[inline(always)]
                 || {
                     let mut v = vec![0.25_f32; 64 * GROUP];
-                    let mut hits = vec![0_u8; 64 * GROUP];
+                    let mut hits = vec![0.0; 64 * GROUP];
                     field().add_gaussian(&mut v, 3, (0.1, 0.7));
                     field().add_laplace(&mut v, 5, (0.0, 0.3));
                     field().salt_pepper(&mut hits, 1, (0.2, 0.3));
-                    (bits(&v), hits)
+                    (bits(&v), bits(&hits))
                 },
             )
         };
@@ -241,10 +250,10 @@ mod tests {
 
     #[test]
     fn salt_and_pepper_fall_as_often_as_asked() {
-        let mut hits = vec![0_u8; N];
+        let mut hits = vec![0.0; N];
         for (salt, pepper) in [(0.1_f32, 0.3), (0.0, 0.5), (1.0, 0.0), (0.0, 0.0), (0.5, 0.5)] {
             field().salt_pepper(&mut hits, 0, (salt, pepper));
-            for (code, p) in [(SALT, salt), (PEPPER, pepper)] {
+            for (code, p) in [(1.0, salt), (0.0, pepper)] {
                 let seen: f64 = hits.iter().map(|h| f64::from(u8::from(*h == code))).sum();
                 let expected = f64::from(p) * N as f64;
                 let sigma = (expected * f64::from(1.0 - p)).sqrt();

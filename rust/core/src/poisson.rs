@@ -11,12 +11,17 @@ pub(crate) const RATE_MAX: f64 = 65_536.0;
 /// Walker's alias table of one rate.
 #[derive(Debug, Clone)]
 pub(crate) struct Table {
-    /// The smallest number that is drawn.
-    first: u32,
-    /// log2 of the number of columns.
+    /// log2 of the number of columns, at least 1.
     bits: u32,
-    /// Per column: threshold on the rest of the word, and the column taken above it.
-    columns: Vec<(u32, u32)>,
+    columns: Vec<Column>,
+}
+
+/// One column: what is drawn where the rest of the word is at most the threshold, and what above it.
+#[derive(Debug, Clone, Copy)]
+struct Column {
+    threshold: u32,
+    below: f32,
+    above: f32,
 }
 
 impl Table {
@@ -44,15 +49,19 @@ impl Table {
 
     /// Vose's construction of the alias table.
     fn alias(first: u32, weights: &[f64]) -> Self {
-        let size = weights.len().next_power_of_two();
+        let size = weights.len().next_power_of_two().max(2);
         let total: f64 = weights.iter().sum();
         let mut share: Vec<f64> = weights.iter().map(|w| w / total * size as f64).collect();
         share.resize(size, 0.0);
-        let mut columns: Vec<(u32, u32)> = (0..size as u32).map(|i| (u32::MAX, i)).collect();
+        let count = |column: usize| (first + column as u32) as f32;
+        let whole = |i| Column { threshold: u32::MAX, below: count(i), above: count(i) };
+        let mut columns: Vec<Column> = (0..size).map(whole).collect();
         let (mut small, mut large): (Vec<usize>, Vec<usize>) = (0..size).partition(|&i| share[i] < 1.0);
         while let (Some(&poor), Some(&rich)) = (small.last(), large.last()) {
             small.pop();
-            columns[poor] = ((share[poor] * 4_294_967_296.0) as u32, rich as u32);
+            let own = if share[poor] > 0.0 { poor } else { rich };
+            columns[poor] =
+                Column { threshold: (share[poor] * 4_294_967_296.0) as u32, below: count(own), above: count(rich) };
             share[rich] -= 1.0 - share[poor];
             if share[rich] < 1.0 {
                 large.pop();
@@ -60,20 +69,17 @@ impl Table {
             }
         }
         // What is left differs from 1 by rounding alone and keeps its whole column, unless it is padding.
-        for i in small {
-            if i >= weights.len() {
-                columns[i] = (0, 0);
-            }
+        for i in small.into_iter().filter(|i| *i >= weights.len()) {
+            columns[i] = Column { threshold: 0, ..whole(0) };
         }
-        Self { first, bits: size.trailing_zeros(), columns }
+        Self { bits: size.trailing_zeros(), columns }
     }
 
     /// The number that the word stands for.
     #[inline(always)]
-    pub(crate) fn draw(&self, w: u32) -> u32 {
-        let column = (u64::from(w) << self.bits >> 32) as usize;
-        let (threshold, alias) = self.columns[column];
-        self.first + if w << self.bits <= threshold { column as u32 } else { alias }
+    pub(crate) fn draw(&self, w: u32) -> f32 {
+        let column = self.columns[(w >> (32 - self.bits)) as usize];
+        if w << self.bits <= column.threshold { column.below } else { column.above }
     }
 }
 
@@ -93,28 +99,28 @@ impl Grid {
     }
 
     /// A draw of P(rate) from two words.
-    pub(crate) fn draw(&self, rate: f64, w: u32, w_rest: u32) -> u32 {
+    pub(crate) fn draw(&self, rate: f64, w: u32, w_rest: u32) -> f32 {
         let node = ((rate / self.step) as usize).min(255);
         let rest = rate - node as f64 * self.step;
-        self.tables[node].draw(w) + if rest > 0.0 { small(rest, w_rest) } else { 0 }
+        self.tables[node].draw(w) + if rest > 0.0 { small(rest, w_rest) } else { 0.0 }
     }
 }
 
 /// P(rate) for a rate up to 257 by inversion from below: the loop ends at the latest where the terms no longer add up.
-fn small(rate: f64, w: u32) -> u32 {
+fn small(rate: f64, w: u32) -> f32 {
     let u = (f64::from(w) + 0.5) / 4_294_967_296.0;
     let mut p = exp(-rate);
-    let (mut k, mut sum) = (0, p);
+    let (mut k, mut sum) = (0.0, p);
     while u > sum && p > 0.0 {
-        k += 1;
-        p *= rate / f64::from(k);
+        k += 1.0;
+        p *= rate / k;
         let next = sum + p;
-        if next == sum && f64::from(k) > rate {
+        if next == sum && k > rate {
             break;
         }
         sum = next;
     }
-    k
+    k as f32
 }
 
 #[cfg(test)]
@@ -122,12 +128,12 @@ mod tests {
     use super::*;
 
     /// Chi-square of draws from evenly spread words against the exact probabilities.
-    fn check(rate: f64, draw: impl Fn(u32, u32) -> u32) {
+    fn check(rate: f64, draw: impl Fn(u32, u32) -> f32) {
         let n = 400_000_u32;
         let mut counts = std::collections::BTreeMap::new();
         for i in 0..n {
             let a = crate::philox::block([i, 1, 2, 3], [4, 5], 10);
-            *counts.entry(draw(a[0], a[1])).or_insert(0_u32) += 1;
+            *counts.entry(draw(a[0], a[1]) as u32).or_insert(0_u32) += 1;
         }
         let (mut chi2, mut cells, mut expected_tail, mut seen_tail) = (0.0, 0, f64::from(n), f64::from(n));
         let mut ln_p = -rate;
@@ -171,8 +177,8 @@ mod tests {
     fn rate_zero_gives_zero_for_every_word() {
         let table = Table::new(0.0);
         for w in [0, 1, u32::MAX / 2, u32::MAX] {
-            assert_eq!(table.draw(w), 0);
-            assert_eq!(Grid::new(10.0).draw(0.0, w, w), 0);
+            assert_eq!(table.draw(w), 0.0);
+            assert_eq!(Grid::new(10.0).draw(0.0, w, w), 0.0);
         }
     }
 }
