@@ -1,0 +1,9 @@
+"""The one training loop, its checkpoints and the run directory."""
+
+from unblot.training.checkpoint import Position
+from unblot.training.config import TrainConfig
+from unblot.training.loop import train
+from unblot.training.monitor import NonFiniteLossError
+from unblot.training.run import Run, load_run
+
+__all__ = ["NonFiniteLossError", "Position", "Run", "TrainConfig", "load_run", "train"]

@@ -1,0 +1,177 @@
+"""Checkpoints: one safetensors file with weights, optimizer moments and where training stands.
+
+No pickle: a checkpoint from elsewhere can hold wrong numbers, never code. Tensors are named ``model/<parameter>`` and
+``optimizer/<name>/<parameter number>/<moment>``; the file's header carries, as JSON under "unblot", the format number,
+the :class:`Position` and a CRC-32 over both. The file is replaced as a whole, so a kill at any moment leaves the old
+one or the new one. Two runs with the same bits write the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from unblot.errors import UserError
+
+__all__ = ["FORMAT", "Checkpoint", "Position", "read", "write", "write_atomically"]
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where training stands; all that a resumed run must know besides the tensors.
+
+    Attributes:
+        phase: number of the current phase; the number of phases once all are done.
+        epoch: finished epochs of that phase.
+        step: finished batches of the whole run.
+        finished: everything is done, calibration included.
+    """
+
+    phase: int = 0
+    epoch: int = 0
+    step: int = 0
+    finished: bool = False
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint as read from its file."""
+
+    path: Path
+    position: Position
+    tensors: Mapping[str, Tensor]
+
+    def restore_model(self, model: nn.Module) -> None:
+        """Put parameters and buffers back.
+
+        A buffer takes the shape that it was saved with (a memory of features grows in training); a parameter must fit.
+
+        Raises:
+            UserError: names or shapes are not those of ``model``.
+        """
+        state = _under("model/", self.tensors)
+        for name, buffer in model.named_buffers():
+            if name in state and buffer.shape != state[name].shape:
+                buffer.resize_(state[name].shape)
+        try:
+            model.load_state_dict(state)
+        except RuntimeError as error:
+            raise UserError(f"{self.path} holds other networks than its run's config.json says: {error}") from error
+
+    def restore_optimizers(self, optimizers: Mapping[str, Optimizer]) -> None:
+        """Put the moments back. Learning rate and betas are the run's settings and stay those of ``optimizers``."""
+        for name, optimizer in optimizers.items():
+            moments: dict[int, dict[str, Tensor]] = {}
+            for key, tensor in _under(f"optimizer/{name}/", self.tensors).items():
+                number, moment = key.split("/")
+                moments.setdefault(int(number), {})[moment] = tensor
+            optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def write(path: Path, model: nn.Module, optimizers: Mapping[str, Optimizer], position: Position) -> None:
+    """Replace the checkpoint at ``path``.
+
+    Raises:
+        UserError: the file cannot be written; the one before it is whole.
+        TypeError: an optimizer keeps something other than tensors.
+    """
+    tensors = {f"model/{name}": tensor for name, tensor in model.state_dict().items()}
+    for name, optimizer in optimizers.items():
+        for number, moments in optimizer.state_dict()["state"].items():
+            for moment, value in moments.items():
+                if not isinstance(value, Tensor):
+                    raise TypeError(f"optimizer {name!r} keeps {moment!r} as {type(value).__name__}, not as a tensor")
+                tensors[f"optimizer/{name}/{number}/{moment}"] = value
+    # A copy of its own for each: safetensors refuses tensors that share memory (tied weights).
+    tensors = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
+    header = {"format": FORMAT, "position": asdict(position), "crc32": _checksum(tensors, position)}
+    write_atomically(path, save_tensors(tensors, {"unblot": json.dumps(header)}))
+
+
+def read(path: Path) -> Checkpoint:
+    """Read and check a checkpoint.
+
+    Raises:
+        UserError: no such file, another format, or damaged contents.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read the checkpoint {path}: {error.strerror}") from error
+    remedy = "Restore the file from a copy, or train again into another folder"
+    try:
+        length = int.from_bytes(data[:8], "little")
+        header = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["unblot"])
+        version = header["format"]
+        if version != FORMAT:
+            raise UserError(
+                f"{path} has checkpoint format {version!r}; this version of unblot reads format {FORMAT}. "
+                "Use the version of unblot that wrote it, or train again"
+            )
+        position = Position(**header["position"])
+        tensors = load_tensors(data)
+        intact = header["crc32"] == _checksum(tensors, position)
+    except UserError:
+        raise
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is not a whole checkpoint of unblot ({error}). {remedy}") from error
+    if not intact:
+        raise UserError(f"{path} is damaged: its contents do not match its checksum. {remedy}")
+    return Checkpoint(path, position, tensors)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write ``data`` beside ``path``, then put it in its place: whoever reads ``path`` sees the old bytes or the new
+    ones.
+
+    Raises:
+        UserError: the disk does not take it; what was at ``path`` is as it was.
+    """
+    beside = path.with_name(path.name + ".tmp")
+    try:
+        with beside.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+        raise UserError(f"cannot write {path}: {error.strerror}. What stood there before is untouched") from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the renaming itself survive a power cut, where the system can open a folder (Windows cannot)."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _checksum(tensors: Mapping[str, Tensor], position: Position) -> int:
+    crc = zlib.crc32(json.dumps(asdict(position)).encode())
+    for name in sorted(tensors):
+        crc = zlib.crc32(name.encode(), crc)
+        crc = zlib.crc32(tensors[name].reshape(-1).view(torch.uint8).numpy().data, crc)
+    return crc

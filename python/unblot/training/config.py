@@ -1,0 +1,99 @@
+"""What a training run is asked for, apart from its data.
+
+The defaults of epochs and learning rate are the paper's (section 2.2.1: 15 epochs, 0.0002).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from unblot.errors import UserError
+from unblot.models import available
+
+__all__ = ["TrainConfig"]
+
+DEVICES = ("auto", "cpu", "cuda")
+PRECISIONS = ("fp32", "bf16")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Settings of one training run; immutable, checked when built, JSON-able.
+
+    Args:
+        model: name of a detector (:func:`unblot.models.available`).
+        model_options: that detector's own keyword options, JSON values.
+        corruption: "box" (:class:`~unblot.BoxNoise` as it comes), "gaussian" (:class:`~unblot.FullGaussian`), "none",
+            or the path of a corruption spec file.
+        epochs: passes over the training images, for each phase that does not say its own.
+        batch_size: images per step and device.
+        lr: base learning rate; decays linearly to 0 over a phase.
+        seed: fixes the initial weights, the order of the images, the corruption and torch's generator.
+        device: "auto" takes a GPU where there is one.
+        devices: number of devices (processes on the CPU); gradients are averaged over them.
+        precision: "fp32", or "bf16" for mixed precision with bfloat16.
+        workers: processes that load and corrupt; 0 does it in the training process. Never changes a result.
+        quantile: of the held-out normal scores, in (0, 1), that becomes the threshold.
+
+    Raises:
+        UserError: a value out of its range.
+
+    Example:
+        >>> TrainConfig(model="dae", epochs=2).to_dict()["epochs"]
+        2
+    """
+
+    model: str = "nested"
+    model_options: dict[str, Any] = field(default_factory=dict)
+    corruption: str = "box"
+    epochs: int = 15
+    batch_size: int = 64
+    lr: float = 2e-4
+    seed: int = 0
+    device: str = "auto"
+    devices: int = 1
+    precision: str = "fp32"
+    workers: int = 0
+    quantile: float = 0.95
+
+    def __post_init__(self) -> None:
+        if self.model not in available():
+            raise UserError(f"model must be one of {', '.join(available())}; got {self.model!r}")
+        try:
+            json.dumps(self.model_options, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"model_options must hold JSON values, got {self.model_options!r} ({error})") from error
+        for name, lowest in (("epochs", 1), ("batch_size", 2), ("devices", 1), ("workers", 0), ("seed", 0)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < lowest:
+                raise UserError(f"{name} must be a whole number, {lowest} or more; got {value!r}")
+        if self.seed >= 2**63:
+            raise UserError(f"seed must be below 2**63; got {self.seed!r}")
+        if not (math.isfinite(self.lr) and self.lr > 0):
+            raise UserError(f"lr must be a finite number above 0; got {self.lr!r}")
+        if not 0 < self.quantile < 1:
+            raise UserError(f"quantile must lie between 0 and 1; got {self.quantile!r}")
+        for name, accepted in (("device", DEVICES), ("precision", PRECISIONS)):
+            if getattr(self, name) not in accepted:
+                raise UserError(f"{name} must be one of {', '.join(accepted)}; got {getattr(self, name)!r}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """All settings as JSON values, by name."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> TrainConfig:
+        """The inverse of :meth:`to_dict`; missing names take their default.
+
+        Raises:
+            UserError: a name that is no setting, or a value out of its range.
+        """
+        known = {f.name for f in fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise UserError(f"no training setting named {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+        return cls(**values)

@@ -1,0 +1,84 @@
+"""Devices, processes and modes: what Lightning Fabric is asked for, and the little that it leaves to us."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import cast
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from unblot.errors import UserError
+from unblot.models import Detector, Phase
+from unblot.training.config import TrainConfig
+
+__all__ = ["average_gradients", "make_fabric", "set_modes", "set_up"]
+
+
+def make_fabric(config: TrainConfig) -> Fabric:
+    """Device, precision, and one process per device; under ``torchrun`` those that it made, on one machine or several.
+
+    Raises:
+        UserError: a GPU is asked for that is not there.
+    """
+    gpus = torch.cuda.device_count()
+    cuda = config.device == "cuda" or (config.device == "auto" and gpus > 0)
+    if cuda and config.devices > gpus:
+        raise UserError(f"cuda with devices={config.devices}: this machine has {gpus} GPUs. Use fewer, or device cpu")
+    machines, strategy = 1, "auto"
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        machines, strategy = int(os.environ["GROUP_WORLD_SIZE"]), "ddp"
+    elif config.devices > 1:
+        strategy = "ddp_spawn"
+    return Fabric(
+        accelerator="cuda" if cuda else "cpu",
+        devices=config.devices,
+        num_nodes=machines,
+        strategy=strategy,
+        precision="bf16-mixed" if config.precision == "bf16" else "32-true",
+    )
+
+
+def set_up(fabric: Fabric, optimizers: Mapping[str, Optimizer]) -> dict[str, Optimizer]:
+    """The optimizers as Fabric steps them. They share parameters, state and groups with those given."""
+    return {name: cast(Optimizer, fabric.setup_optimizers(optimizer)) for name, optimizer in optimizers.items()}
+
+
+def set_modes(detector: Detector, phase: Phase) -> None:
+    """Train mode for the networks that this phase trains, eval mode for all others.
+
+    So a frozen teacher, or the generator of a finished phase, keeps its running statistics as they are.
+    """
+    trained = {id(p) for o in phase.optimizers.values() for group in o.param_groups for p in group["params"]}
+    detector.train(bool(trained))
+    for network in _networks(detector):
+        parameters = [id(p) for p in network.parameters()]
+        if parameters and trained.isdisjoint(parameters):
+            network.eval()
+
+
+def average_gradients(fabric: Fabric, optimizer: Optimizer) -> None:
+    """Mean of the gradients over all devices, in one message.
+
+    Networks are not wrapped in DistributedDataParallel: it cannot follow several passes through one network per step,
+    nor a network that is frozen now and trained later, which is what a GAN does.
+    """
+    if fabric.world_size == 1:
+        return
+    gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+    mean = fabric.all_reduce(torch.cat([g.flatten() for g in gradients]), reduce_op="mean")
+    assert isinstance(mean, Tensor)  # one tensor in, one out
+    for gradient, part in zip(gradients, torch.split(mean, [g.numel() for g in gradients]), strict=True):
+        gradient.copy_(part.view_as(gradient))
+
+
+def _networks(module: nn.Module) -> Iterator[nn.Module]:
+    """The networks of a detector, those of detectors and lists that it holds included."""
+    for child in module.children():
+        if isinstance(child, Detector | nn.ModuleList | nn.ModuleDict):
+            yield from _networks(child)
+        else:
+            yield child

@@ -1,0 +1,135 @@
+"""How images reach the loop: shuffled, corrupted, in batches, the same for the same (seed, epoch) whatever came before.
+
+Nothing here has a state that outlives an epoch: the order of the images, their corruption and torch's own generator are
+derived from the run's seed and the number of the epoch, so that a resumed run sees what an uninterrupted one would have
+seen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Sampler
+
+from unblot.corruption.collate import BoxNoiseCollate
+from unblot.corruption.spec import BoxNoise, FullGaussian
+from unblot.data import ImageSet
+from unblot.models import Batch, to_signed
+
+__all__ = ["EpochBatches", "Feed", "derived_seed", "to_batch"]
+
+
+def derived_seed(seed: int, *purpose: object) -> int:
+    """A seed in 0..2**63 - 1 for one purpose; different purposes are independent.
+
+    Example:
+        >>> derived_seed(0, "order", 1) == derived_seed(0, "order", 2)
+        False
+    """
+    return int.from_bytes(hashlib.sha256(repr((seed, *purpose)).encode()).digest()[:8], "little") >> 1
+
+
+class EpochBatches(Sampler[list[int]]):
+    """Indices of the batches of one epoch, shuffled by (seed, epoch).
+
+    With several devices each takes its own share, of equal length; what does not divide evenly waits for another epoch.
+    A last batch with fewer images than ``smallest`` is left out.
+
+    Args:
+        n: number of images.
+        batch_size: images per batch and device.
+        seed: of the run.
+        rank: number of this device.
+        world: number of devices.
+        smallest: fewest images that make a batch.
+    """
+
+    def __init__(self, n: int, batch_size: int, *, seed: int, rank: int = 0, world: int = 1, smallest: int = 1) -> None:
+        self.share = n // world
+        full, rest = divmod(self.share, batch_size)
+        self._count = full + (rest >= smallest)
+        self.n, self.batch_size, self.seed, self.rank, self.world = n, batch_size, seed, rank, world
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[list[int]]:
+        generator = torch.Generator().manual_seed(derived_seed(self.seed, "order", self.epoch))
+        order = torch.randperm(self.n, generator=generator).tolist()
+        mine = order[self.rank :: self.world][: self.share]
+        for start in range(0, self._count * self.batch_size, self.batch_size):
+            yield mine[start : start + self.batch_size]
+
+
+class Feed:
+    """The training images of one phase, epoch by epoch.
+
+    Args:
+        images: the training set.
+        spec: the corruption; None leaves the images as they are.
+        batch_size: images per batch and device.
+        seed: of the run.
+        workers: loading processes, kept over the epochs.
+        device: where the batches go.
+        rank: number of this device.
+        world: number of devices that share the images.
+        smallest: fewest images that make a batch; 2 where networks train, for BatchNorm cannot normalise one value per
+            channel.
+    """
+
+    def __init__(
+        self,
+        images: ImageSet,
+        spec: BoxNoise | FullGaussian | None,
+        *,
+        batch_size: int,
+        seed: int,
+        workers: int,
+        device: torch.device,
+        rank: int = 0,
+        world: int = 1,
+        smallest: int = 1,
+    ) -> None:
+        self.batches = EpochBatches(len(images), batch_size, seed=seed, rank=rank, world=world, smallest=smallest)
+        self.collate = BoxNoiseCollate(spec, output="dict", image="image", index="index", mask=True, seed=seed)
+        self.device, self.seed, self.rank = device, seed, rank
+        self.loader: DataLoader[Any] = DataLoader(
+            images,
+            batch_sampler=self.batches,
+            collate_fn=self.collate,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=device.type == "cuda",
+        )
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    @property
+    def images(self) -> int:
+        """Images that one epoch takes on this device."""
+        return min(self.batches.share, len(self) * self.batches.batch_size)
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """The batches of an epoch; ``number`` counts over all phases. Seeds torch's generator."""
+        self.batches.epoch = number
+        self.collate.set_epoch(number)
+        samples = iter(self.loader)  # draws from torch's generator where it starts workers, so seed after it
+        torch.manual_seed(derived_seed(self.seed, "torch", number, self.rank))
+        return (to_batch(sample, self.device) for sample in samples)
+
+
+def to_batch(sample: dict[str, Any], device: torch.device) -> Batch:
+    """What the collate gave, on the device; pixels travel as bytes and become [-1, 1] there."""
+    moved = {name: sample[name].to(device, non_blocking=True) for name in ("noisy", "clean", "mask", "index", "group")}
+    return Batch(
+        noisy=to_signed(moved["noisy"]),
+        clean=to_signed(moved["clean"]),
+        mask=moved["mask"].unsqueeze(1).float(),
+        index=moved["index"],
+        group=moved["group"],
+    )

@@ -1,0 +1,214 @@
+"""THE training loop. It trains any detector and knows none; read it from top to bottom.
+
+What a detector provides, and why it yields its steps, stands in ``docs/design.md``. Sources: alternate steps of
+discriminator and generator (the paper's section 1.3), learning rate with "lambda" decay (section 2.2.1), taken as
+linear to zero. Public code of this family multiplies the rate by a lambda that is constantly 1; ours decays.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+from torch.utils.data import DataLoader
+from tqdm import tqdm  # type: ignore[import-untyped]
+
+from unblot.corruption.spec import BoxNoise, FullGaussian
+from unblot.data import DataConfig, Splits
+from unblot.errors import UserError
+from unblot.models import Batch, Detector, Phase, create, to_signed
+from unblot.scoring import calibrate, score_set
+from unblot.training.checkpoint import Position, read, write
+from unblot.training.config import TrainConfig
+from unblot.training.engine import average_gradients, make_fabric, set_modes, set_up
+from unblot.training.feed import Feed, derived_seed
+from unblot.training.monitor import Log, Means, NonFiniteLossError, collapse
+from unblot.training.run import CALIBRATION, CHECKPOINT, corruption_of, describe, load_run, prepare, write_json
+
+__all__ = ["train"]
+
+logger = logging.getLogger("unblot.training")
+
+
+def train(
+    config: TrainConfig,
+    splits: Splits,
+    out: str | Path,
+    *,
+    data: DataConfig | None = None,
+    resume: bool = False,
+    progress: bool = True,
+) -> Detector:
+    """Train a detector on ``splits.train``, take its threshold from ``splits.held_out``, keep all in a run directory.
+
+    The same settings give the same bits on the CPU (same machine, same number of threads). A checkpoint is written
+    after each epoch; a run that was stopped in any way continues from there with ``resume`` and ends with the bits of
+    one that was not. Seeds torch's global generator.
+
+    Args:
+        config: the settings.
+        splits: training and held-out normal images.
+        out: the run directory: new or empty, or with ``resume`` that of the run to continue.
+        data: what the data were asked for; kept with the run so that an evaluation finds them again.
+        resume: continue the run in ``out``. All settings but ``device`` and ``workers`` must be the same.
+        progress: show a progress bar (only where stderr is a terminal).
+
+    Returns:
+        The trained detector, on the CPU, in eval mode, as :func:`load_run` gives it.
+
+    Raises:
+        UserError: settings, images or the run directory cannot be used. Nothing that was there is changed.
+        NonFiniteLossError: a loss became NaN or infinite; the last whole checkpoint stays.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from unblot.data import load_data
+        >>> data = DataConfig("digits", size=16, limit=64)
+        >>> with TemporaryDirectory() as folder:
+        ...     train(TrainConfig("dae", epochs=1), load_data(data), folder, data=data, progress=False).name
+        'dae'
+    """
+    out, spec = Path(out), corruption_of(config)
+    fabric = make_fabric(config)
+    if len(splits.train) < 2 * fabric.world_size:
+        each = f" for each of {fabric.world_size} devices" if fabric.world_size > 1 else ""
+        raise UserError(f"training needs at least 2 images{each}, got {len(splits.train)}. Give more normal images")
+    description = describe(config, data, _build(config, splits), spec)
+    if fabric.is_global_zero:
+        prepare(out, description, resume=resume)
+    if resume and (out / CHECKPOINT).exists() and read(out / CHECKPOINT).position.finished:
+        logger.warning("%s is finished: there is nothing to resume", out)
+    else:
+        try:
+            fabric.launch(partial(_train, config=config, spec=spec, splits=splits, out=out, progress=progress))
+        except KeyboardInterrupt as stop:
+            stop.add_note(f"{out} keeps all finished epochs; continue it with resume=True (--resume)")
+            raise
+    return load_run(out).detector
+
+
+def _train(
+    fabric: Fabric,
+    *,
+    config: TrainConfig,
+    spec: BoxNoise | FullGaussian | None,
+    splits: Splits,
+    out: Path,
+    progress: bool,
+) -> None:
+    """What each process does."""
+    detector = _build(config, splits).to(fabric.device)
+    phases = detector.phases(config.lr)
+    epochs = [phase.epochs or (config.epochs if phase.optimizers else 1) for phase in phases]
+    saved = read(out / CHECKPOINT) if (out / CHECKPOINT).exists() else None
+    at = saved.position if saved else Position()
+    if saved:
+        saved.restore_model(detector)
+    log = Log(out / "log") if fabric.is_global_zero else None
+
+    for number in range(at.phase, len(phases)):
+        phase = phases[number]
+        rates = {name: [g["lr"] for g in optimizer.param_groups] for name, optimizer in phase.optimizers.items()}
+        if saved and at.epoch > 0:
+            saved.restore_optimizers(phase.optimizers)
+        phase = replace(phase, optimizers=set_up(fabric, phase.optimizers))
+        feed = Feed(
+            splits.train,
+            spec,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            workers=config.workers,
+            device=fabric.device,
+            # A phase without gradient steps (a memory) must see every image on every device.
+            rank=fabric.global_rank if phase.optimizers else 0,
+            world=fabric.world_size if phase.optimizers else 1,
+            smallest=2 if phase.optimizers else 1,
+        )
+        for epoch in range(at.epoch, epochs[number]):
+            for name, optimizer in phase.optimizers.items():
+                for group, rate in zip(optimizer.param_groups, rates[name], strict=True):
+                    group["lr"] = rate * (1 - epoch / epochs[number])
+            set_modes(detector, phase)
+            title, start = f"{phase.name} {epoch + 1}/{epochs[number]}", time.perf_counter()
+            hidden = None if progress and log else True  # None: hidden unless stderr is a terminal
+            batches = feed.epoch(sum(epochs[:number]) + epoch)
+            try:
+                with tqdm(total=feed.images, desc=title, unit="img", disable=hidden) as bar:
+                    values = _epoch(fabric, detector, phase, batches, bar)
+            except NonFiniteLossError as error:
+                kept = f"{out / CHECKPOINT} keeps the last finished epoch" if at.step else "No epoch was finished"
+                remedy = f"a lower lr (this was {config.lr:g})" + (" or in fp32" if config.precision != "fp32" else "")
+                raise NonFiniteLossError(f"{title}: {error}. {kept}. Train again with {remedy}") from error
+            seconds = time.perf_counter() - start
+            at = replace(at, epoch=epoch + 1, step=at.step + len(feed))
+            last = at.epoch == epochs[number]
+            if last:
+                detector.finish_phase(phase.name)
+                at = replace(at, phase=number + 1, epoch=0)
+            if log:
+                values |= {f"lr_{name}": o.param_groups[0]["lr"] for name, o in phase.optimizers.items()}
+                log.epoch(phase.name, epoch, at.step, values | {"images_per_second": feed.images / seconds})
+                if problem := collapse(values):
+                    log.say_once(*problem)
+                write(out / CHECKPOINT, detector, {} if last else phase.optimizers, at)
+
+    if log:
+        _calibrate(detector, config, splits, out, log)
+        write(out / CHECKPOINT, detector, {}, replace(at, finished=True))
+        log.close()
+    fabric.barrier()
+
+
+def _epoch(fabric: Fabric, detector: Detector, phase: Phase, batches: Iterator[Batch], bar: tqdm) -> dict[str, float]:
+    """One pass over the images; returns the means of all losses and logs."""
+    means = Means()
+    with torch.set_grad_enabled(bool(phase.optimizers)):
+        for number, batch in enumerate(batches, start=1):
+            shown: list[tuple[str, Tensor]] = []
+            steps = detector.training_step(phase.name, batch)
+            while True:
+                with fabric.autocast():
+                    step = next(steps, None)  # the detector runs until its next gradient step
+                if step is None:
+                    break
+                optimizer = phase.optimizers[step.optimizer]
+                optimizer.zero_grad(set_to_none=True)
+                fabric.backward(torch.stack([*step.losses.values()]).sum())
+                average_gradients(fabric, optimizer)
+                optimizer.step()
+                shown += [*step.losses.items(), *step.logs.items()]
+            means.add(shown, number, len(batch.index))
+            bar.set_postfix({name: f"{value:.3g}" for name, value in means.values().items()}, refresh=False)
+            bar.update(len(batch.index))
+    return means.values()
+
+
+def _calibrate(detector: Detector, config: TrainConfig, splits: Splits, out: Path, log: Log) -> None:
+    """Let the detector weigh its parts on held-out normal images, then take the threshold from their scores."""
+    images, device = splits.held_out, next((p.device for p in detector.parameters()), torch.device("cpu"))
+    if len(images) == 0:
+        log.say_once("no threshold", "no normal images are held out, so this run can rank images but judge none")
+        return
+    detector.eval()
+    with torch.no_grad():
+        loader = DataLoader(images, batch_size=config.batch_size)
+        detector.calibrate(to_signed(sample["image"].to(device)) for sample in loader)
+    scores = score_set(detector, images, batch_size=config.batch_size, device=device, progress=False)
+    write_json(out / CALIBRATION, calibrate(scores.image, config.quantile).to_dict())
+
+
+def _build(config: TrainConfig, splits: Splits) -> Detector:
+    """The detector with its initial weights, the same in every process."""
+    torch.manual_seed(derived_seed(config.seed, "weights"))
+    images = splits.train
+    try:
+        return create(config.model, channels=images.channels, size=images.size, **config.model_options)
+    except ValueError as error:
+        raise UserError(str(error)) from error

@@ -1,0 +1,218 @@
+"""The run directory: what was asked for, what came out, and the way back to a detector.
+
+``config.json`` holds everything that was asked for; ``checkpoint.safetensors`` weights and position;
+``calibration.json`` the threshold; ``log/`` the losses (``docs/design.md``). The corruption is stored in full, so a run
+stays readable when the file that it came from is gone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from unblot import __version__
+from unblot.corruption.spec import BoxNoise, FullGaussian, load_spec, named
+from unblot.data import DataConfig
+from unblot.errors import UserError
+from unblot.models import Detector, create
+from unblot.scoring import Calibration
+from unblot.training.checkpoint import Position, read, write_atomically
+from unblot.training.config import TrainConfig
+
+__all__ = [
+    "CALIBRATION",
+    "CHECKPOINT",
+    "CONFIG",
+    "FORMAT",
+    "Run",
+    "corruption_of",
+    "describe",
+    "load_run",
+    "prepare",
+    "write_json",
+]
+
+FORMAT = 1
+CONFIG, CHECKPOINT, CALIBRATION = "config.json", "checkpoint.safetensors", "calibration.json"
+
+# Where a run computes, not what: these may differ when it is resumed.
+_PLACE = ("training.device", "training.workers")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run read back from its directory.
+
+    Attributes:
+        path: the run directory.
+        detector: on the CPU, in eval mode, with the weights of the last checkpoint.
+        train: what the training was asked for.
+        corruption: the corruption that it trained with, None for none.
+        position: where training stands; ``position.finished`` once all is done.
+        data_config: what the data were asked for; None where the library was called without.
+        threshold: from the held-out normal images; None while training is unfinished or where there were none.
+    """
+
+    path: Path
+    detector: Detector
+    train: TrainConfig
+    corruption: BoxNoise | FullGaussian | None
+    position: Position
+    data_config: DataConfig | None
+    threshold: Calibration | None
+
+    @property
+    def data(self) -> DataConfig:
+        """What the data were asked for; UserError where the run does not know."""
+        if self.data_config is None:
+            raise UserError(f"{self.path} does not say which data it was trained on: train() was called without data=")
+        return self.data_config
+
+    @property
+    def calibration(self) -> Calibration:
+        """The threshold; UserError where the run has none."""
+        if self.threshold is None:
+            reason = (
+                "no normal images were held out. Train again with some"
+                if self.position.finished
+                else "its training is not finished. Continue it with --resume"
+            )
+            raise UserError(f"{self.path} has no threshold: {reason}")
+        return self.threshold
+
+
+def load_run(path: str | Path) -> Run:
+    """Read a run directory.
+
+    Raises:
+        UserError: no such directory, not a run, a run of another version, or a damaged file; names it and the remedy.
+    """
+    path = Path(path)
+    config = _read_config(path)
+    try:
+        train = TrainConfig.from_dict(config["training"])
+        data = None if config["data"] is None else DataConfig.from_dict(config["data"])
+        made = config["detector"]
+        detector = create(made["name"], channels=made["channels"], size=made["size"], **made["options"])
+        corruption = _corruption_from(config["corruption"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path / CONFIG} cannot be used: {error}. Was it changed by hand?") from error
+    if not (path / CHECKPOINT).exists():
+        raise UserError(f"{path} holds no {CHECKPOINT} yet: no epoch was finished. Continue the training with --resume")
+    checkpoint = read(path / CHECKPOINT)
+    checkpoint.restore_model(detector)
+    threshold = None
+    if checkpoint.position.finished and (path / CALIBRATION).exists():
+        try:
+            threshold = Calibration.from_dict(json.loads((path / CALIBRATION).read_text(encoding="utf-8")))
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(f"{path / CALIBRATION} cannot be used: {error!r}. Was it changed by hand?") from error
+    return Run(path, detector.eval(), train, corruption, checkpoint.position, data, threshold)
+
+
+def describe(
+    config: TrainConfig, data: DataConfig | None, detector: Detector, spec: BoxNoise | FullGaussian | None
+) -> dict[str, Any]:
+    """What ``config.json`` holds."""
+    asked = {
+        "format": FORMAT,
+        "version": __version__,
+        "training": config.to_dict(),
+        "data": None if data is None else data.to_dict(),
+        "detector": {
+            "name": detector.name,
+            "channels": detector.channels,
+            "size": detector.size,
+            "options": detector.options,
+        },
+        "corruption": None if spec is None else spec.to_dict(),
+    }
+    # Through JSON, so that it compares equal to what is read back (tuples become lists).
+    return json.loads(json.dumps(asked))  # type: ignore[no-any-return]
+
+
+def prepare(path: Path, description: Mapping[str, Any], *, resume: bool) -> None:
+    """Make the run directory, or check that the one that is there may be continued.
+
+    Raises:
+        UserError: something is there and ``resume`` is off; nothing is there to resume; or what is there was asked for
+            with other values, which are named. Nothing is changed then.
+    """
+    if not resume:
+        if (path / CONFIG).exists():
+            raise UserError(f"{path} holds a run already. Continue it with --resume, or give another folder with --out")
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise UserError(f"{path} exists and is not an empty folder; nothing was changed. Give another with --out")
+        path.mkdir(parents=True, exist_ok=True)
+        write_json(path / CONFIG, description)
+        return
+    was, now = _flat(_read_config(path)), _flat(description)
+    differ = [
+        f"{name}: the run has {was.get(name)!r}, asked for was {now.get(name)!r}"
+        for name in sorted(was.keys() | now.keys())
+        if was.get(name) != now.get(name) and name not in ("version", *_PLACE)
+    ]
+    if was["training.corruption"] != now["training.corruption"]:  # then its many fields only repeat that
+        differ = [text for text in differ if not text.startswith("corruption")]
+    if differ:
+        raise UserError(
+            f"{path} cannot be resumed with other settings:\n  " + "\n  ".join(differ) + "\n"
+            "Resume with the settings of the run, or train into another folder with --out"
+        )
+
+
+def corruption_of(config: TrainConfig) -> BoxNoise | FullGaussian | None:
+    """The corruption that a run asks for, by name or from a file.
+
+    Raises:
+        UserError: neither a name nor a usable file.
+    """
+    if config.corruption in ("box", "gaussian", "none"):
+        return named(config.corruption)
+    if not Path(config.corruption).exists():
+        raise UserError(f"corruption must be box, gaussian, none or a spec file; there is no file {config.corruption}")
+    return load_spec(config.corruption)
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Replace a JSON file as a whole."""
+    write_atomically(path, (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    if not path.is_dir():
+        raise UserError(f"there is no run at {path}. Give the folder that a training wrote (its --out)")
+    try:
+        config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
+        version = config["format"]
+    except FileNotFoundError:
+        raise UserError(f"{path} is not a run: it holds no {CONFIG}. Give the folder that a training wrote") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path / CONFIG} cannot be read as the settings of a run: {error!r}") from error
+    if version != FORMAT:
+        by = config.get("version", "another version")
+        raise UserError(
+            f"{path} is a run of format {version!r}, written by unblot {by}; this is unblot {__version__}, "
+            f"which reads format {FORMAT}. Use that version, or train again"
+        )
+    return config  # type: ignore[no-any-return]
+
+
+def _corruption_from(values: dict[str, Any] | None) -> BoxNoise | FullGaussian | None:
+    if values is None:
+        return None
+    return FullGaussian.from_dict(values) if values.get("type") == "FullGaussian" else BoxNoise.from_dict(values)
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested values by dotted name, so that a difference can be named."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat

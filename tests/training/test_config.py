@@ -1,0 +1,47 @@
+import math
+from typing import Any
+
+import pytest
+
+from unblot.errors import UserError
+from unblot.training import TrainConfig
+
+
+def test_round_trip() -> None:
+    config = TrainConfig("dae", model_options={"width": 8}, corruption="none", epochs=2, lr=1e-3)
+    assert TrainConfig.from_dict(config.to_dict()) == config
+
+
+def test_defaults_are_the_papers() -> None:
+    config = TrainConfig()
+    assert (config.model, config.epochs, config.lr) == ("nested", 15, 2e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("model", "vae"),
+        ("model_options", {"width": {1, 2}}),
+        ("model_options", {"width": math.nan}),
+        ("epochs", 0),
+        ("epochs", 1.5),
+        ("batch_size", 1),
+        ("lr", 0.0),
+        ("lr", math.inf),
+        ("seed", -1),
+        ("seed", 2**63),
+        ("device", "tpu"),
+        ("devices", 0),
+        ("precision", "fp8"),
+        ("workers", -1),
+        ("quantile", 1.0),
+    ],
+)
+def test_values_out_of_range_are_named(name: str, value: Any) -> None:
+    with pytest.raises(UserError, match=name):
+        TrainConfig(**{name: value})
+
+
+def test_unknown_names_are_named() -> None:
+    with pytest.raises(UserError, match=r"learning_rate.*lr"):
+        TrainConfig.from_dict({"learning_rate": 0.1})

@@ -1,0 +1,105 @@
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from unblot import BoxNoise
+from unblot.data import Splits
+from unblot.models import Batch, to_signed
+from unblot.training.feed import EpochBatches, Feed, derived_seed
+
+
+def indices(batches: EpochBatches, epoch: int) -> list[int]:
+    batches.epoch = epoch
+    return [i for batch in batches for i in batch]
+
+
+@pytest.mark.parametrize("n", [2, 7, 8, 9, 10, 25])
+@pytest.mark.parametrize("smallest", [1, 2])
+def test_an_epoch_takes_every_image_once_but_a_last_single_one(n: int, smallest: int) -> None:
+    batches = EpochBatches(n, 8, seed=0, smallest=smallest)
+    taken = indices(batches, 0)
+    assert len(batches) == len(list(batches))
+    assert len(set(taken)) == len(taken)
+    left_out = n % 8 if n % 8 < smallest else 0
+    assert len(taken) == n - left_out
+    assert all(len(batch) >= smallest for batch in batches)
+
+
+def test_the_order_depends_on_seed_and_epoch_alone() -> None:
+    batches, again = EpochBatches(50, 8, seed=3), EpochBatches(50, 16, seed=3)
+    torch.manual_seed(1)
+    first, second = indices(batches, 0), indices(batches, 1)
+    torch.manual_seed(2)
+    assert indices(again, 1) == second
+    assert first != second != indices(EpochBatches(50, 8, seed=4), 1)
+
+
+def test_devices_share_the_images_evenly() -> None:
+    shares = [indices(EpochBatches(23, 4, seed=0, rank=rank, world=3, smallest=2), 5) for rank in range(3)]
+    assert [len(share) for share in shares] == [7, 7, 7]
+    assert len({i for share in shares for i in share}) == 21
+
+
+def test_seeds_differ_by_purpose() -> None:
+    seeds = [derived_seed(seed, purpose, n) for seed in (0, 1) for purpose in ("torch", "order") for n in (0, 1, 12)]
+    assert len(set(seeds)) == len(seeds)
+    assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def feed(splits: Splits, workers: int = 0, **other: int) -> Feed:
+    settings = {"batch_size": 8, "seed": 0, "smallest": 2} | other
+    return Feed(splits.train, BoxNoise(), workers=workers, device=torch.device("cpu"), **settings)
+
+
+def same(a: list[Batch], b: list[Batch]) -> bool:
+    return all(
+        torch.equal(getattr(x, name), getattr(y, name))
+        for x, y in zip(a, b, strict=True)
+        for name in ("noisy", "clean", "mask", "index", "group")
+    )
+
+
+def test_a_batch_is_what_the_interface_says(splits: Splits) -> None:
+    for batch in feed(splits).epoch(0):
+        n = len(batch.index)
+        assert batch.noisy.shape == batch.clean.shape == batch.mask.shape == (n, 1, 16, 16)
+        assert {batch.noisy.dtype, batch.clean.dtype, batch.mask.dtype} == {torch.float32}
+        assert batch.index.dtype == batch.group.dtype == torch.int64
+        assert batch.noisy.abs().max() <= 1
+        for row, index in enumerate(batch.index.tolist()):
+            assert torch.equal(batch.clean[row], to_signed(splits.train[index]["image"]))
+            assert batch.group[row] == splits.train[index]["group"]
+        outside = batch.mask == 0
+        assert torch.equal(batch.noisy[outside], batch.clean[outside])
+        assert not torch.equal(batch.noisy, batch.clean)
+
+
+def test_each_epoch_corrupts_anew(splits: Splits) -> None:
+    given = feed(splits)
+    by_index = [
+        {int(i): image for batch in given.epoch(epoch) for i, image in zip(batch.index, batch.noisy, strict=True)}
+        for epoch in (0, 1)
+    ]
+    assert not any(torch.equal(by_index[0][i], by_index[1][i]) for i in by_index[0])
+
+
+def test_no_epoch_depends_on_those_before_nor_on_workers(splits: Splits) -> None:
+    """A resumed run starts at a later epoch, perhaps on a machine with other workers."""
+    through, resumed, helped = feed(splits), feed(splits), feed(splits, workers=2)
+    for epoch in (0, 1, 2):
+        uninterrupted, with_workers = list(through.epoch(epoch)), list(helped.epoch(epoch))
+        drawn = torch.rand(3)
+        assert same(uninterrupted, with_workers)
+        list(through.epoch(epoch))
+        assert torch.equal(torch.rand(3), drawn)
+    torch.manual_seed(123)
+    assert same(uninterrupted, list(resumed.epoch(2)))
+    assert torch.equal(torch.rand(3), drawn)
+
+
+def test_nothing_is_corrupted_without_a_spec(make_splits: Callable[..., Splits]) -> None:
+    given = Feed(make_splits(4).train, None, batch_size=4, seed=0, workers=0, device=torch.device("cpu"))
+    (batch,) = given.epoch(0)
+    assert torch.equal(batch.noisy, batch.clean)
+    assert batch.mask.count_nonzero() == 0

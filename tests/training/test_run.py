@@ -1,0 +1,188 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from unblot import BoxNoise
+from unblot.corruption.spec import save_spec
+from unblot.data import DataConfig, Splits
+from unblot.errors import UserError
+from unblot.training import TrainConfig, load_run, train
+from unblot.training.run import corruption_of
+
+Config = Callable[..., TrainConfig]
+DATA = DataConfig("digits", abnormal=("3",), size=16)
+
+
+@pytest.fixture
+def run(tmp_path: Path, splits: Splits, make_config: Config) -> Path:
+    out = tmp_path / "runs" / "first"
+    train(make_config(epochs=1), splits, out, data=DATA, progress=False)
+    return out
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def edit(path: Path, **values: Any) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | values), encoding="utf-8")
+
+
+def test_a_run_says_all_that_was_asked_for(run: Path, make_config: Config) -> None:
+    found = load_run(run)
+    assert found.path == run
+    assert found.train == make_config(epochs=1)
+    assert found.data == DATA
+    assert found.corruption == BoxNoise()
+    assert found.calibration.n == 10
+    assert found.position.finished
+    assert not found.detector.training
+    assert {path.name for path in run.iterdir()} == {"config.json", "checkpoint.safetensors", "calibration.json", "log"}
+
+
+def test_the_corruption_survives_the_file_it_came_from(tmp_path: Path, splits: Splits, make_config: Config) -> None:
+    spec = BoxNoise(scale=(0.3, 0.4))
+    save_spec(spec, tmp_path / "spec.json")
+    train(make_config(epochs=1, corruption=str(tmp_path / "spec.json")), splits, tmp_path / "run", progress=False)
+    (tmp_path / "spec.json").unlink()
+    assert load_run(tmp_path / "run").corruption == spec
+
+
+def test_corruption_by_name_or_file(make_config: Config) -> None:
+    assert corruption_of(make_config(corruption="none")) is None
+    assert corruption_of(make_config(corruption="box")) == BoxNoise()
+    with pytest.raises(UserError, match=r"box, gaussian, none or a spec file.*boxes.json"):
+        corruption_of(make_config(corruption="boxes.json"))
+
+
+def test_an_existing_run_is_not_overwritten(run: Path, splits: Splits, make_config: Config) -> None:
+    before = contents(run)
+    with pytest.raises(UserError, match=r"first holds a run already.*--resume.*--out"):
+        train(make_config(), splits, run, progress=False)
+    assert contents(run) == before
+
+
+def test_a_folder_with_other_files_is_left_alone(tmp_path: Path, splits: Splits, make_config: Config) -> None:
+    (tmp_path / "thesis.tex").touch()
+    for taken in (tmp_path, tmp_path / "thesis.tex"):
+        with pytest.raises(UserError, match="not an empty folder"):
+            train(make_config(), splits, taken, progress=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "data", "named"),
+    [
+        ({"lr": 0.1}, DATA, r"training.lr: the run has 0.0002, asked for was 0.1"),
+        ({"epochs": 2}, DATA, r"training.epochs: the run has 1, asked for was 2"),
+        (
+            {"corruption": "none"},
+            DATA,
+            r"settings:\n  training.corruption: the run has 'box', asked for was 'none'\nRes",
+        ),
+        ({"model_options": {"width": 5, "latent": 4}}, DATA, r"detector.options.width: the run has 4, asked for was 5"),
+        (
+            {},
+            DataConfig("digits", abnormal=("4",), size=16),
+            r"data.abnormal: the run has \['3'\], asked for was \['4'\]",
+        ),
+    ],
+)
+def test_resuming_with_other_settings_names_them(
+    run: Path, splits: Splits, make_config: Config, asked: dict[str, Any], data: DataConfig, named: str
+) -> None:
+    before = contents(run)
+    with pytest.raises(UserError, match=named):
+        train(make_config(**({"epochs": 1} | asked)), splits, run, data=data, resume=True, progress=False)
+    assert contents(run) == before
+
+
+def test_resuming_a_finished_run_says_so_and_does_nothing(
+    run: Path, splits: Splits, make_config: Config, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = contents(run)
+    # Where it computes may differ.
+    detector = train(
+        make_config(epochs=1, device="auto", workers=1), splits, run, data=DATA, resume=True, progress=False
+    )
+    assert "finished: there is nothing to resume" in caplog.text
+    assert contents(run) == before
+    assert detector.name == "dae"
+
+
+def test_resuming_needs_a_run(tmp_path: Path, splits: Splits, make_config: Config) -> None:
+    with pytest.raises(UserError, match=r"there is no run at .*nowhere"):
+        train(make_config(), splits, tmp_path / "nowhere", resume=True, progress=False)
+    with pytest.raises(UserError, match=r"is not a run: it holds no config.json"):
+        train(make_config(), splits, tmp_path, resume=True, progress=False)
+    assert not list(tmp_path.iterdir())
+
+
+def test_settings_that_cannot_work_leave_no_folder(tmp_path: Path, make_splits: Any, make_config: Config) -> None:
+    with pytest.raises(UserError, match="at least 2 images, got 1"):
+        train(make_config(), make_splits(1), tmp_path / "a", progress=False)
+    with pytest.raises(UserError, match=r"multiple of 16.*size=8"):
+        train(make_config("nested"), make_splits(4, size=8), tmp_path / "b", progress=False)
+    with pytest.raises(UserError, match="does not accept"):
+        train(make_config(model_options={"depth": 3}), make_splits(4), tmp_path / "c", progress=False)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_that_is_no_run_is_named(tmp_path: Path, run: Path) -> None:
+    with pytest.raises(UserError, match=r"there is no run at .*nowhere"):
+        load_run(tmp_path / "nowhere")
+    with pytest.raises(UserError, match=r"holds no config.json"):
+        load_run(tmp_path)
+    (run / "config.json").write_text("{", encoding="utf-8")
+    with pytest.raises(UserError, match=r"config.json cannot be read"):
+        load_run(run)
+
+
+def test_a_run_of_another_version_is_named(run: Path) -> None:
+    edit(run / "config.json", format=7, version="9.0")
+    with pytest.raises(UserError, match=r"format 7, written by unblot 9\.0.*reads format 1.*Use that version"):
+        load_run(run)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"detector": {"name": "vae"}}, {"training": {"epochs": 0}}, {"corruption": {"type": "BoxNoise", "scale": 3}}],
+)
+def test_settings_changed_by_hand_are_named(run: Path, values: dict[str, Any]) -> None:
+    edit(run / "config.json", **values)
+    with pytest.raises(UserError, match=r"config.json cannot be used"):
+        load_run(run)
+
+
+def test_weights_of_another_network_are_named(run: Path) -> None:
+    config = json.loads((run / "config.json").read_text(encoding="utf-8"))
+    edit(run / "config.json", detector=config["detector"] | {"options": {"width": 6, "latent": 4}})
+    with pytest.raises(UserError, match=r"checkpoint.safetensors holds other networks"):
+        load_run(run)
+
+
+def test_damaged_files_are_named(run: Path) -> None:
+    (run / "calibration.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(UserError, match=r"calibration.json cannot be used"):
+        load_run(run)
+    data = (run / "checkpoint.safetensors").read_bytes()
+    (run / "checkpoint.safetensors").write_bytes(data[:-3])
+    with pytest.raises(UserError, match=r"checkpoint.safetensors is not a whole checkpoint"):
+        load_run(run)
+    (run / "checkpoint.safetensors").unlink()
+    with pytest.raises(UserError, match="no epoch was finished"):
+        load_run(run)
+
+
+def test_what_a_run_does_not_know_is_said_when_it_is_asked(
+    tmp_path: Path, make_splits: Any, make_config: Config
+) -> None:
+    train(make_config(epochs=1), make_splits(6, held_out=0), tmp_path / "run", progress=False)
+    run = load_run(tmp_path / "run")
+    with pytest.raises(UserError, match=r"no threshold: no normal images were held out"):
+        _ = run.calibration
+    with pytest.raises(UserError, match="which data"):
+        _ = run.data
