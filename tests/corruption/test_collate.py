@@ -290,6 +290,8 @@ ODD = [(torch.zeros(1, 4, 4), 0), (torch.zeros(1, 5, 4), 1)]
         (ValueError, "'mask' of their own", {"image": "x", "mask": True}, [{"x": IMAGES[0], "mask": 1}]),
         (ValueError, "'clean' of their own", {"image": "x", "output": "dict"}, [{"x": IMAGES[0], "clean": 1}]),
         (ValueError, "value_range", {}, [IMAGES[0].float()]),
+        (ValueError, r"same entries.*\[0, 1\].*\[0\]", {}, [(IMAGES[0], 1), (IMAGES[0],)]),
+        (ValueError, "same entries.*picture.*None", {"image": "picture"}, [{"picture": IMAGES[0]}, IMAGES[0]]),
     ],
 )
 def test_samples_are_explained(
@@ -297,6 +299,11 @@ def test_samples_are_explained(
 ) -> None:
     with pytest.raises(error, match=text):
         BoxNoiseCollate(**({"spec": SPEC} | arguments))(samples)
+
+
+def test_numbers_can_be_keys() -> None:
+    batch = BoxNoiseCollate(SPEC, "dict", image=10, index=20, seed=3)([{10: x, 20: k} for x, _, k in tuples()])
+    assert same({"noisy": NOISY, "clean": IMAGES, 20: K}, batch)
 
 
 def test_repr_says_everything() -> None:

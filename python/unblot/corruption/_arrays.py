@@ -144,7 +144,7 @@ def as_nchw(array: Any, layout: str) -> Any:
 
 
 def check_range(nchw: Any, dtype: str, spec: Spec) -> tuple[float, float]:
-    """The value range to use; for floats without one, a look at the pixels.
+    """The value range to use; for floats without one, a look at the pixels, given as :func:`as_memory` or as a tensor.
 
     64 pixels of each image, evenly spread, are looked at: a guard against images in 0..255 or in -1..1, not a proof.
     """
@@ -163,7 +163,12 @@ def check_range(nchw: Any, dtype: str, spec: Spec) -> tuple[float, float]:
     rows = [(2 * i + 1) * height // 16 for i in range(8)]
     columns = [(2 * i + 1) * width // 16 for i in range(8)]
     sample = nchw[:, :, rows][:, :, :, columns]
-    sample = sample.detach().float().cpu().numpy() if is_tensor(sample) else sample.astype(np.float32)
+    if is_tensor(sample):
+        sample = sample.float().cpu().numpy()
+    elif dtype == "bfloat16":
+        sample = (sample.astype(np.uint32) << 16).view(np.float32)
+    elif dtype == "float16":
+        sample = sample.view(np.float16).astype(np.float32)
     low, high = np.fmin.reduce(sample, axis=None), np.fmax.reduce(sample, axis=None)  # not-a-number is passed over
     if low < 0 or high > 1:
         raise ValueError(

@@ -156,7 +156,7 @@ def corrupt(  # noqa: PLR0917 - the order is public
     key_array = check_keys(keys, nchw.shape[0])
     workers = _threads(threads)
     in_place = check_out(images, out)
-    value_range = check_range(as_nchw(images, layout), dtype, spec)
+    value_range = check_range(nchw, dtype, spec)
     if out is not None:
         target = out
     elif tensor:

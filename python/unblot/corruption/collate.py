@@ -112,6 +112,12 @@ class BoxNoiseCollate:
         """Collate a list of samples; the class says what comes out."""
         first = samples[0]
         names = _names(first)
+        for sample in samples:
+            if set(_names(sample) or ()) != set(names or ()):
+                raise ValueError(
+                    f"samples of one batch must hold the same entries, got {names} and {_names(sample)} "
+                    f"({type(first).__name__} and {type(sample).__name__})"
+                )
         if names is None:
             image_at, columns = None, [list(samples)]
         else:
@@ -128,13 +134,13 @@ class BoxNoiseCollate:
         if self.spec is None:
             height, width = clean.shape[1:3] if layout == "NHWC" else clean.shape[-2:]
             return clean, torch.zeros(len(clean), height, width, dtype=torch.uint8) if self.mask else None
-        seed, chosen = self.seed, torch.tensor(0)
         if keys is None:
-            chosen = torch.randint(2**63 - 1, (len(clean),))
+            chosen: Any = torch.randint(2**63 - 1, (len(clean),))
+            seed = self.seed  # fresh keys tell the epochs apart already
         else:
-            seed = (seed + int(self._epoch) * _GOLDEN) % 2**64
+            chosen, seed = keys, (self.seed + int(self._epoch) * _GOLDEN) % 2**64
         out = clean if self.output == "replace" else None
-        done = corrupt(clean, self.spec, seed, chosen if keys is None else keys, layout, out, self.threads)
+        done = corrupt(clean, self.spec, seed, chosen, layout, out, self.threads)
         return done.images, done.mask() if self.mask else None
 
     def _arrange(
@@ -150,7 +156,7 @@ class BoxNoiseCollate:
         masks = [] if mask is None else [mask]
         if self.output == "pair":
             return (noisy, clean, *masks, *rest)
-        named = names is not None and not isinstance(names[0], int)
+        named = isinstance(first, Mapping) or hasattr(first, "_fields")
         other = [] if names is None else [name for place, name in enumerate(names) if place != image_at]
         if self.output == "dict":
             batch = {"noisy": noisy, "clean": clean} | ({"mask": mask} if masks else {})
