@@ -152,7 +152,7 @@ impl Share {
 
     #[inline(always)]
     fn has(self, w: u32) -> bool {
-        (w <= self.last) & !self.none
+        w <= self.last && !self.none
     }
 }
 
