@@ -330,9 +330,9 @@ class BoxNoise(_Value):
     """Random boxes of mixed noise (patent 15-24, 28-33).
 
     Args:
-        scale: total area of the boxes over the area of the image, in (0, 1]; a range is drawn from once per image. Kept
-            to within half a row of the last box where boxes lie inside and apart (whole pixels; the last box takes up
-            the difference).
+        scale: total area of the boxes over the area of the image, in (0, 1]; a range is drawn from once per image. Where
+            boxes lie inside and apart, their whole pixels keep an area of A pixels to within √A / 2 + 1/2 (half the
+            shorter side of the largest box).
         num_boxes: number of boxes, at least 1; a range is drawn from once per image.
         area_split: how the area is shared out: "dirichlet" (uniform over all partitions) or "equal".
         ratio: height / width of a box, above 0; a number or a range.
