@@ -330,7 +330,7 @@ class BoxNoise(_Value):
     """Random boxes of mixed noise (patent 15-24, 28-33).
 
     Args:
-        scale: total area of the boxes over the area of the image, in (0, 1]; a range is drawn from once per image. Where
+        scale: total area of the boxes over the area of the image, in (0, 1]; a range is drawn from once an image. Where
             boxes lie inside and apart, their whole pixels keep an area of A pixels to within √A / 2 + 1/2 (half the
             shorter side of the largest box).
         num_boxes: number of boxes, at least 1; a range is drawn from once per image.
