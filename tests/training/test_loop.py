@@ -18,7 +18,7 @@ from unblot.models.dae import DenoisingAutoencoder
 from unblot.models.nested import Nested
 from unblot.scoring import calibrate, score_set
 from unblot.training import NonFiniteLossError, TrainConfig, load_run, train
-from unblot.training.checkpoint import read
+from unblot.training.checkpoint import read, write
 
 Config = Callable[..., TrainConfig]
 Known = Callable[[type[Detector]], type[Detector]]
@@ -99,6 +99,40 @@ def test_a_run_stopped_in_its_calibration_is_resumed(
     assert not load_run(tmp_path / "run").position.finished
     train(make_config(), splits, tmp_path / "run", resume=True, progress=False)
     assert load_run(tmp_path / "run").calibration.n == 10
+
+
+def test_an_epoch_that_is_trained_again_stands_once_in_the_log(
+    tmp_path: Path, splits: Splits, make_config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = iter(range(1, 10))
+
+    def fail_second(*given: Any) -> None:
+        if next(calls) == 2:  # the epoch's row is in the log, its checkpoint is not on the disk
+            raise RuntimeError("power cut")
+        write(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("unblot.training.loop.write", fail_second)
+        with pytest.raises(RuntimeError, match="power cut"):
+            train(make_config(), splits, tmp_path / "run", progress=False)
+    train(make_config(), splits, tmp_path / "run", resume=True, progress=False)
+    assert [row["epoch"] for row in rows(tmp_path / "run")] == ["1", "2", "3"]
+
+
+def test_a_detector_is_calibrated_in_eval_mode_with_every_held_out_image(
+    tmp_path: Path, splits: Splits, make_config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Tensor] = []
+
+    def calibrate(self: Detector, held_out: Iterable[Tensor]) -> None:
+        assert not any(module.training for module in self.modules())
+        assert not torch.is_grad_enabled()
+        seen.extend(image for images in held_out for image in images)
+
+    monkeypatch.setattr(DenoisingAutoencoder, "calibrate", calibrate)
+    train(make_config(epochs=1), splits, tmp_path / "run", progress=False)
+    assert len(seen) == len(splits.held_out)
+    assert all(torch.equal(image, to_signed(splits.held_out[i]["image"])) for i, image in enumerate(seen))
 
 
 KILLED = """
@@ -328,6 +362,7 @@ class Memory(Detector):
         self.register_buffer("scale", torch.ones(()))
         self.seen: list[Tensor] = []
         self.calls: list[str] = []
+        self.seeds: set[int] = set()
 
     def phases(self, lr: float) -> Sequence[Phase]:
         return [
@@ -338,6 +373,7 @@ class Memory(Detector):
         ]
 
     def training_step(self, phase: str, batch: Batch) -> Iterator[Step]:
+        self.seeds.add(torch.initial_seed())
         if phase == "remember":
             assert not torch.is_grad_enabled() and not self.network.training
             self.seen.append(self.network(batch.clean).mean((2, 3)))
@@ -387,6 +423,7 @@ def test_phases_a_memory_a_teacher_and_a_search_need_nothing_from_the_loop(
     trained = train(config, splits, tmp_path / "run", progress=False)
     _, used, loaded = made  # one to describe the run, one trained, one read back
     assert used.calls == ["learn", "remember", "calibrate"]
+    assert len(used.seeds) == 3  # no epoch of one phase repeats the random numbers of another's
     assert trained is loaded
     assert loaded.memory.shape == (20, 4)
     assert torch.equal(loaded.memory, used.memory)
