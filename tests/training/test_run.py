@@ -83,7 +83,11 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path: Path, splits: Splits,
             DATA,
             r"settings:\n  training.corruption: the run has 'box', asked for was 'none'\nRes",
         ),
-        ({"model_options": {"width": 5, "latent": 4}}, DATA, r"detector.options.width: the run has 4, asked for was 5"),
+        (
+            {"model_options": {"width": 5, "latent": 4}},
+            DATA,
+            r"settings:\n  training.model_options.width: the run has 4, asked for was 5\nRes",
+        ),
         (
             {},
             DataConfig("digits", abnormal=("4",), size=16),

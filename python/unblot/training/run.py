@@ -155,8 +155,10 @@ def prepare(path: Path, description: Mapping[str, Any], *, resume: bool) -> None
         for name in sorted(was.keys() | now.keys())
         if was.get(name) != now.get(name) and name not in ("version", *_PLACE)
     ]
-    if was["training.corruption"] != now["training.corruption"]:  # then its many fields only repeat that
-        differ = [text for text in differ if not text.startswith("corruption")]
+    # What follows from a setting that differs would only repeat it.
+    for setting, follows in (("training.corruption", "corruption."), ("training.model", "detector.")):
+        if any(text.startswith(setting) for text in differ):
+            differ = [text for text in differ if not text.startswith(follows)]
     if differ:
         raise UserError(
             f"{path} cannot be resumed with other settings:\n  " + "\n  ".join(differ) + "\n"
