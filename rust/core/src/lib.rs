@@ -22,5 +22,6 @@ pub use corrupt::{Index, corrupt, draw};
 pub use error::Error;
 pub use noise::Level;
 pub use pixel::Pixel;
+pub use poisson::TableArrays;
 pub use pool::available_threads;
 pub use spec::{AreaSplit, Base, Mode, Noise, Overlap, Placement, Plan, PoissonMode, RatioPer, RatioSampling, Spec};

@@ -143,7 +143,28 @@ impl PyPlan {
             .map_err(|e| value_error(&e))?;
         records(py, &self.0, &boxes, channels)
     }
+
+    fn poisson_tables<'py>(&self, py: Python<'py>) -> PyResult<Tables<'py>> {
+        let arrays = py.detach(|| self.0.poisson_tables());
+        let rows = arrays.columns.len();
+        Ok((
+            arrays.steps.into_pyarray(py),
+            arrays.entries.into_pyarray(py),
+            arrays.rates.into_pyarray(py),
+            arrays.starts.into_pyarray(py),
+            arrays.columns.into_flattened().into_pyarray(py).reshape([rows, 3])?,
+        ))
+    }
 }
+
+/// The fields of `TableArrays` in their order.
+type Tables<'py> = (
+    Bound<'py, PyArray1<f64>>,
+    Bound<'py, PyArray1<u32>>,
+    Bound<'py, PyArray1<f64>>,
+    Bound<'py, PyArray1<u32>>,
+    Bound<'py, PyArray2<u32>>,
+);
 
 type Records<'py> = (Bound<'py, PyArray2<i32>>, Bound<'py, PyArray2<f32>>);
 
@@ -152,7 +173,7 @@ fn records<'py>(py: Python<'py>, plan: &Plan, boxes: &[BoxDraw], channels: usize
     let mut whole = Vec::with_capacity(boxes.len() * 8);
     let mut real = Vec::with_capacity(boxes.len() * (8 + channels));
     for b in boxes {
-        let flags = i32::from(b.additive) + 2 * i32::from(b.per_channel);
+        let flags = i32::from(b.additive) + 2 * i32::from(b.per_channel) + 4 * b.poisson_entry() as i32;
         whole.extend([b.image, b.y, b.x, b.height, b.width].map(u32::cast_signed));
         whole.extend([i32::from(b.kinds.0), flags, b.number.cast_signed()]);
         for (first, second) in [b.gaussian, b.laplace, b.salt_pepper, b.poisson] {
