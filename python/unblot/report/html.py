@@ -104,7 +104,7 @@ def write_report(
             if len(chosen)
         ],
         "gallery_text": pictures.text,
-        "strip_width": pictures.columns * 103 + 24,
+        "strip_width": pictures.columns * 90 + 24,
         "tiny": test.size < _TINY,
         "counts": [
             _count(part, images)
