@@ -69,7 +69,7 @@ pub fn corrupt<T: Pixel>(
     let threads = if threads == 0 { available_threads() } else { threads };
     let job = Job { plan, boxes: &boxes, range, index, level };
     if threads == 1 {
-        let mut scratch = Scratch::new();
+        let mut scratch = Scratch::new::<T>();
         for (image, band) in dst.axis_iter_mut(Axis(0)).enumerate() {
             job.band::<T>(image, 0, band, src.map(|s| s.index_axis(Axis(0), image)), &mut scratch);
         }
@@ -86,7 +86,7 @@ pub fn corrupt<T: Pixel>(
         }
     }
     pool.install(|| {
-        bands.into_par_iter().for_each_init(Scratch::new, |scratch, (image, top, band)| {
+        bands.into_par_iter().for_each_init(Scratch::new::<T>, |scratch, (image, top, band)| {
             let rows = Slice::from(top..top + band.dim().1);
             let src = src.map(|s| s.index_axis(Axis(0), image).slice_axis_move(Axis(1), rows));
             job.band::<T>(image, top, band, src, scratch);
@@ -131,27 +131,28 @@ impl Job<'_> {
         top: usize,
         mut dst: ArrayViewMut3<'_, T::Raw>,
         src: Option<ArrayView3<'_, T::Raw>>,
-        scratch: &mut Scratch,
+        scratch: &mut Scratch<T::Raw>,
     ) {
         if let Some(src) = src {
             copy::<T>(&mut dst, &src);
         }
-        let first = self.boxes.partition_point(|b| (b.image as usize) < image);
         let bottom = top + dst.dim().1;
-        for draw in self.boxes[first..].iter().take_while(|b| b.image as usize == image) {
-            let (y, end) = (draw.y as usize, (draw.y + draw.height) as usize);
-            let (y, end) = (y.max(top), end.min(bottom));
-            if y < end {
-                let field = Field::new(self.index.seed, self.index.keys[image], draw);
-                let painter = Painter { plan: self.plan, draw, field, range: self.range };
-                let window = Window { top: y - top, left: draw.x as usize };
-                let rows = y - draw.y as usize..end - draw.y as usize;
-                self.level.run(
-                    #[inline(always)]
-                    || painter.paint::<T>(&mut dst, &window, rows, scratch),
-                );
-            }
-        }
+        let mut canvas = Canvas::new(&mut dst);
+        let first = self.boxes.partition_point(|b| (b.image as usize) < image);
+        self.level.run(
+            #[inline(always)]
+            || {
+                for draw in self.boxes[first..].iter().take_while(|b| b.image as usize == image) {
+                    let (y, end) = (draw.y as usize, (draw.y + draw.height) as usize);
+                    let (from, to) = (y.max(top), end.min(bottom));
+                    if from < to {
+                        let field = Field::new(self.index.seed, self.index.keys[image], draw);
+                        let painter = Painter { plan: self.plan, draw, field, range: self.range };
+                        painter.paint::<T>(&mut canvas, from - top, from - y..to - y, scratch);
+                    }
+                }
+            },
+        );
     }
 }
 
@@ -165,12 +166,6 @@ fn copy<T: Pixel>(dst: &mut ArrayViewMut3<'_, T::Raw>, src: &ArrayView3<'_, T::R
     dst.assign(src);
 }
 
-/// Where a box's first painted row begins in the band.
-struct Window {
-    top: usize,
-    left: usize,
-}
-
 /// Channels that are filled together.
 const PLANES: usize = 4;
 /// Values of a channel in one piece.
@@ -180,22 +175,24 @@ const PLANE: usize = PIECE + 2 * GROUP;
 const BUFFER: usize = PLANES * PLANE;
 
 /// Buffers that one thread fills boxes with. Every place is written before it is read.
-struct Scratch {
+struct Scratch<R> {
     values: Vec<f32>,
     words: Vec<u32>,
     rest: Vec<u32>,
     counts: Vec<f32>,
     hits: Vec<f32>,
+    encoded: Vec<R>,
 }
 
-impl Scratch {
-    fn new() -> Self {
+impl<R: Copy> Scratch<R> {
+    fn new<T: Pixel<Raw = R>>() -> Self {
         Self {
             values: vec![0.0; BUFFER],
             words: vec![0; BUFFER],
             rest: vec![0; BUFFER],
             counts: vec![0.0; PLANE],
             hits: vec![0.0; BUFFER],
+            encoded: vec![T::encode(0.0); BUFFER],
         }
     }
 }
@@ -272,33 +269,40 @@ struct Painter<'a> {
 }
 
 impl Painter<'_> {
-    /// Fill some rows of the box.
+    /// Fill some rows of the box, the first of which is row `top` of the canvas.
     #[inline(always)]
     fn paint<T: Pixel>(
         &self,
-        band: &mut ArrayViewMut3<'_, T::Raw>,
-        window: &Window,
+        canvas: &mut Canvas<'_, '_, T::Raw>,
+        top: usize,
         rows: Range<usize>,
-        scratch: &mut Scratch,
+        scratch: &mut Scratch<T::Raw>,
     ) {
-        let channels = band.dim().0;
+        let channels = canvas.channels();
         let (height, width) = (self.draw.height as usize, self.draw.width as usize);
-        let rows_per_piece = (PIECE / width).max(1);
+        let rows_per_piece = if width * rows.len() <= PIECE { rows.len() } else { (PIECE / width).max(1) };
         // A row that is wider than a piece is filled in pieces of columns.
         let columns_per_piece = width.min(PIECE);
-        for row in rows.clone().step_by(rows_per_piece) {
+        // Loops by hand: a stepped range divides, which costs as much as filling a small box.
+        let mut row = rows.start;
+        while row < rows.end {
             let piece_rows = rows_per_piece.min(rows.end - row);
-            for left in (0..width).step_by(columns_per_piece) {
+            let mut left = 0;
+            while left < width {
                 let columns = columns_per_piece.min(width - left);
                 let (place, count) = (row * width + left, piece_rows * columns);
-                let tile =
-                    Tile { top: window.top + row - rows.start, left: window.left + left, rows: piece_rows, columns };
-                for first in (0..channels).step_by(PLANES) {
-                    let group = first..channels.min(first + PLANES);
-                    let layout = Layout::new(group, height * width, place, count);
-                    self.piece::<T>(band, &tile, &layout, place, scratch);
+                let column = self.draw.x as usize + left;
+                let tile = Tile { top: top + row - rows.start, left: column, rows: piece_rows, columns };
+                let mut first = 0;
+                while first < channels {
+                    let planes = first..channels.min(first + PLANES);
+                    let layout = Layout::new(planes, height * width, place, count);
+                    self.piece::<T>(canvas, &tile, &layout, place, scratch);
+                    first += PLANES;
                 }
+                left += columns;
             }
+            row += piece_rows;
         }
     }
 
@@ -306,11 +310,11 @@ impl Painter<'_> {
     #[inline(always)]
     fn piece<T: Pixel>(
         &self,
-        band: &mut ArrayViewMut3<'_, T::Raw>,
+        canvas: &mut Canvas<'_, '_, T::Raw>,
         tile: &Tile,
         layout: &Layout,
         place: usize,
-        scratch: &mut Scratch,
+        scratch: &mut Scratch<T::Raw>,
     ) {
         let (kinds, own_pixels) = (self.draw.kinds, self.plan.spec().base == Base::Image);
         let salt_pepper = kinds.has(Kinds::SALT_PEPPER);
@@ -328,7 +332,7 @@ impl Painter<'_> {
         if own_pixels && kinds.0 == Kinds::SALT_PEPPER {
             for (channel, plane) in layout.planes() {
                 let hits = &mut scratch.hits[hits_at(&plane)];
-                tile.rows::<T>(band, channel, hits, |pixel, hit| {
+                canvas.zip(tile, channel, hits, |pixel, hit| {
                     if !hit.is_nan() {
                         *pixel = self.encode::<T>(*hit);
                     }
@@ -340,7 +344,7 @@ impl Painter<'_> {
             let values = &mut scratch.values[plane];
             if own_pixels {
                 let (low, scale) = (self.range.0, 1.0 / (self.range.1 - self.range.0));
-                tile.rows::<T>(band, channel, values, |pixel, v| *v = (T::decode(*pixel) - low) * scale);
+                canvas.zip(tile, channel, values, |pixel, v| *v = (T::decode(*pixel) - low) * scale);
             } else {
                 values.fill(self.draw.base(self.plan, channel));
             }
@@ -358,14 +362,19 @@ impl Painter<'_> {
             }
         }
         for (channel, plane) in layout.planes() {
+            let encoded = &mut scratch.encoded[plane.clone()];
+            let values = &scratch.values[plane.clone()];
             if salt_pepper {
                 let hits = &scratch.hits[hits_at(&plane)];
-                for (v, hit) in scratch.values[plane.clone()].iter_mut().zip(hits) {
-                    *v = if hit.is_nan() { *v } else { *hit };
+                for ((out, v), hit) in encoded.iter_mut().zip(values).zip(hits) {
+                    *out = self.encode::<T>(if hit.is_nan() { *v } else { *hit });
+                }
+            } else {
+                for (out, v) in encoded.iter_mut().zip(values) {
+                    *out = self.encode::<T>(*v);
                 }
             }
-            let values = &mut scratch.values[plane];
-            tile.rows::<T>(band, channel, values, |pixel, v| *pixel = self.encode::<T>(*v));
+            canvas.store(tile, channel, encoded);
         }
     }
 
@@ -378,7 +387,7 @@ impl Painter<'_> {
 
     /// Shot or additive Poisson noise.
     #[inline(always)]
-    fn poisson(&self, layout: &Layout, scratch: &mut Scratch) {
+    fn poisson<R>(&self, layout: &Layout, scratch: &mut Scratch<R>) {
         let draw = self.draw;
         let (peak, strength) = draw.poisson;
         let gain = if draw.additive { strength / peak.sqrt() } else { 1.0 / peak };
@@ -411,13 +420,14 @@ impl Painter<'_> {
                 }
             }
             for (v, count) in values.iter_mut().zip(counts.iter()) {
-                *v = if draw.additive { gain.mul_add(*count - peak, *v) } else { *count * gain };
+                let shot = if v.is_nan() { *v } else { *count * gain };
+                *v = if draw.additive { gain.mul_add(*count - peak, *v) } else { shot };
             }
         }
     }
 }
 
-/// A rectangle of pixels within a band.
+/// A rectangle of pixels within a canvas.
 struct Tile {
     top: usize,
     left: usize,
@@ -425,46 +435,110 @@ struct Tile {
     columns: usize,
 }
 
-impl Tile {
-    /// Visit the pixels of one channel together with their values.
-    ///
-    /// Rows that are contiguous in memory and interleaved channels are walked as slices; anything else element by element.
-    #[inline(always)]
-    fn rows<T: Pixel>(
-        &self,
-        band: &mut ArrayViewMut3<'_, T::Raw>,
-        channel: usize,
-        values: &mut [f32],
-        visit: impl Fn(&mut T::Raw, &mut f32),
-    ) {
+/// The pixels of a band, (C, H, W), by how they lie in memory.
+enum Canvas<'a, 'v, R> {
+    /// Plane after plane, row after row: the pixels, the number of planes, the places of a plane and of a row.
+    Planar(&'a mut [R], usize, usize, usize),
+    /// Row after row, the channels of a pixel side by side: the pixels, the number of channels, the pixels of a row.
+    Interleaved(&'a mut [R], usize, usize),
+    /// Any other way.
+    View(&'a mut ArrayViewMut3<'v, R>),
+}
+
+impl<'a, 'v, R: Copy> Canvas<'a, 'v, R> {
+    fn new(band: &'a mut ArrayViewMut3<'v, R>) -> Self {
         let (channels, height, width) = band.dim();
+        if band.is_standard_layout() {
+            let pixels = band.as_slice_mut().expect("a standard layout is a slice");
+            return Self::Planar(pixels, channels, height * width, width);
+        }
         let interleaved = [1, width * channels, channels].map(usize::cast_signed);
-        if channels > 1
-            && height > 1
-            && band.strides() == interleaved
-            && let Some(pixels) = band.as_slice_memory_order_mut()
-        {
-            for (y, values) in (self.top..).zip(values.chunks_exact_mut(self.columns)) {
-                let row = &mut pixels[(y * width + self.left) * channels..][..self.columns * channels];
-                for (pixel, v) in row.chunks_exact_mut(channels).zip(values) {
-                    visit(&mut pixel[channel], v);
+        if channels > 1 && height > 1 && width > 1 && band.strides() == interleaved {
+            let pixels = band.as_slice_memory_order_mut().expect("interleaved rows are contiguous");
+            return Self::Interleaved(pixels, channels, width);
+        }
+        Self::View(band)
+    }
+
+    fn channels(&self) -> usize {
+        match self {
+            Self::Planar(_, channels, _, _) | Self::Interleaved(_, channels, _) => *channels,
+            Self::View(band) => band.dim().0,
+        }
+    }
+
+    /// Overwrite one channel of a tile.
+    #[inline(always)]
+    fn store(&mut self, tile: &Tile, channel: usize, values: &mut [R]) {
+        if let Self::Planar(pixels, _, plane, width) = self {
+            for (i, y) in (tile.top..tile.top + tile.rows).enumerate() {
+                let row = &mut pixels[channel * *plane + y * *width + tile.left..][..tile.columns];
+                copy_row(row, &values[i * tile.columns..][..tile.columns]);
+            }
+        } else {
+            self.zip(tile, channel, values, |pixel, v| *pixel = *v);
+        }
+    }
+
+    /// Visit the pixels of one channel of a tile together with as many values.
+    #[inline(always)]
+    fn zip<V>(&mut self, tile: &Tile, channel: usize, values: &mut [V], visit: impl Fn(&mut R, &mut V)) {
+        match self {
+            Self::Planar(pixels, _, plane, width) => {
+                zip_rows(&mut pixels[channel * *plane..][..*plane], *width, tile, values, visit);
+            }
+            Self::Interleaved(pixels, channels, width) => {
+                for (i, y) in (tile.top..tile.top + tile.rows).enumerate() {
+                    let values = &mut values[i * tile.columns..][..tile.columns];
+                    let row = &mut pixels[(y * *width + tile.left) * *channels..][..tile.columns * *channels];
+                    for (pixel, v) in row.chunks_exact_mut(*channels).zip(values) {
+                        visit(&mut pixel[channel], v);
+                    }
                 }
             }
-            return;
-        }
-        let mut plane = band.index_axis_mut(Axis(0), channel);
-        if let Some(pixels) = plane.as_slice_mut() {
-            for (y, values) in (self.top..).zip(values.chunks_exact_mut(self.columns)) {
-                let row = &mut pixels[y * width + self.left..][..self.columns];
-                for (pixel, v) in row.iter_mut().zip(values) {
+            Self::View(band) => {
+                let width = band.dim().2;
+                let mut plane = band.index_axis_mut(Axis(0), channel);
+                if let Some(pixels) = plane.as_slice_mut() {
+                    zip_rows(pixels, width, tile, values, visit);
+                    return;
+                }
+                plane.slice_axis_inplace(Axis(0), Slice::from(tile.top..tile.top + tile.rows));
+                plane.slice_axis_inplace(Axis(1), Slice::from(tile.left..tile.left + tile.columns));
+                for (pixel, v) in plane.iter_mut().zip(values) {
                     visit(pixel, v);
                 }
             }
-            return;
         }
-        plane.slice_axis_inplace(Axis(0), Slice::from(self.top..self.top + self.rows));
-        plane.slice_axis_inplace(Axis(1), Slice::from(self.left..self.left + self.columns));
-        for (pixel, v) in plane.iter_mut().zip(values) {
+    }
+}
+
+/// Copy a row that is often short: eight at a time, the last eight over again where the length is no multiple.
+#[inline(always)]
+fn copy_row<R: Copy>(row: &mut [R], values: &[R]) {
+    const STEP: usize = 8;
+    let n = row.len();
+    if n < STEP {
+        for (pixel, v) in row.iter_mut().zip(values) {
+            *pixel = *v;
+        }
+        return;
+    }
+    let (whole, _) = row.as_chunks_mut::<STEP>();
+    for (to, from) in whole.iter_mut().zip(values.as_chunks::<STEP>().0) {
+        *to = *from;
+    }
+    if let (Some(to), Some(from)) = (row.last_chunk_mut::<STEP>(), values.last_chunk::<STEP>()) {
+        *to = *from;
+    }
+}
+
+#[inline(always)]
+fn zip_rows<R, V>(plane: &mut [R], width: usize, tile: &Tile, values: &mut [V], visit: impl Fn(&mut R, &mut V)) {
+    for (i, y) in (tile.top..tile.top + tile.rows).enumerate() {
+        let values = &mut values[i * tile.columns..][..tile.columns];
+        let row = &mut plane[y * width + tile.left..][..tile.columns];
+        for (pixel, v) in row.iter_mut().zip(values) {
             visit(pixel, v);
         }
     }

@@ -83,11 +83,11 @@ impl Field {
     pub(crate) fn add_gaussian(&self, v: &mut [f32], first: usize, (mean, sigma): (f32, f32)) {
         for (g, out) in v.chunks_exact_mut(GROUP).enumerate() {
             let words = self.group(Layer::Gaussian, first + g);
-            for pair in 0..2 {
-                let (a, b) = out[2 * pair * LANES..][..2 * LANES].split_at_mut(LANES);
+            for (out, words) in out.chunks_exact_mut(2 * LANES).zip(words.chunks_exact(2 * LANES)) {
+                let (a, b) = out.split_at_mut(LANES);
                 for i in 0..LANES {
-                    let radius = (2.0 * minus_ln_word(words[2 * pair][i])).sqrt();
-                    let (cos, sin) = cos_sin_word(words[2 * pair + 1][i]);
+                    let radius = (2.0 * minus_ln_word(words[i])).sqrt();
+                    let (cos, sin) = cos_sin_word(words[LANES + i]);
                     a[i] = sigma.mul_add(radius * cos, a[i] + mean);
                     b[i] = sigma.mul_add(radius * sin, b[i] + mean);
                 }
@@ -100,11 +100,9 @@ impl Field {
     pub(crate) fn add_laplace(&self, v: &mut [f32], first: usize, (mean, scale): (f32, f32)) {
         for (g, out) in v.chunks_exact_mut(GROUP).enumerate() {
             let words = self.group(Layer::Laplace, first + g);
-            for (out, words) in out.chunks_exact_mut(LANES).zip(&words) {
-                for i in 0..LANES {
-                    let signed = f32::from_bits(minus_ln_word(words[i]).to_bits() ^ (words[i] << 31));
-                    out[i] = scale.mul_add(signed, out[i] + mean);
-                }
+            for (out, w) in out.iter_mut().zip(&words) {
+                let signed = f32::from_bits(minus_ln_word(*w).to_bits() ^ (w << 31));
+                *out = scale.mul_add(signed, *out + mean);
             }
         }
     }
@@ -116,11 +114,9 @@ impl Field {
         let both_share = Share::new(f64::from(salt) + f64::from(pepper));
         for (g, out) in hits.chunks_exact_mut(GROUP).enumerate() {
             let words = self.group(Layer::SaltPepper, first + g);
-            for (out, words) in out.chunks_exact_mut(LANES).zip(&words) {
-                for i in 0..LANES {
-                    let pepper_or_none = if both_share.has(words[i]) { 0.0 } else { f32::NAN };
-                    out[i] = if salt_share.has(words[i]) { 1.0 } else { pepper_or_none };
-                }
+            for (out, w) in out.iter_mut().zip(&words) {
+                let pepper_or_none = if both_share.has(*w) { 0.0 } else { f32::NAN };
+                *out = if salt_share.has(*w) { 1.0 } else { pepper_or_none };
             }
         }
     }
@@ -129,10 +125,7 @@ impl Field {
     #[inline(always)]
     pub(crate) fn poisson_words(&self, layer: Layer, out: &mut [u32], first: usize) {
         for (g, out) in out.chunks_exact_mut(GROUP).enumerate() {
-            let words = self.group(layer, first + g);
-            for (out, words) in out.chunks_exact_mut(LANES).zip(&words) {
-                out.copy_from_slice(words);
-            }
+            out.copy_from_slice(&self.group(layer, first + g));
         }
     }
 }
@@ -140,19 +133,21 @@ impl Field {
 /// The share of all words that stands for a probability.
 #[derive(Clone, Copy)]
 struct Share {
+    /// The last word of the share.
     last: u32,
-    none: bool,
+    /// All bits, or none for an empty share: a mask instead of a branch, which would keep the loop from lanes.
+    any: u32,
 }
 
 impl Share {
     fn new(p: f64) -> Self {
         let words = (p.min(1.0) * 4_294_967_296.0).round() as u64;
-        Self { last: words.wrapping_sub(1) as u32, none: words == 0 }
+        Self { last: words.wrapping_sub(1) as u32, any: if words == 0 { 0 } else { u32::MAX } }
     }
 
     #[inline(always)]
     fn has(self, w: u32) -> bool {
-        w <= self.last && !self.none
+        u32::from(w <= self.last) & self.any != 0
     }
 }
 

@@ -21,8 +21,8 @@ pub const GROUP: usize = 4 * LANES;
 const MULTIPLIER: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
 const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
 
-/// The words of one group: `words[j][i]` is word `j` of block `i`.
-pub type Words = [[u32; LANES]; 4];
+/// The words of one group: word `j` of block `i` stands at `16 * j + i`.
+pub type Words = [u32; GROUP];
 
 /// One block of Philox4x32 with the given number of rounds.
 ///
@@ -67,7 +67,11 @@ pub(crate) fn group(first_block: u32, stream: u32, image: [u32; 2], key: [u32; 2
         }
         k = [k[0].wrapping_add(WEYL[0]), k[1].wrapping_add(WEYL[1])];
     }
-    [c0, c1, c2, c3].map(|word| word.map(|lane| lane as u32))
+    let mut words = [0; GROUP];
+    for (out, lanes) in words.as_chunks_mut::<LANES>().0.iter_mut().zip([c0, c1, c2, c3]) {
+        *out = lanes.map(|lane| lane as u32);
+    }
+    words
 }
 
 /// What a stream of one box is used for; the boxes of an image themselves are drawn from [`Layer::Geometry`] of box 0.
@@ -160,7 +164,7 @@ mod tests {
             let words = group(first, 77, [5, 6], [7, 8]);
             for (i, counter) in (first..=first + (LANES as u32 - 1)).enumerate() {
                 let expected = block([counter, 77, 5, 6], [7, 8], ROUNDS);
-                assert_eq!(words.map(|word| word[i]), expected);
+                assert_eq!([words[i], words[LANES + i], words[2 * LANES + i], words[3 * LANES + i]], expected);
             }
         }
     }
