@@ -1,7 +1,8 @@
 """Image anomaly detection from normal images only, on a Rust corruption core.
 
-``corrupt`` blots images with random boxes of mixed noise; ``BoxNoiseCollate`` does it inside a ``DataLoader`` and ``RandomBoxNoise``
-inside a torchvision pipeline. Detectors, training and evaluation live in the subpackages and behind the ``unblot`` command.
+``corrupt`` blots images with random boxes of mixed noise; ``BoxNoiseCollate`` does it inside a ``DataLoader`` and
+``RandomBoxNoise`` inside a torchvision pipeline. Detectors, training and evaluation live in the subpackages and behind
+the ``unblot`` command.
 
 Every public name is loaded when it is first used, so ``import unblot`` alone imports neither NumPy nor torch.
 """

@@ -91,7 +91,7 @@ class Corrupted:
         return f"Corrupted(images of shape {tuple(self.images.shape)}, {len(self._records)} boxes)"
 
 
-def corrupt(  # noqa: PLR0917 - the order is public
+def corrupt(
     images: Any,
     spec: Spec,
     seed: int = 0,

@@ -39,7 +39,7 @@ __all__ = ["corrupt_torch"]
 
 
 @torch.no_grad()
-def corrupt_torch(  # noqa: PLR0917 - the order of corrupt
+def corrupt_torch(
     images: Tensor,
     spec: Spec,
     seed: int = 0,

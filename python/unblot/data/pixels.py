@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
 from PIL.TiffImagePlugin import TiffImageFile
-from tqdm import tqdm  # type: ignore[import-untyped]
+from tqdm import tqdm
 
 from unblot.errors import UserError
 

@@ -1,7 +1,7 @@
 """What every detector provides, and the registry that finds detectors by name.
 
-A detector is one file beside this one: a class that names its networks, its losses and its score. The training loop, the
-scoring path and the evaluation know only what stands here (``docs/design.md``).
+A detector is one file beside this one: a class that names its networks, its losses and its score. The training loop,
+the scoring path and the evaluation know only what stands here (``docs/design.md``).
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class Step:
     Attributes:
         optimizer: name in :attr:`Phase.optimizers`.
         losses: weighted terms by name, each a scalar tensor with a graph; their sum is minimised.
-        logs: values to show that are not minimised, each a scalar tensor. A detector with a discriminator logs ``d_real`` and
-            ``d_fake``, its mean probabilities of "real", by which the loop sees a collapsed discriminator.
+        logs: values to show that are not minimised, each a scalar tensor. A detector with a discriminator logs
+            ``d_real`` and ``d_fake``, its mean probabilities of "real", by which the loop sees a collapse.
     """
 
     optimizer: str
@@ -126,7 +126,7 @@ class Detector(nn.Module, ABC):
     def score(self, images: Tensor) -> Scores:
         """Score clean images, float (N, C, H, W) in [-1, 1]; called in eval mode, each image on its own merits."""
 
-    def restore(self, images: Tensor) -> Tensor | None:
+    def restore(self, images: Tensor) -> Tensor | None:  # noqa: ARG002 - a detector may restore nothing
         """Restored images, same shape and range, or None for a detector that restores nothing."""
         return None
 
