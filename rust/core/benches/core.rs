@@ -1,0 +1,141 @@
+//! The core alone: time for each noise value, random word, drawn box and copied byte. `cargo bench -p unblot-core`.
+//!
+//! The noise kinds are measured through `corrupt` on one box of 1024 × 1024, for each level that the processor has.
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use half::{bf16, f16};
+use ndarray::Array4;
+use std::hint::black_box;
+use unblot_core::{
+    AreaSplit, Base, Index, Level, Mode, Noise, Overlap, Pixel, Placement, Plan, PoissonMode, RatioPer, RatioSampling,
+    Spec, corrupt, draw, philox,
+};
+
+const SIDE: usize = 1024;
+
+fn noise(kind: &str) -> Noise {
+    match kind {
+        "gaussian" => Noise::Gaussian { sigma: (0.2, 0.2), mean: (0.0, 0.0) },
+        "salt_pepper" => Noise::SaltPepper { amount: (0.5, 0.5), salt: (0.5, 0.5), per_channel: false },
+        "poisson" => Noise::Poisson { peak: (30.0, 30.0), strength: (0.2, 0.2), mode: PoissonMode::Shot },
+        _ => Noise::Laplace { scale: (0.15, 0.15), mean: (0.0, 0.0) },
+    }
+}
+
+const KINDS: [&str; 4] = ["gaussian", "salt_pepper", "poisson", "laplace"];
+
+/// The defaults that users see.
+fn default_spec() -> Spec {
+    Spec {
+        scale: (0.1, 0.2),
+        num_boxes: (1, 4),
+        area_split: AreaSplit::Dirichlet,
+        ratio: (0.3, 3.3),
+        ratio_sampling: RatioSampling::Log,
+        ratio_per: RatioPer::Box,
+        placement: Placement::Inside,
+        overlap: Overlap::Forbid,
+        base: Base::Gray,
+        noise: KINDS.map(noise).to_vec(),
+        weights: vec![1.0; 4],
+        mode: Mode::Choose,
+        p: 1.0,
+        full: false,
+    }
+}
+
+/// One box over the whole image.
+fn whole(kind: &str, base: Base) -> Plan {
+    let spec = Spec { full: true, base, noise: vec![noise(kind)], weights: vec![1.0], ..default_spec() };
+    Plan::new(spec).expect("a valid specification")
+}
+
+fn time_kind<T: Pixel>(c: &mut Criterion, group: &str, id: BenchmarkId, plan: &Plan, range: (f32, f32), level: Level) {
+    let mut image = Array4::from_elem((1, 1, SIDE, SIDE), T::encode(range.1));
+    let mut seed = 0;
+    let mut group = c.benchmark_group(group);
+    group.throughput(Throughput::Elements((SIDE * SIDE) as u64));
+    group.bench_function(id, |b| {
+        b.iter(|| {
+            seed += 1;
+            corrupt::<T>(plan, image.view_mut(), None, range, Index { seed, keys: &[1] }, 1, level)
+                .expect("a valid image")
+        });
+    });
+}
+
+/// Nanoseconds for a value: one over the elements per nanosecond that are printed.
+fn values(c: &mut Criterion) {
+    for kind in KINDS {
+        let (flat, own) = (whole(kind, Base::Gray), whole(kind, Base::Image));
+        for (name, level) in Level::all() {
+            time_kind::<f32>(c, "value, float32", BenchmarkId::new(kind, name), &flat, (0.0, 1.0), level);
+        }
+        let best = Level::best();
+        time_kind::<f32>(c, "value, float32 on own pixels", BenchmarkId::new(kind, "best"), &own, (0.0, 1.0), best);
+        time_kind::<u8>(c, "value, uint8", BenchmarkId::new(kind, "best"), &flat, (0.0, 255.0), best);
+        time_kind::<f16>(c, "value, float16", BenchmarkId::new(kind, "best"), &flat, (0.0, 1.0), best);
+        time_kind::<bf16>(c, "value, bfloat16", BenchmarkId::new(kind, "best"), &flat, (0.0, 1.0), best);
+    }
+}
+
+/// Words of the generator, one block after the other without lanes.
+fn words(c: &mut Criterion) {
+    const BLOCKS: u32 = 1024;
+    let mut group = c.benchmark_group("philox word");
+    group.throughput(Throughput::Elements(4 * u64::from(BLOCKS)));
+    for rounds in [7, philox::ROUNDS] {
+        group.bench_with_input(BenchmarkId::new("scalar", rounds), &rounds, |b, rounds| {
+            b.iter(|| (0..BLOCKS).fold(0, |sum, i| sum ^ philox::block(black_box([i, 0, 0, 0]), [1, 2], *rounds)[3]));
+        });
+    }
+}
+
+/// Bytes a second of a batch, beside a copy of it.
+fn batches(c: &mut Criterion) {
+    let plan = Plan::new(Spec { scale: (0.15, 0.15), ..default_spec() }).expect("a valid specification");
+    for (images, side) in [(128, 32), (64, 224)] {
+        let source = Array4::<f32>::from_elem((images, 3, side, side), 0.5);
+        let mut target = source.clone();
+        let keys: Vec<u64> = (0..images as u64).collect();
+        let mut group = c.benchmark_group(format!("batch of {images} x 3 x {side} x {side}, float32"));
+        group.throughput(Throughput::Bytes(4 * source.len() as u64));
+        group.bench_function("copy_from_slice", |b| {
+            let (from, to) = (source.as_slice().expect("contiguous"), target.as_slice_mut().expect("contiguous"));
+            b.iter(|| to.copy_from_slice(black_box(from)));
+        });
+        for (name, from) in [("in place", None), ("out", Some(source.view()))] {
+            let mut seed = 0;
+            group.bench_function(name, |b| {
+                b.iter(|| {
+                    seed += 1;
+                    let index = Index { seed, keys: &keys };
+                    corrupt::<f32>(&plan, target.view_mut(), from.as_ref(), (0.0, 1.0), index, 1, Level::best())
+                });
+            });
+        }
+    }
+}
+
+/// Boxes a second.
+fn boxes(c: &mut Criterion) {
+    let keys: Vec<u64> = (0..1024).collect();
+    let mut group = c.benchmark_group("drawn box");
+    for (name, num_boxes) in [("one to four", (1, 4)), ("sixteen", (16, 16))] {
+        let plan = Plan::new(Spec { num_boxes, ..default_spec() }).expect("a valid specification");
+        let index = |seed| Index { seed, keys: &keys };
+        // As many as one seed draws; other seeds draw about as many.
+        let count = draw(&plan, (224, 224), 3, index(0)).expect("a valid image").len();
+        group.throughput(Throughput::Elements(count as u64));
+        let mut seed = 0;
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                seed += 1;
+                draw(&plan, (224, 224), 3, index(seed)).expect("a valid image")
+            });
+        });
+    }
+}
+
+criterion_group!(core, values, words, batches, boxes);
+criterion_main!(core);
