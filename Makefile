@@ -13,7 +13,8 @@ help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
 
 demo: $(VENV)/train.stamp  ## train and evaluate a detector on real digits, leave a report to open
-	$(BIN)/unblot train digits --abnormal 0 --model nested --set width=0.5 --epochs 5 --out runs/demo --overwrite
+	rm -rf runs/demo
+	$(BIN)/unblot train digits --model dae --out runs/demo
 	$(BIN)/unblot eval runs/demo
 	@echo "open runs/demo/eval/report.html"
 

@@ -20,6 +20,7 @@ _Noise = tuple[str, tuple[float, float], tuple[float, float], bool]
 @final
 class Plan:
     """A validated corruption, ready to draw from. Raises ValueError that names the parameter and the remedy."""
+
     def __new__(
         cls,
         *,
@@ -43,30 +44,26 @@ class Plan:
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Boxes of len(keys) images, in image order, then in drawing order (a later box lies on top).
 
-        Integers, shape (M, 8): image, y, x, height, width, kinds, flags, box. ``kinds``: 1 gaussian, 2 salt_pepper, 4
-        poisson,
-        8 laplace, summed. ``flags``: 1 Poisson is additive, 2 salt and pepper is per channel, and 4 times the entry
-        of the noise
-        list that Poisson takes its tables from. ``box``: number within its image.
+        Integers, shape (M, 8): image, y, x, height, width, kinds, flags, box.
+        - kinds: 1 gaussian, 2 salt_pepper, 4 poisson, 8 laplace, summed;
+        - flags: 1 Poisson is additive, 2 salt and pepper is per channel, and 4 times the entry of the noise list that
+          Poisson takes its tables from;
+        - box: number within its image.
+
         Floats, shape (M, 8 + C): gaussian mean, sigma, laplace mean, scale, probability of salt, of pepper, Poisson
-        peak,
-        strength, then the base of each channel in [0, 1] (NaN: the image's own pixels).
+        peak, strength, then the base of each channel in [0, 1] (NaN: the image's own pixels).
         """
 
     def poisson_tables(
         self,
     ) -> tuple[NDArray[np.float64], NDArray[np.uint32], NDArray[np.float64], NDArray[np.uint32], NDArray[np.uint32]]:
-        """The alias tables of E noise entries, with T tables of K columns in all: steps (E,), entries (E + 1,), rates
-        (T,),
-        starts (T + 1,), columns (K, 3).
+        """The alias tables of E noise entries, with T tables of K columns in all.
 
-        Entry e has the tables entries[e] to entries[e + 1]. With a step above 0 they are a grid, whose table i has
-        the rate
-        i * step; else the rates that occur have one each. Table t has the columns starts[t] to starts[t + 1], a power
-        of two, 2**b.
-        The word w falls into column w >> (32 - b) of it: (threshold, below, above); it draws ``below`` where (w << b)
-        mod 2**32 is
-        at most the threshold, else ``above``.
+        Steps (E,), entries (E + 1,), rates (T,), starts (T + 1,), columns (K, 3). Entry e has the tables entries[e] to
+        entries[e + 1]. With a step above 0 they are a grid, whose table i has the rate i * step; else the rates that
+        occur have one each. Table t has the columns starts[t] to starts[t + 1], a power of two, 2**b. The word w falls
+        into column w >> (32 - b) of it: (threshold, below, above); it draws ``below`` where (w << b) mod 2**32 is at
+        most the threshold, else ``above``.
         """
 
 def corrupt(
@@ -79,17 +76,14 @@ def corrupt(
     keys: NDArray[np.uint64],
     threads: int,
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Fill ``dst`` with the corrupted images of ``src`` (None: ``dst`` holds them, in place); returns what ``draw``
-    returns.
+    """Fill ``dst`` with the corrupted images of ``src``; returns what ``draw`` returns.
 
-    Arrays are (N, C, H, W) views with any strides. ``dtype``: "uint8", "float16", "bfloat16" (both as uint16 bits),
-    "float32".
-    ``threads``: 1 runs in the caller, more uses this process's pool, 0 takes every core. The GIL is released
-    meanwhile.
+    Without ``src``, ``dst`` holds the images and is changed in place. Arrays are (N, C, H, W) views with any strides.
+    ``dtype``: "uint8", "float16", "bfloat16" (both as uint16 bits), "float32". ``threads``: 1 runs in the caller, more
+    uses this process's pool, 0 takes every core. The GIL is released meanwhile.
     """
 
-def philox4x32(counter: tuple[int, int, int, int], key: tuple[int, int], rounds: int = 10) -> tuple[int, int, int,
-int]:
+def philox4x32(counter: tuple[int, int, int, int], key: tuple[int, int], rounds: int = 10) -> tuple[int, int, int, int]:
     """One block of Philox4x32, the generator behind every draw."""
 
 def available_threads() -> int:

@@ -1,8 +1,8 @@
 """Errors that a user can act on.
 
 Wrong values given to the library raise ``ValueError`` or ``TypeError``. What goes wrong around a command (a folder
-without images, a run of another version, a class that does not exist) raises :class:`UserError`; the command line prints
-its text without a traceback and ends with exit code 2.
+without images, a run of another version, a class that does not exist) raises :class:`UserError`; the command line
+prints its text without a traceback and ends with exit code 2.
 """
 
 from __future__ import annotations

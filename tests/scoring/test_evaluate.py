@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -131,3 +132,14 @@ def test_masks_give_pixel_metrics(brightness: Make, splits: Splits, tmp_path: Pa
     test = ImageSet([marked, normal], channels=1, size=8)
     judged = evaluate(brightness(), replace(splits, test=test), calibrate([0.0]), progress=False)
     assert judged.metrics["pixel"] == {"auroc": 1.0, "pro_0.3": 1.0, "images": 2, "regions": 1}
+
+
+def test_file_names_that_are_no_text_are_written(
+    brightness: Make, splits: Splits, gray: Callable[..., ImageSet], tmp_path: Path
+) -> None:
+    name = os.fsdecode(b"\xff.png")
+    test = gray((10, 0, "good"), (200, 1, "dent"))
+    test.items[0] = replace(test.items[0], name=name)
+    evaluate(brightness(), replace(splits, test=test, warnings=[name]), calibrate([0.0]), progress=False).write(tmp_path)
+    assert json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))["warnings"] == [name]
+    assert name in (tmp_path / "scores.csv").read_text(encoding="utf-8", errors="surrogateescape")

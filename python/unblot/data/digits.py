@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.datasets import load_digits
 
 from unblot.data.classes import choose_classes
 from unblot.data.config import DataConfig
@@ -14,6 +13,8 @@ __all__ = ["find"]
 
 def find(config: DataConfig) -> Found:
     """Classes "0".."9"; "0" is abnormal unless classes are given. Values 0..16 become 0..255."""
+    from sklearn.datasets import load_digits  # takes a second to import, which other data sets need not wait for
+
     digits = load_digits()
     known = [str(d) for d in range(10)]
     default = () if config.normal else ("0",)

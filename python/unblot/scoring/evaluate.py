@@ -67,10 +67,9 @@ class Evaluation:
         writer.writerow(["name", "kind", "group", "label", "score", "predicted"])
         rows = zip(self.splits.test.items, self.scores.image.tolist(), self.predicted.tolist(), strict=True)
         writer.writerows([i.name, i.kind, i.group, i.label, repr(score), called] for i, score, called in rows)
-        _replace(folder / "scores.csv", table.getvalue())
-        _replace(
-            folder / "metrics.json", json.dumps(self.metrics, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-        )
+        _replace(folder / "scores.csv", table.getvalue(), errors="surrogateescape")
+        text = json.dumps(self.metrics, indent=2, ensure_ascii=False, allow_nan=False)
+        _replace(folder / "metrics.json", text + "\n", errors="backslashreplace")
 
 
 def evaluate(
@@ -121,11 +120,14 @@ def _per_kind(test: ImageSet, scores: NDArray[np.float64], threshold: float) -> 
     return out
 
 
-def _replace(path: Path, text: str) -> None:
-    """Write a text file so that a kill at any moment leaves the old one or the new one whole."""
+def _replace(path: Path, text: str, errors: str) -> None:
+    """Write a text file so that a kill at any moment leaves the old one or the new one whole.
+
+    ``errors`` says how file names that are not valid text are written.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(text, encoding="utf-8", newline="")
+        temporary.write_text(text, encoding="utf-8", errors=errors, newline="")
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
