@@ -7,7 +7,7 @@ WHEELS  = dist
 SOURCES = Cargo.toml Cargo.lock pyproject.toml README.md $(shell find rust python -name '*.rs' -o -name '*.toml' -o -name '*.py' -o -name '*.pyi' -o -name '*.j2')
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-rust test-python test-numpy-only lint bench docs-check dev clean
+.PHONY: help demo test test-rust test-python test-numpy-only lint bench check-vectorised fuzz docs-check dev clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
@@ -38,8 +38,20 @@ lint: $(VENV)/dev.stamp  ## format, lints and types, Rust and Python
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest unblot._core
 
-bench: $(VENV)/dev.stamp  ## the corruption core beside its peers, in one run
-	$(BIN)/python -m pytest benches --benchmark-only
+bench: $(VENV)/bench.stamp  ## the corruption core beside its peers; ends with the table of ratios of docs/benchmarks.md
+	cargo bench --package unblot-core --bench core -- --quiet --warm-up-time 0.5 --measurement-time 1
+	$(BIN)/python -m pytest benches --benchmark-only --benchmark-columns=min,median,iqr,rounds --benchmark-max-time=0.3 --benchmark-min-rounds=3
+	$(BIN)/python -m benches.ratios --out docs/benchmarks.md
+
+# As the wheel is built, but with its symbols.
+check-vectorised:  ## look into the built library whether the hot loops are vector code
+	cargo build --release --quiet --package unblot-python --features pyo3/extension-module
+	$(PYTHON) tools/check_vectorised.py target/release/lib_core.so
+
+SECONDS ?= 60
+fuzz:  ## any specification on any images, for SECONDS=60; needs cargo install cargo-fuzz
+	RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir rust/core/fuzz --target-dir target/fuzz --sanitizer none corrupt -- \
+		-max_total_time=$(SECONDS) -timeout=60 -max_len=512 -len_control=0
 
 dev: $(VENV)/dev.stamp  ## editable install for working on the Python side
 	$(BIN)/maturin develop --release --quiet
