@@ -114,7 +114,7 @@ def albumentations_erasing(images: Tensor) -> Callable[[], object]:
 def albumentations_dropout(images: Tensor) -> Callable[[], object]:
     """albumentations ``CoarseDropout(fill="random")`` on uint8 HWC, image by image: one to four boxes.
 
-    Left out: uniform noise alone; sides are drawn from a range, so that 15 % holds on average only.
+    Left out: uniform noise alone; boxes of varying sides that may overlap, so that 15 % holds on average at most.
     """
     os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
     from albumentations import CoarseDropout
