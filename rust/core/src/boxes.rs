@@ -6,10 +6,11 @@
 //! intersected with what fits or the box is split; where boxes do not fit side by side, they are reshaped to the free rectangles
 //! that are left. Every loop is bounded.
 
+use crate::Error;
 use crate::math::exp;
+use crate::noise::{self, Level};
 use crate::philox::Sequence;
 use crate::spec::{AreaSplit, Base, Mode, Noise, Overlap, Placement, Plan, PoissonMode, RatioPer, RatioSampling};
-use crate::{Error, noise};
 
 /// Positions tried for a box before it is reshaped to a free rectangle.
 const TRIES: usize = 64;
@@ -124,27 +125,104 @@ fn tolerance(target: f64) -> f64 {
     0.5 * target.sqrt() + 0.5
 }
 
-/// Draw the boxes of one image and append them to `out`.
-pub(crate) fn draw_image(
-    plan: &Plan,
-    image: usize,
-    (height, width): (usize, usize),
-    seed: u64,
-    key: u64,
-    out: &mut Vec<BoxDraw>,
-) {
-    let mut random = Sequence::new(seed, key);
-    if random.unit() >= plan.spec.p {
-        return;
+/// Draws the boxes of one image after the other, in buffers that serve them all.
+pub(crate) struct Drawer<'a> {
+    plan: &'a Plan,
+    level: Level,
+    areas: Vec<f64>,
+    pieces: Vec<f64>,
+    shapes: Vec<(usize, usize)>,
+    rects: Vec<Rect>,
+}
+
+impl<'a> Drawer<'a> {
+    pub(crate) fn new(plan: &'a Plan) -> Self {
+        let (areas, pieces, shapes, rects) = (vec![], vec![], vec![], vec![]);
+        Self { plan, level: Level::best(), areas, pieces, shapes, rects }
     }
-    if plan.spec.full {
-        let whole = Rect { y: 0, x: 0, h: height, w: width };
-        out.push(fill(plan, &mut random, image, 0, whole));
-        return;
+
+    /// Draw the boxes of one image and append them to `out`.
+    pub(crate) fn draw(
+        &mut self,
+        image: usize,
+        (height, width): (usize, usize),
+        (seed, key): (u64, u64),
+        out: &mut Vec<BoxDraw>,
+    ) {
+        let random = &mut self.level.run(
+            #[inline(always)]
+            || Sequence::new(seed, key),
+        );
+        if random.unit() >= self.plan.spec.p {
+            return;
+        }
+        self.rects.clear();
+        if self.plan.spec.full {
+            self.rects.push(Rect { y: 0, x: 0, h: height, w: width });
+        } else {
+            self.place(random, height, width);
+        }
+        for (number, rect) in self.rects.iter().enumerate() {
+            out.push(fill(self.plan, random, image, number, *rect));
+        }
     }
-    let first = out.len();
-    for rect in place(plan, &mut random, height, width) {
-        out.push(fill(plan, &mut random, image, out.len() - first, rect));
+
+    /// Shapes and positions of one image's boxes, into `rects`.
+    fn place(&mut self, random: &mut Sequence, height: usize, width: usize) {
+        let (plan, spec) = (self.plan, &self.plan.spec);
+        let pixels = (height * width) as f64;
+        // Never less than one pixel a box, never more than the image.
+        let target = (random.range(spec.scale) * pixels).clamp(spec.num_boxes.0 as f64, pixels);
+        let most = spec.num_boxes.1.min(target as usize);
+        let number = spec.num_boxes.0 + random.below(most - spec.num_boxes.0 + 1);
+        share(spec.area_split, random, target, number, &mut self.areas);
+        self.shape_all(random, height, width);
+
+        // Largest first: what is hard to place is placed while there is room.
+        for &(h, w) in self.shapes.iter().rev() {
+            let rects = &mut self.rects;
+            let found = (0..TRIES).find_map(|_| {
+                let rect = position(spec.placement, random, h, w, height, width);
+                let free = spec.overlap == Overlap::Allow || !rects.iter().any(|r| r.overlaps(rect));
+                free.then_some(rect)
+            });
+            match found {
+                Some(rect) => rects.push(rect),
+                None => squeeze(plan, random, (h * w) as f64, (height, width), rects),
+            }
+        }
+        if spec.placement == Placement::Inside && spec.overlap == Overlap::Forbid {
+            let missing = target - self.rects.iter().map(|r| r.area()).sum::<usize>() as f64;
+            if missing > tolerance(target) {
+                squeeze(plan, random, missing, (height, width), &mut self.rects);
+            }
+        }
+    }
+
+    /// Whole heights and widths for the areas, smallest area first; the last, largest one takes up the rounding of the others.
+    fn shape_all(&mut self, random: &mut Sequence, height: usize, width: usize) {
+        let (plan, spec) = (self.plan, &self.plan.spec);
+        let clip = spec.placement == Placement::Clip;
+        let shared = (spec.ratio_per == RatioPer::Image).then(|| random.unit());
+        self.pieces.clear();
+        while let Some(area) = self.areas.pop() {
+            if !clip && must_split(spec.ratio, area, height, width) {
+                self.areas.extend([area / 2.0; 2]);
+            } else {
+                self.pieces.push(area);
+            }
+        }
+        self.pieces.sort_unstable_by(f64::total_cmp);
+        self.shapes.clear();
+        // In a clipped box the patent's numbers stand as they are drawn; the cut is made when it is placed.
+        let room = if clip { (usize::MAX >> 32, usize::MAX >> 32) } else { (height, width) };
+        let mut carry = 0.0;
+        for &area in &self.pieces {
+            let unit = shared.unwrap_or_else(|| random.unit());
+            let (h, w) = shape(plan, unit, (area + carry).max(1.0), room);
+            carry += area - (h * w) as f64;
+            self.shapes.push((h, w));
+        }
     }
 }
 
@@ -171,90 +249,24 @@ pub(crate) fn check_size(plan: &Plan, height: usize, width: usize, channels: usi
     Ok(())
 }
 
-/// Shapes and positions of one image's boxes.
-fn place(plan: &Plan, random: &mut Sequence, height: usize, width: usize) -> Vec<Rect> {
-    let spec = &plan.spec;
-    let pixels = (height * width) as f64;
-    // Never less than one pixel a box, never more than the image.
-    let target = (random.range(spec.scale) * pixels).clamp(spec.num_boxes.0 as f64, pixels);
-    let most = spec.num_boxes.1.min(target as usize);
-    let number = spec.num_boxes.0 + random.below(most - spec.num_boxes.0 + 1);
-    let areas = shares(spec.area_split, random, target, number);
-    let shared = (spec.ratio_per == RatioPer::Image).then(|| random.unit());
-    let shapes = shape_all(plan, random, areas, shared, height, width);
-
-    let mut rects: Vec<Rect> = Vec::with_capacity(shapes.len());
-    // Largest first: what is hard to place is placed while there is room.
-    for &(h, w) in shapes.iter().rev() {
-        let found = (0..TRIES).find_map(|_| {
-            let rect = position(spec.placement, random, h, w, height, width);
-            let free = spec.overlap == Overlap::Allow || !rects.iter().any(|r| r.overlaps(rect));
-            free.then_some(rect)
-        });
-        match found {
-            Some(rect) => rects.push(rect),
-            None => squeeze(plan, random, (h * w) as f64, (height, width), &mut rects),
-        }
-    }
-    if spec.placement == Placement::Inside && spec.overlap == Overlap::Forbid {
-        let missing = target - rects.iter().map(|r| r.area()).sum::<usize>() as f64;
-        if missing > tolerance(target) {
-            squeeze(plan, random, missing, (height, width), &mut rects);
-        }
-    }
-    rects
-}
-
 /// Areas of the boxes, each at least one pixel, summing to `target`.
-fn shares(split: AreaSplit, random: &mut Sequence, target: f64, number: usize) -> Vec<f64> {
+fn share(split: AreaSplit, random: &mut Sequence, target: f64, number: usize, areas: &mut Vec<f64>) {
+    areas.clear();
     if split == AreaSplit::Equal || number == 1 {
-        return vec![target / number as f64; number];
+        areas.resize(number, target / number as f64);
+        return;
     }
     // The gaps between sorted uniform numbers have the flat Dirichlet distribution.
-    let mut cuts: Vec<f64> = (1..number).map(|_| random.unit()).collect();
-    cuts.push(1.0);
-    cuts.sort_unstable_by(f64::total_cmp);
+    areas.extend((1..number).map(|_| random.unit()));
+    areas.push(1.0);
+    areas.sort_unstable_by(f64::total_cmp);
     let spare = target - number as f64;
     let mut last = 0.0;
-    cuts.iter()
-        .map(|cut| {
-            let gap = cut - last;
-            last = *cut;
-            1.0 + spare * gap
-        })
-        .collect()
-}
-
-/// Whole heights and widths for the areas, smallest area first; the last, largest one takes up the rounding of the others.
-fn shape_all(
-    plan: &Plan,
-    random: &mut Sequence,
-    mut areas: Vec<f64>,
-    shared: Option<f64>,
-    height: usize,
-    width: usize,
-) -> Vec<(usize, usize)> {
-    let clip = plan.spec.placement == Placement::Clip;
-    let mut pieces: Vec<f64> = Vec::with_capacity(areas.len());
-    while let Some(area) = areas.pop() {
-        if !clip && must_split(plan.spec.ratio, area, height, width) {
-            areas.extend([area / 2.0; 2]);
-        } else {
-            pieces.push(area);
-        }
+    for area in areas {
+        let cut = *area;
+        *area = 1.0 + spare * (cut - last);
+        last = cut;
     }
-    pieces.sort_unstable_by(f64::total_cmp);
-    let mut carry = 0.0;
-    let mut shapes = Vec::with_capacity(pieces.len());
-    for area in pieces {
-        let unit = shared.unwrap_or_else(|| random.unit());
-        // In a clipped box the patent's numbers stand as they are drawn; the cut is made when it is placed.
-        let room = if clip { (usize::MAX >> 32, usize::MAX >> 32) } else { (height, width) };
-        let (h, w) = shape(plan, unit, (area + carry).max(1.0), room);
-        carry += area - (h * w) as f64;
-        shapes.push((h, w));
-    }
-    shapes
 }
 
 /// Range of ratios that a box of this area can have within (h, w).
@@ -292,9 +304,10 @@ fn shape(plan: &Plan, unit: f64, area: f64, (room_h, room_w): (usize, usize)) ->
     };
     // The shorter side is rounded first, up where the longer one would not fit: that one then misses the area by at most half of it.
     let sides = |short: f64, room_short: usize, room_long: usize| {
-        let least = (area / (room_long as f64 + 0.5)).ceil();
-        let short = (short.round().max(least) as usize).clamp(1, room_short);
-        (short, ((area / short as f64).round() as usize).clamp(1, room_long))
+        let least = area / (room_long as f64 + 0.5);
+        let least = least as usize + usize::from(least > least as usize as f64);
+        let short = nearest(short).max(least).clamp(1, room_short);
+        (short, nearest(area / short as f64).clamp(1, room_long))
     };
     let (h, w) = ((area * ratio).sqrt(), (area / ratio).sqrt());
     if h <= w {
@@ -303,6 +316,11 @@ fn shape(plan: &Plan, unit: f64, area: f64, (room_h, room_w): (usize, usize)) ->
         let (columns, rows) = sides(w, room_w, room_h);
         (rows, columns)
     }
+}
+
+/// The nearest whole number of one that is not negative.
+fn nearest(x: f64) -> usize {
+    (x + 0.5) as usize
 }
 
 fn position(placement: Placement, random: &mut Sequence, h: usize, w: usize, height: usize, width: usize) -> Rect {

@@ -11,7 +11,7 @@ use ndarray::{ArrayView3, ArrayView4, ArrayViewMut3, ArrayViewMut4, Axis, Slice}
 use rayon::prelude::*;
 
 use crate::Error;
-use crate::boxes::{BoxDraw, Kinds, check_size, draw_image};
+use crate::boxes::{BoxDraw, Drawer, Kinds, check_size};
 use crate::noise::{Field, Level};
 use crate::philox::{GROUP, Layer};
 use crate::pixel::{Pixel, clip};
@@ -36,8 +36,9 @@ pub fn draw(
 ) -> Result<Vec<BoxDraw>, Error> {
     check_size(plan, height, width, channels)?;
     let mut boxes = Vec::with_capacity(index.keys.len() * plan.spec().num_boxes.1.min(8));
+    let mut drawer = Drawer::new(plan);
     for (image, &key) in index.keys.iter().enumerate() {
-        draw_image(plan, image, (height, width), index.seed, key, &mut boxes);
+        drawer.draw(image, (height, width), (index.seed, key), &mut boxes);
     }
     Ok(boxes)
 }

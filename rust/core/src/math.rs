@@ -18,8 +18,8 @@ const ODD: [f64; 12] = {
 };
 
 /// 1 / k!, of the series of the exponential.
-const FACTORIAL: [f64; 16] = {
-    let mut c = [1.0; 16];
+const FACTORIAL: [f64; 14] = {
+    let mut c = [1.0; 14];
     let mut k = 1;
     while k < c.len() {
         c[k] = c[k - 1] / k as f64;
@@ -48,10 +48,10 @@ pub fn ln(x: f64) -> f64 {
 /// Exponential of an f64 with |x| ≤ 700; relative error below 1e-13.
 #[must_use]
 pub fn exp(x: f64) -> f64 {
-    let k = (x / LN_2).round();
-    let r = x - k * LN_2;
+    let k = (x / LN_2 + if x < 0.0 { -0.5 } else { 0.5 }) as i64;
+    let r = x - k as f64 * LN_2;
     let series = FACTORIAL.iter().rev().fold(0.0, |sum, c| sum * r + c);
-    series * f64::from_bits(((k as i64 + 1023) as u64) << 52)
+    series * f64::from_bits(((k + 1023) as u64) << 52)
 }
 
 /// −ln u of u = (w >> 1 + ½) / 2³¹ in f32: exponential noise from one random word.

@@ -99,25 +99,27 @@ pub(crate) fn halves(x: u64) -> [u32; 2] {
 pub(crate) struct Sequence {
     key: [u32; 2],
     image: [u32; 2],
-    next_block: u32,
-    words: [u32; 4],
-    used: usize,
+    words: Words,
+    taken: usize,
 }
 
 impl Sequence {
+    /// Inlined, so that the first group, which serves most images, is made with the caller's instructions.
+    #[inline(always)]
     pub(crate) fn new(seed: u64, image: u64) -> Self {
-        Self { key: halves(seed), image: halves(image), next_block: 0, words: [0; 4], used: 4 }
+        let (key, image) = (halves(seed), halves(image));
+        Self { key, image, words: group(0, stream(0, Layer::Geometry), image, key), taken: 0 }
     }
 
+    /// The next word: block after block, the four words of each in order.
     fn word(&mut self) -> u32 {
-        if self.used == 4 {
-            let counter = [self.next_block, stream(0, Layer::Geometry), self.image[0], self.image[1]];
-            self.words = block(counter, self.key, ROUNDS);
-            self.next_block += 1;
-            self.used = 0;
+        let at = self.taken % GROUP;
+        if at == 0 && self.taken > 0 {
+            let block = self.taken / 4;
+            self.words = group(block as u32, stream(0, Layer::Geometry), self.image, self.key);
         }
-        self.used += 1;
-        self.words[self.used - 1]
+        self.taken += 1;
+        self.words[at % 4 * LANES + at / 4]
     }
 
     /// Uniform in (0, 1), at the centre of one of 2³² equal cells.
@@ -166,6 +168,16 @@ mod tests {
                 let expected = block([counter, 77, 5, 6], [7, 8], ROUNDS);
                 assert_eq!([words[i], words[LANES + i], words[2 * LANES + i], words[3 * LANES + i]], expected);
             }
+        }
+    }
+
+    /// A sequence takes the words of block 0, 1, 2 and so on, also past its first group.
+    #[test]
+    fn sequence_is_block_after_block() {
+        let mut s = Sequence::new(0x0000_0008_0000_0007, 0x0000_0006_0000_0005);
+        for counter in 0..40 {
+            let words = [s.word(), s.word(), s.word(), s.word()];
+            assert_eq!(words, block([counter, 0, 5, 6], [7, 8], ROUNDS));
         }
     }
 
