@@ -140,6 +140,7 @@ def test_file_names_that_are_no_text_are_written(
     name = os.fsdecode(b"\xff.png")
     test = gray((10, 0, "good"), (200, 1, "dent"))
     test.items[0] = replace(test.items[0], name=name)
-    evaluate(brightness(), replace(splits, test=test, warnings=[name]), calibrate([0.0]), progress=False).write(tmp_path)
+    judged = evaluate(brightness(), replace(splits, test=test, warnings=[name]), calibrate([0.0]), progress=False)
+    judged.write(tmp_path)
     assert json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))["warnings"] == [name]
     assert name in (tmp_path / "scores.csv").read_text(encoding="utf-8", errors="surrogateescape")
