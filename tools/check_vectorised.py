@@ -38,7 +38,7 @@ PHILOX_LOOPS, PHILOX_PRODUCTS = 4, 2 * 7 - 3
 # Multiply-adds of the logarithm at the least; with a square root, of logarithm, cosine and sine.
 LOGARITHM, GAUSSIAN = 8, 14
 # A function without at least as many instructions fills no boxes.
-SMALL = 500
+SMALL = 2000
 
 
 class Instruction(NamedTuple):
