@@ -163,7 +163,7 @@ def test_refuses_as_corrupt_does() -> None:
 def test_tensors_on_a_gpu(name: str) -> None:
     images = batch(8, 3, 40, 40)
     there = images.cuda()
-    core, ours = corrupt(images, SAME[name], seed=11), corrupt(there, SAME[name], seed=11)
+    core, ours = corrupt(images, SAME[name], seed=11), corrupt_torch(there, SAME[name], seed=11)
     assert ours.images.device == ours.mask().device == there.device
     assert core.boxes == ours.boxes
     inside = core.mask().bool()[:, None].expand_as(images)
@@ -171,4 +171,4 @@ def test_tensors_on_a_gpu(name: str) -> None:
     a, b = core.images[inside].numpy()[::3], ours.images.cpu()[inside].numpy()[::3]
     assert stats.ks_2samp(a, b).pvalue > 1e-4
     with pytest.raises(ValueError, match="overlap"):
-        corrupt(there[:4], SAME[name], out=there[2:6])
+        corrupt_torch(there[:4], SAME[name], out=there[2:6])

@@ -1,14 +1,16 @@
 """``corrupt``: draw boxes of noise into images that are NumPy arrays or torch tensors.
 
 Everything the caller gave is checked before a byte changes. The core gets views of shape (N, C, H, W) onto the caller's
-own memory, whatever their strides, so nothing is copied or transposed on the way. Tensors that are not on the CPU go to
-``torch_backend``.
+own memory, whatever their strides, so nothing is copied or transposed on the way. Tensors on an NVIDIA GPU go to
+``triton_backend``, the core's twin with the same bits, those on other devices to ``torch_backend``.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from functools import cached_property
+from importlib.util import find_spec
 from multiprocessing import parent_process
 from typing import Any, NamedTuple
 
@@ -103,8 +105,8 @@ def corrupt(
     """Corrupt one image or a batch.
 
     The result depends on the seed, the key of each image and the place in it, and on nothing else: not on the batch,
-    the number of threads, the memory layout or the machine. (Tensors on other devices than the CPU get the same boxes,
-    but noise from torch.)
+    the number of threads, the memory layout or the machine, be it a CPU or an NVIDIA GPU with Triton. (Tensors on other
+    devices get the same boxes, but noise from torch.)
 
     Args:
         images: NumPy array or torch tensor, uint8, float16, bfloat16 or float32, with any strides. It is read only,
@@ -139,9 +141,7 @@ def corrupt(
     spec = check_spec(spec)
     tensor = is_tensor(images)
     if tensor and images.device.type != "cpu":
-        from unblot.corruption.torch_backend import corrupt_torch
-
-        return corrupt_torch(images, spec, seed, keys, layout, out)
+        return _backend(images.device.type)(images, spec, seed, keys, layout, out)
     if not tensor and not isinstance(images, np.ndarray):
         raise TypeError(
             f"images must be a NumPy array or a torch tensor, got {type(images).__name__}; "
@@ -180,6 +180,17 @@ def corrupt(
         # The core wrote behind torch's back; this lets autograd notice that a saved tensor has changed.
         sys.modules["torch"].autograd.graph.increment_version(out)
     return Corrupted(target, records, nchw.shape, layout)
+
+
+def _backend(device: str) -> Callable[..., Corrupted]:
+    """What corrupts the tensors of a type of device other than the CPU."""
+    if device == "cuda" and sys.modules["torch"].version.hip is None and find_spec("triton") is not None:
+        from unblot.corruption.triton_backend import corrupt_triton
+
+        return corrupt_triton
+    from unblot.corruption.torch_backend import corrupt_torch
+
+    return corrupt_torch
 
 
 def _threads(threads: object) -> int:
