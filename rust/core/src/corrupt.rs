@@ -167,97 +167,88 @@ fn copy<T: Pixel>(dst: &mut ArrayViewMut3<'_, T::Raw>, src: &ArrayView3<'_, T::R
     dst.assign(src);
 }
 
-/// Channels that are filled together.
-const PLANES: usize = 4;
-/// Values of a channel in one piece.
-const PIECE: usize = 1024;
-/// Places for a channel's piece and the rest of its first and last group.
-const PLANE: usize = PIECE + 2 * GROUP;
-const BUFFER: usize = PLANES * PLANE;
+/// Values of a box computed at a time. Pieces are small, so that the stores of one, which mostly miss the cache, are under way
+/// while the next is computed; they begin where groups do, so that no group is computed twice.
+const PIECE: usize = 4 * GROUP;
+
+/// Pixels of a box whose salt and pepper is kept for all its channels.
+const KEPT: usize = 128 * GROUP;
 
 /// Buffers that one thread fills boxes with. Every place is written before it is read.
 struct Scratch<R> {
-    values: Vec<f32>,
-    words: Vec<u32>,
-    rest: Vec<u32>,
-    counts: Vec<f32>,
+    values: [f32; PIECE],
+    words: [u32; PIECE],
+    rest: [u32; PIECE],
+    encoded: [R; PIECE],
     hits: Vec<f32>,
-    encoded: Vec<R>,
 }
 
 impl<R: Copy> Scratch<R> {
     fn new<T: Pixel<Raw = R>>() -> Self {
         Self {
-            values: vec![0.0; BUFFER],
-            words: vec![0; BUFFER],
-            rest: vec![0; BUFFER],
-            counts: vec![0.0; PLANE],
-            hits: vec![0.0; BUFFER],
-            encoded: vec![T::encode(0.0); BUFFER],
+            values: [0.0; PIECE],
+            words: [0; PIECE],
+            rest: [0; PIECE],
+            encoded: [T::encode(0.0); PIECE],
+            hits: vec![0.0; KEPT + 2 * GROUP],
         }
     }
 }
 
-/// A stretch of consecutive values of a stream: whole groups in the buffer.
-struct Run {
-    /// Where its first group begins in the buffer.
-    at: usize,
+/// A stretch of values of a box: whole groups, cut where the run of values begins and ends.
+#[derive(Clone)]
+struct Piece {
     /// Number of its first group.
     group: usize,
-    /// Length in whole groups' values.
-    length: usize,
+    /// The values asked for; the buffers begin with the first value of the first group.
+    values: Range<usize>,
+    /// The channel of the first value.
+    channel: usize,
+    /// Pixels of the box.
+    area: usize,
 }
 
-impl Run {
-    /// Values `start..start + count` of a stream, at `at` in the buffer.
+impl Piece {
+    /// How much of the buffers its groups take.
     #[inline(always)]
-    fn new(at: usize, start: usize, count: usize) -> Self {
-        Self { at, group: start / GROUP, length: (start % GROUP + count).next_multiple_of(GROUP) }
+    fn length(&self) -> usize {
+        (self.values.end - self.group * GROUP).next_multiple_of(GROUP)
     }
 
+    /// Its parts by channel: one, but in small boxes.
     #[inline(always)]
-    fn range(&self) -> Range<usize> {
-        self.at..self.at + self.length
+    fn segments(&self) -> Segments {
+        Segments(self.clone())
     }
 }
 
-/// Where the values of some channels of a piece stand in the buffers.
-///
-/// A small box is one run over all its channels, a larger one has a run for each channel of each piece.
-struct Layout {
-    channels: Range<usize>,
-    count: usize,
-    /// First value of each channel in the buffers.
-    at: [usize; PLANES],
-    runs: [Run; PLANES],
-    used: usize,
+/// Values of one channel within a piece.
+struct Segment {
+    channel: usize,
+    /// Where they lie in the channel's pixels of the box, counted row by row.
+    places: Range<usize>,
+    /// Where they stand in the buffers.
+    at: Range<usize>,
 }
 
-impl Layout {
-    #[inline(always)]
-    fn new(channels: Range<usize>, plane: usize, place: usize, count: usize) -> Self {
-        let whole = place == 0 && count == plane && channels.len() * count <= BUFFER - 2 * GROUP;
-        let start = |i: usize| (channels.start + i) * plane + place;
-        let runs = std::array::from_fn(|i| match (whole, i) {
-            (true, 0) => Run::new(0, start(0), channels.len() * count),
-            (true, _) => Run { at: 0, group: 0, length: 0 },
-            (false, _) => Run::new(i * PLANE, start(i), count),
-        });
-        let at =
-            std::array::from_fn(|i| if whole { start(0) % GROUP + i * count } else { i * PLANE + start(i) % GROUP });
-        let used = if whole { 1 } else { channels.len() };
-        Self { channels, count, at, runs, used }
-    }
+struct Segments(Piece);
+
+impl Iterator for Segments {
+    type Item = Segment;
 
     #[inline(always)]
-    fn runs(&self) -> &[Run] {
-        &self.runs[..self.used]
-    }
-
-    /// Each channel with its place in the buffers.
-    #[inline(always)]
-    fn planes(&self) -> impl Iterator<Item = (usize, Range<usize>)> {
-        self.channels.clone().zip(self.at).map(|(channel, at)| (channel, at..at + self.count))
+    fn next(&mut self) -> Option<Segment> {
+        let Piece { group, values, channel, area } = &mut self.0;
+        if values.start >= values.end {
+            return None;
+        }
+        let (first, end) = (values.start, values.end.min((*channel + 1) * *area));
+        let (buffer, plane) = (*group * GROUP, *channel * *area);
+        let segment =
+            Segment { channel: *channel, places: first - plane..end - plane, at: first - buffer..end - buffer };
+        values.start = end;
+        *channel += 1;
+        Some(segment)
     }
 }
 
@@ -279,135 +270,108 @@ impl Painter<'_> {
         rows: Range<usize>,
         scratch: &mut Scratch<T::Raw>,
     ) {
-        let channels = canvas.channels();
         let (height, width) = (self.draw.height as usize, self.draw.width as usize);
-        let rows_per_piece = if width * rows.len() <= PIECE { rows.len() } else { (PIECE / width).max(1) };
-        // A row that is wider than a piece is filled in pieces of columns.
-        let columns_per_piece = width.min(PIECE);
-        // Loops by hand: a stepped range divides, which costs as much as filling a small box.
-        let mut row = rows.start;
-        while row < rows.end {
-            let piece_rows = rows_per_piece.min(rows.end - row);
-            let mut left = 0;
-            while left < width {
-                let columns = columns_per_piece.min(width - left);
-                let (place, count) = (row * width + left, piece_rows * columns);
-                let column = self.draw.x as usize + left;
-                let tile = Tile { top: top + row - rows.start, left: column, rows: piece_rows, columns };
-                let mut first = 0;
-                while first < channels {
-                    let planes = first..channels.min(first + PLANES);
-                    let layout = Layout::new(planes, height * width, place, count);
-                    self.piece::<T>(canvas, &tile, &layout, place, scratch);
-                    first += PLANES;
+        let (area, channels) = (height * width, canvas.channels());
+        let places = rows.start * width..rows.end * width;
+        let window = Window { top, left: self.draw.x as usize, width, first_row: rows.start };
+        let kept = places.len() <= KEPT;
+        if kept && self.hits_alike() {
+            self.draw_hits(&places, &mut scratch.hits);
+        }
+        // All rows of all channels are one run of values; some rows are one for each channel.
+        let whole = rows == (0..height);
+        let runs = if whole { 1 } else { channels };
+        for run in 0..runs {
+            let end = if whole { channels * area } else { run * area + places.end };
+            let (mut n, mut channel) = (run * area + places.start, run);
+            while n < end {
+                let group = n / GROUP;
+                let stop = end.min(group * GROUP + PIECE);
+                let piece = Piece { group, values: n..stop, channel, area };
+                self.compute::<T>(canvas, &window, &piece, scratch);
+                self.store::<T>(canvas, &window, &piece, kept.then_some(places.start), scratch);
+                while whole && (channel + 1) * area <= stop {
+                    channel += 1;
                 }
-                left += columns;
+                n = stop;
             }
-            row += piece_rows;
         }
     }
 
-    /// Compute and store the values of one piece.
+    /// Whether salt and pepper fall on the same pixels of all channels.
     #[inline(always)]
-    fn piece<T: Pixel>(
+    fn hits_alike(&self) -> bool {
+        self.draw.kinds.has(Kinds::SALT_PEPPER) && !self.draw.per_channel
+    }
+
+    /// Salt and pepper of some places, in whole groups; the first place's stands at its number within its group.
+    #[inline(always)]
+    fn draw_hits(&self, places: &Range<usize>, hits: &mut [f32]) {
+        let group = places.start / GROUP;
+        let length = (places.end - group * GROUP).next_multiple_of(GROUP);
+        self.field.salt_pepper(&mut hits[..length], group, self.draw.salt_pepper);
+    }
+
+    /// Whether salt and pepper alone change the image's own pixels, so that what is not hit keeps its bits.
+    #[inline(always)]
+    fn hits_only(&self) -> bool {
+        self.plan.spec().base == Base::Image && self.draw.kinds.0 == Kinds::SALT_PEPPER
+    }
+
+    /// Base, shot noise, then the sum of Gaussian, Laplace and additive Poisson noise.
+    #[inline(always)]
+    fn compute<T: Pixel>(
         &self,
         canvas: &mut Canvas<'_, '_, T::Raw>,
-        tile: &Tile,
-        layout: &Layout,
-        place: usize,
+        window: &Window,
+        piece: &Piece,
         scratch: &mut Scratch<T::Raw>,
     ) {
-        let (kinds, own_pixels) = (self.draw.kinds, self.plan.spec().base == Base::Image);
-        let salt_pepper = kinds.has(Kinds::SALT_PEPPER);
-        if salt_pepper && self.draw.per_channel {
-            for run in layout.runs() {
-                self.field.salt_pepper(&mut scratch.hits[run.range()], run.group, self.draw.salt_pepper);
-            }
-        } else if salt_pepper {
-            let run = Run::new(0, place, layout.count);
-            self.field.salt_pepper(&mut scratch.hits[run.range()], run.group, self.draw.salt_pepper);
-        }
-        let hits_at = |plane: &Range<usize>| {
-            if self.draw.per_channel { plane.clone() } else { place % GROUP..place % GROUP + layout.count }
-        };
-        if own_pixels && kinds.0 == Kinds::SALT_PEPPER {
-            for (channel, plane) in layout.planes() {
-                let hits = &mut scratch.hits[hits_at(&plane)];
-                canvas.zip(tile, channel, hits, |pixel, hit| {
-                    if !hit.is_nan() {
-                        *pixel = self.encode::<T>(*hit);
-                    }
-                });
-            }
+        if self.hits_only() {
             return;
         }
-        for (channel, plane) in layout.planes() {
-            let values = &mut scratch.values[plane];
-            if own_pixels {
-                let (low, scale) = (self.range.0, 1.0 / (self.range.1 - self.range.0));
-                canvas.zip(tile, channel, values, |pixel, v| *v = (T::decode(*pixel) - low) * scale);
+        let (low, scale) = (self.range.0, 1.0 / (self.range.1 - self.range.0));
+        for segment in piece.segments() {
+            let values = &mut scratch.values[segment.at.clone()];
+            if self.plan.spec().base == Base::Image {
+                canvas.zip(window, &segment, values, |pixel, v| *v = (T::decode(*pixel) - low) * scale);
             } else {
-                values.fill(self.draw.base(self.plan, channel));
+                values.fill(self.draw.base(self.plan, segment.channel));
             }
         }
-        if kinds.has(Kinds::POISSON) {
-            self.poisson(layout, scratch);
+        if self.draw.kinds.has(Kinds::POISSON) {
+            self.poisson(piece, scratch);
         }
-        for run in layout.runs() {
-            let values = &mut scratch.values[run.range()];
-            if kinds.has(Kinds::GAUSSIAN) {
-                self.field.add_gaussian(values, run.group, self.draw.gaussian);
-            }
-            if kinds.has(Kinds::LAPLACE) {
-                self.field.add_laplace(values, run.group, self.draw.laplace);
-            }
+        let values = &mut scratch.values[..piece.length()];
+        if self.draw.kinds.has(Kinds::GAUSSIAN) {
+            self.field.add_gaussian(values, piece.group, self.draw.gaussian);
         }
-        for (channel, plane) in layout.planes() {
-            let encoded = &mut scratch.encoded[plane.clone()];
-            let values = &scratch.values[plane.clone()];
-            if salt_pepper {
-                let hits = &scratch.hits[hits_at(&plane)];
-                for ((out, v), hit) in encoded.iter_mut().zip(values).zip(hits) {
-                    *out = self.encode::<T>(if hit.is_nan() { *v } else { *hit });
-                }
-            } else {
-                for (out, v) in encoded.iter_mut().zip(values) {
-                    *out = self.encode::<T>(*v);
-                }
-            }
-            canvas.store(tile, channel, encoded);
+        if self.draw.kinds.has(Kinds::LAPLACE) {
+            self.field.add_laplace(values, piece.group, self.draw.laplace);
         }
-    }
-
-    /// Clip, scale and round once.
-    #[inline(always)]
-    fn encode<T: Pixel>(&self, v: f32) -> T::Raw {
-        let (low, high) = self.range;
-        T::encode(clip(v).mul_add(high - low, low))
     }
 
     /// Shot or additive Poisson noise.
     #[inline(always)]
-    fn poisson<R>(&self, layout: &Layout, scratch: &mut Scratch<R>) {
+    fn poisson<R>(&self, piece: &Piece, scratch: &mut Scratch<R>) {
         let draw = self.draw;
         let (peak, strength) = draw.poisson;
         let gain = if draw.additive { strength / peak.sqrt() } else { 1.0 / peak };
-        for run in layout.runs() {
-            self.field.poisson_words(Layer::Poisson, &mut scratch.words[run.range()], run.group);
-        }
+        let Scratch { values, words, rest, .. } = scratch;
+        self.field.poisson_words(Layer::Poisson, &mut words[..piece.length()], piece.group);
         let tables = &self.plan.poisson[draw.poisson_entry];
         if matches!(tables, PoissonTables::Grid(_)) {
-            for run in layout.runs() {
-                self.field.poisson_words(Layer::PoissonRest, &mut scratch.rest[run.range()], run.group);
-            }
+            self.field.poisson_words(Layer::PoissonRest, &mut rest[..piece.length()], piece.group);
         }
-        for (channel, plane) in layout.planes() {
-            let (words, rest) = (&scratch.words[plane.clone()], &scratch.rest[plane.clone()]);
-            let (values, counts) = (&mut scratch.values[plane.clone()], &mut scratch.counts[..plane.len()]);
+        let mut counts = [0.0; PIECE];
+        for segment in piece.segments() {
+            let at = segment.at;
+            let (values, counts) = (&mut values[at.clone()], &mut counts[at.clone()]);
+            let (words, rest) = (&words[at.clone()], &rest[at]);
             match tables {
                 PoissonTables::Unused => unreachable!("a box with Poisson noise names a Poisson entry"),
                 PoissonTables::Fixed(tables) => {
-                    let rate = if draw.additive { peak } else { peak * draw.base(self.plan, channel) };
+                    let rate = if draw.additive { peak } else { peak * draw.base(self.plan, segment.channel) };
                     let (_, table) = tables.iter().find(|(r, _)| *r == rate).expect("every flat rate has its table");
                     for (count, w) in counts.iter_mut().zip(words) {
                         *count = table.draw(*w);
@@ -426,20 +390,107 @@ impl Painter<'_> {
             }
         }
     }
+
+    /// Salt and pepper, one clip and one rounding, and into the image.
+    ///
+    /// `kept` is the first of the places whose salt and pepper the buffer holds for all channels, if it does.
+    #[inline(always)]
+    fn store<T: Pixel>(
+        &self,
+        canvas: &mut Canvas<'_, '_, T::Raw>,
+        window: &Window,
+        piece: &Piece,
+        kept: Option<usize>,
+        scratch: &mut Scratch<T::Raw>,
+    ) {
+        let Scratch { values, encoded, hits, .. } = scratch;
+        let salt_pepper = self.draw.kinds.has(Kinds::SALT_PEPPER);
+        if salt_pepper && self.draw.per_channel {
+            self.field.salt_pepper(&mut hits[..piece.length()], piece.group, self.draw.salt_pepper);
+        }
+        for segment in piece.segments() {
+            let (values, encoded) = (&values[segment.at.clone()], &mut encoded[segment.at.clone()]);
+            if !salt_pepper {
+                for (out, v) in encoded.iter_mut().zip(values) {
+                    *out = self.encode::<T>(*v);
+                }
+                canvas.store(window, &segment, encoded);
+                continue;
+            }
+            let first = match kept {
+                _ if self.draw.per_channel => segment.at.start,
+                Some(kept) => segment.places.start - kept + kept % GROUP,
+                None => {
+                    self.draw_hits(&segment.places, hits);
+                    segment.places.start % GROUP
+                }
+            };
+            let hits = &mut hits[first..][..values.len()];
+            if self.hits_only() {
+                canvas.zip(window, &segment, hits, |pixel, hit| {
+                    if !hit.is_nan() {
+                        *pixel = self.encode::<T>(*hit);
+                    }
+                });
+                continue;
+            }
+            for ((out, v), hit) in encoded.iter_mut().zip(values).zip(hits) {
+                *out = self.encode::<T>(if hit.is_nan() { *v } else { *hit });
+            }
+            canvas.store(window, &segment, encoded);
+        }
+    }
+
+    /// Clip, scale and round once.
+    #[inline(always)]
+    fn encode<T: Pixel>(&self, v: f32) -> T::Raw {
+        let (low, high) = self.range;
+        T::encode(clip(v).mul_add(high - low, low))
+    }
 }
 
-/// A rectangle of pixels within a canvas.
-struct Tile {
+/// Where a box lies in the canvas.
+struct Window {
+    /// Row of the canvas that `first_row` of the box is.
     top: usize,
+    first_row: usize,
     left: usize,
-    rows: usize,
-    columns: usize,
+    width: usize,
+}
+
+/// Values of one row of a segment.
+struct Stretch {
+    y: usize,
+    x: usize,
+    at: Range<usize>,
+}
+
+impl Window {
+    /// The rows that a segment touches.
+    #[inline(always)]
+    fn rows(&self, segment: &Segment) -> impl Iterator<Item = Stretch> {
+        let (width, count) = (self.width, segment.at.len());
+        let mut y = segment.places.start / width;
+        let mut column = segment.places.start - y * width;
+        y = y - self.first_row + self.top;
+        let mut done = 0;
+        std::iter::from_fn(move || {
+            (done < count).then(|| {
+                let at = done..count.min(done + width - column);
+                let stretch = Stretch { y, x: self.left + column, at: at.clone() };
+                done = at.end;
+                y += 1;
+                column = 0;
+                stretch
+            })
+        })
+    }
 }
 
 /// The pixels of a band, (C, H, W), by how they lie in memory.
 enum Canvas<'a, 'v, R> {
-    /// Plane after plane, row after row: the pixels, the number of planes, the places of a plane and of a row.
-    Planar(&'a mut [R], usize, usize, usize),
+    /// Planes, each row after row: the first pixels of each, and the pixels of a row.
+    Planar(Vec<&'a mut [R]>, usize),
     /// Row after row, the channels of a pixel side by side: the pixels, the number of channels, the pixels of a row.
     Interleaved(&'a mut [R], usize, usize),
     /// Any other way.
@@ -449,9 +500,10 @@ enum Canvas<'a, 'v, R> {
 impl<'a, 'v, R: Copy> Canvas<'a, 'v, R> {
     fn new(band: &'a mut ArrayViewMut3<'v, R>) -> Self {
         let (channels, height, width) = band.dim();
-        if band.is_standard_layout() {
-            let pixels = band.as_slice_mut().expect("a standard layout is a slice");
-            return Self::Planar(pixels, channels, height * width, width);
+        let [_, rows, columns] = *band.strides() else { unreachable!("a band has three axes") };
+        if columns == 1 && (rows == width.cast_signed() || height == 1) {
+            let planes = band.axis_iter_mut(Axis(0));
+            return Self::Planar(planes.map(|p| p.into_slice().expect("rows are contiguous")).collect(), width);
         }
         let interleaved = [1, width * channels, channels].map(usize::cast_signed);
         if channels > 1 && height > 1 && width > 1 && band.strides() == interleaved {
@@ -463,51 +515,58 @@ impl<'a, 'v, R: Copy> Canvas<'a, 'v, R> {
 
     fn channels(&self) -> usize {
         match self {
-            Self::Planar(_, channels, _, _) | Self::Interleaved(_, channels, _) => *channels,
+            Self::Planar(planes, _) => planes.len(),
+            Self::Interleaved(_, channels, _) => *channels,
             Self::View(band) => band.dim().0,
         }
     }
 
-    /// Overwrite one channel of a tile.
+    /// Overwrite a segment.
     #[inline(always)]
-    fn store(&mut self, tile: &Tile, channel: usize, values: &mut [R]) {
-        if let Self::Planar(pixels, _, plane, width) = self {
-            for (i, y) in (tile.top..tile.top + tile.rows).enumerate() {
-                let row = &mut pixels[channel * *plane + y * *width + tile.left..][..tile.columns];
-                copy_row(row, &values[i * tile.columns..][..tile.columns]);
+    fn store(&mut self, window: &Window, segment: &Segment, values: &mut [R]) {
+        if let Self::Planar(planes, width) = self {
+            let plane = &mut *planes[segment.channel];
+            for row in window.rows(segment) {
+                let values = &values[row.at];
+                copy_row(&mut plane[row.y * *width + row.x..][..values.len()], values);
             }
         } else {
-            self.zip(tile, channel, values, |pixel, v| *pixel = *v);
+            self.zip(window, segment, values, |pixel, v| *pixel = *v);
         }
     }
 
-    /// Visit the pixels of one channel of a tile together with as many values.
+    /// Visit the pixels of a segment together with as many values.
     #[inline(always)]
-    fn zip<V>(&mut self, tile: &Tile, channel: usize, values: &mut [V], visit: impl Fn(&mut R, &mut V)) {
+    fn zip<V>(&mut self, window: &Window, segment: &Segment, values: &mut [V], visit: impl Fn(&mut R, &mut V)) {
         match self {
-            Self::Planar(pixels, _, plane, width) => {
-                zip_rows(&mut pixels[channel * *plane..][..*plane], *width, tile, values, visit);
+            Self::Planar(planes, width) => {
+                let plane = &mut *planes[segment.channel];
+                for row in window.rows(segment) {
+                    let values = &mut values[row.at];
+                    let pixels = &mut plane[row.y * *width + row.x..][..values.len()];
+                    for (pixel, v) in pixels.iter_mut().zip(values) {
+                        visit(pixel, v);
+                    }
+                }
             }
             Self::Interleaved(pixels, channels, width) => {
-                for (i, y) in (tile.top..tile.top + tile.rows).enumerate() {
-                    let values = &mut values[i * tile.columns..][..tile.columns];
-                    let row = &mut pixels[(y * *width + tile.left) * *channels..][..tile.columns * *channels];
-                    for (pixel, v) in row.chunks_exact_mut(*channels).zip(values) {
-                        visit(&mut pixel[channel], v);
+                for row in window.rows(segment) {
+                    let values = &mut values[row.at];
+                    let first = (row.y * *width + row.x) * *channels;
+                    let pixels = &mut pixels[first..][..values.len() * *channels];
+                    for (pixel, v) in pixels.chunks_exact_mut(*channels).zip(values) {
+                        visit(&mut pixel[segment.channel], v);
                     }
                 }
             }
             Self::View(band) => {
-                let width = band.dim().2;
-                let mut plane = band.index_axis_mut(Axis(0), channel);
-                if let Some(pixels) = plane.as_slice_mut() {
-                    zip_rows(pixels, width, tile, values, visit);
-                    return;
-                }
-                plane.slice_axis_inplace(Axis(0), Slice::from(tile.top..tile.top + tile.rows));
-                plane.slice_axis_inplace(Axis(1), Slice::from(tile.left..tile.left + tile.columns));
-                for (pixel, v) in plane.iter_mut().zip(values) {
-                    visit(pixel, v);
+                let mut plane = band.index_axis_mut(Axis(0), segment.channel);
+                for row in window.rows(segment) {
+                    let mut pixels = plane.index_axis_mut(Axis(0), row.y);
+                    pixels.slice_axis_inplace(Axis(0), Slice::from(row.x..row.x + row.at.len()));
+                    for (pixel, v) in pixels.iter_mut().zip(&mut values[row.at]) {
+                        visit(pixel, v);
+                    }
                 }
             }
         }
@@ -518,8 +577,7 @@ impl<'a, 'v, R: Copy> Canvas<'a, 'v, R> {
 #[inline(always)]
 fn copy_row<R: Copy>(row: &mut [R], values: &[R]) {
     const STEP: usize = 8;
-    let n = row.len();
-    if n < STEP {
+    if row.len() < STEP {
         for (pixel, v) in row.iter_mut().zip(values) {
             *pixel = *v;
         }
@@ -531,16 +589,5 @@ fn copy_row<R: Copy>(row: &mut [R], values: &[R]) {
     }
     if let (Some(to), Some(from)) = (row.last_chunk_mut::<STEP>(), values.last_chunk::<STEP>()) {
         *to = *from;
-    }
-}
-
-#[inline(always)]
-fn zip_rows<R, V>(plane: &mut [R], width: usize, tile: &Tile, values: &mut [V], visit: impl Fn(&mut R, &mut V)) {
-    for (i, y) in (tile.top..tile.top + tile.rows).enumerate() {
-        let values = &mut values[i * tile.columns..][..tile.columns];
-        let row = &mut plane[y * width + tile.left..][..tile.columns];
-        for (pixel, v) in row.iter_mut().zip(values) {
-            visit(pixel, v);
-        }
     }
 }
