@@ -2,7 +2,7 @@
 
 A ratio compares two ways to do a job, timed in turn, A B A B: what slows the machine slows both, and the median over
 the pairs is what is reported. Where both run in one thread, the time is that which the process spent on a processor,
-which others on a shared machine do not stretch; where threads or worker processes count, it is the time on the clock.
+which others on a shared machine do not stretch; where threads or a ``DataLoader`` count, it is the time on the clock.
 Nothing here is an absolute time. The table goes to standard output and, with ``--out``, into a page of the
 documentation.
 """
@@ -158,8 +158,7 @@ def _loader(side: int, suffix: str, workers: int, seconds: float) -> Row:
             _epoch(DataLoader(tiles, 64, collate_fn=f, num_workers=workers, persistent_workers=workers > 0))
             for f in collates
         )
-        clock = time.perf_counter if workers else time.process_time
-        ratio = paired(ours, other, clock=clock, seconds=3 * seconds, least=15)
+        ratio = paired(ours, other, clock=time.perf_counter, seconds=3 * seconds, least=15)
     what = (
         f"`DataLoader` of {side} × {side} {suffix[1:]} tiles, {workers} workers: share of the time without the collate"
     )
@@ -199,7 +198,7 @@ machine.
 
 Each line is a ratio of two times measured in turn, A B A B: the median over the pairs, and in parentheses its quarter
 and three-quarter points. Where both sides run in one thread, the time is what the process spent on a processor; for two
-threads and for worker processes it is the time on the clock. All cover 15 % of each image, the core with all four noise
+threads and for the `DataLoader` it is the time on the clock. All cover 15 % of each image, the core with all four noise
 kinds in one to four boxes, float32 in NCHW unless the line says otherwise. Each call draws anew.
 """
 

@@ -259,11 +259,11 @@ fn check_boxes(case: &Case, boxes: &[&BoxDraw]) {
         }
     }
     if spec.overlap == Overlap::Forbid && spec.placement == Placement::Inside && !spec.full && !boxes.is_empty() {
-        assert!(boxes.len() >= spec.num_boxes.0, "{} boxes", boxes.len());
         let pixels = (height * width) as f64;
         let tolerance = |target: f64| 0.5 * target.sqrt() + 0.5;
         let [low, high] = [spec.scale.0, spec.scale.1].map(|s| (s * pixels).clamp(spec.num_boxes.0 as f64, pixels));
         let area = boxes.iter().map(|b| f64::from(b.height) * f64::from(b.width)).sum::<f64>();
+        assert!(boxes.len() >= spec.num_boxes.0.min(area as usize), "{} boxes", boxes.len());
         assert!(low - tolerance(low) <= area && area <= high + tolerance(high), "{area} of {low} to {high}");
     }
 }
