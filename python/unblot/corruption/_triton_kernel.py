@@ -273,7 +273,7 @@ def fill(
         threshold = tl.load(found).to(tl.uint32, bitcast=True)
         drawn = tl.where((w << bits) <= threshold, tl.load(found + 1), tl.load(found + 2))
         count = drawn.to(tl.float32) + rest_count
-        v = tl.where(additive, tl.fma(count - peak, gain, v), count * gain)
+        v = tl.where(additive, tl.fma(count - peak, gain, v), tl.where(v != v, v, count * gain))
 
     if (kinds & 1) != 0:
         w0, w1, w2, w3 = _philox(block, stream | 1, image_low, image_high, seed_low, seed_high)

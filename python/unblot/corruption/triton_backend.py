@@ -125,7 +125,9 @@ def _fill_boxes(
     records = _records(tables, integers, reals, seed, keys)
     records[:, 8] = np.cumsum(tiles) - tiles
     owners = np.repeat(np.arange(len(integers), dtype=np.int32), tiles)
-    buffer = torch.from_numpy(np.concatenate([records.ravel(), owners])).to(pixels.device)  # the one copy
+    buffer = torch.from_numpy(np.concatenate([records.ravel(), owners]))
+    if pixels.is_cuda:  # the one copy; from pinned memory, so that the host need not wait for what is queued
+        buffer = buffer.pin_memory().to(pixels.device, non_blocking=True)
 
     raw = pixels if dtype == "uint8" else pixels.view(torch.int32 if dtype == "float32" else torch.int16)
     reach = sum(stride * (length - 1) for stride, length in zip(raw.stride()[1:], raw.shape[1:], strict=True))
