@@ -7,7 +7,7 @@ WHEELS  = dist
 SOURCES = Cargo.toml Cargo.lock pyproject.toml README.md $(shell find rust python -name '*.rs' -o -name '*.toml' -o -name '*.py' -o -name '*.pyi' -o -name '*.j2')
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-rust test-python test-numpy-only lint bench check-vectorised fuzz docs-check dev clean
+.PHONY: help demo test test-rust test-python test-numpy-only lint bench check-vectorised fuzz dev clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
