@@ -6,10 +6,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use half::{bf16, f16};
 use ndarray::Array4;
 use std::hint::black_box;
-use unblot_core::{
-    AreaSplit, Base, Index, Level, Mode, Noise, Overlap, Pixel, Placement, Plan, PoissonMode, RatioPer, RatioSampling,
-    Spec, corrupt, draw, philox,
-};
+use unblot_core::{Base, Index, Level, Noise, Pixel, Plan, PoissonMode, Spec, corrupt, draw, philox};
 
 const SIDE: usize = 1024;
 
@@ -24,29 +21,9 @@ fn noise(kind: &str) -> Noise {
 
 const KINDS: [&str; 4] = ["gaussian", "salt_pepper", "poisson", "laplace"];
 
-/// The defaults that users see.
-fn default_spec() -> Spec {
-    Spec {
-        scale: (0.1, 0.2),
-        num_boxes: (1, 4),
-        area_split: AreaSplit::Dirichlet,
-        ratio: (0.3, 3.3),
-        ratio_sampling: RatioSampling::Log,
-        ratio_per: RatioPer::Box,
-        placement: Placement::Inside,
-        overlap: Overlap::Forbid,
-        base: Base::Gray,
-        noise: KINDS.map(noise).to_vec(),
-        weights: vec![1.0; 4],
-        mode: Mode::Choose,
-        p: 1.0,
-        full: false,
-    }
-}
-
 /// One box over the whole image.
 fn whole(kind: &str, base: Base) -> Plan {
-    let spec = Spec { full: true, base, noise: vec![noise(kind)], weights: vec![1.0], ..default_spec() };
+    let spec = Spec { full: true, base, noise: vec![noise(kind)], weights: vec![1.0], ..Spec::default() };
     Plan::new(spec).expect("a valid specification")
 }
 
@@ -93,7 +70,7 @@ fn words(c: &mut Criterion) {
 
 /// Bytes a second of a batch, beside a copy of it.
 fn batches(c: &mut Criterion) {
-    let plan = Plan::new(Spec { scale: (0.15, 0.15), ..default_spec() }).expect("a valid specification");
+    let plan = Plan::new(Spec { scale: (0.15, 0.15), ..Spec::default() }).expect("a valid specification");
     for (images, side) in [(128, 32), (64, 224)] {
         let source = Array4::<f32>::from_elem((images, 3, side, side), 0.5);
         let mut target = source.clone();
@@ -122,7 +99,7 @@ fn boxes(c: &mut Criterion) {
     let keys: Vec<u64> = (0..1024).collect();
     let mut group = c.benchmark_group("drawn box");
     for (name, num_boxes) in [("one to four", (1, 4)), ("sixteen", (16, 16))] {
-        let plan = Plan::new(Spec { num_boxes, ..default_spec() }).expect("a valid specification");
+        let plan = Plan::new(Spec { num_boxes, ..Spec::default() }).expect("a valid specification");
         let index = |seed| Index { seed, keys: &keys };
         // As many as one seed draws; other seeds draw about as many.
         let count = draw(&plan, (224, 224), 3, index(0)).expect("a valid image").len();

@@ -242,12 +242,12 @@ mod tests {
     /// What a twin draws from the exported arrays is what the tables draw.
     #[test]
     fn arrays_draw_what_the_tables_draw() {
-        use crate::spec::{Base, Noise, PoissonMode, Spec, tests::default_spec};
+        use crate::spec::{Base, Noise, PoissonMode, Spec};
         let poisson = |peak| Noise::Poisson { peak, strength: (0.2, 0.2), mode: PoissonMode::Shot };
         let noise =
             vec![Noise::Gaussian { sigma: (0.2, 0.2), mean: (0.0, 0.0) }, poisson((7.0, 7.0)), poisson((2.0, 90.0))];
         let base = Base::Levels(vec![0.2, 1.0]);
-        let plan = Plan::new(Spec { base, noise, weights: vec![1.0; 3], ..default_spec() }).unwrap();
+        let plan = Plan::new(Spec { base, noise, weights: vec![1.0; 3], ..Spec::default() }).unwrap();
         let arrays = plan.poisson_tables();
         assert_eq!(arrays.entries, [0, 0, 2, 258]);
         assert_eq!(arrays.steps, [0.0, 0.0, 90.0 / 255.0]);

@@ -179,6 +179,33 @@ pub struct Spec {
     pub full: bool,
 }
 
+/// The defaults that users see.
+impl Default for Spec {
+    fn default() -> Self {
+        Self {
+            scale: (0.1, 0.2),
+            num_boxes: (1, 4),
+            area_split: AreaSplit::Dirichlet,
+            ratio: (0.3, 3.3),
+            ratio_sampling: RatioSampling::Log,
+            ratio_per: RatioPer::Box,
+            placement: Placement::Inside,
+            overlap: Overlap::Forbid,
+            base: Base::Gray,
+            noise: vec![
+                Noise::Gaussian { sigma: (0.2, 0.2), mean: (0.0, 0.0) },
+                Noise::SaltPepper { amount: (0.5, 0.5), salt: (0.5, 0.5), per_channel: false },
+                Noise::Poisson { peak: (30.0, 30.0), strength: (0.2, 0.2), mode: PoissonMode::Shot },
+                Noise::Laplace { scale: (0.15, 0.15), mean: (0.0, 0.0) },
+            ],
+            weights: vec![1.0; 4],
+            mode: Mode::Choose,
+            p: 1.0,
+            full: false,
+        }
+    }
+}
+
 /// The most boxes that may be asked for in one image.
 const BOXES_MAX: usize = 1024;
 
@@ -377,33 +404,8 @@ fn poisson_tables(noise: &Noise, base: &Base) -> PoissonTables {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
-
-    /// The defaults that users see.
-    pub(crate) fn default_spec() -> Spec {
-        Spec {
-            scale: (0.1, 0.2),
-            num_boxes: (1, 4),
-            area_split: AreaSplit::Dirichlet,
-            ratio: (0.3, 3.3),
-            ratio_sampling: RatioSampling::Log,
-            ratio_per: RatioPer::Box,
-            placement: Placement::Inside,
-            overlap: Overlap::Forbid,
-            base: Base::Gray,
-            noise: vec![
-                Noise::Gaussian { sigma: (0.2, 0.2), mean: (0.0, 0.0) },
-                Noise::SaltPepper { amount: (0.5, 0.5), salt: (0.5, 0.5), per_channel: false },
-                Noise::Poisson { peak: (30.0, 30.0), strength: (0.2, 0.2), mode: PoissonMode::Shot },
-                Noise::Laplace { scale: (0.15, 0.15), mean: (0.0, 0.0) },
-            ],
-            weights: vec![1.0; 4],
-            mode: Mode::Choose,
-            p: 1.0,
-            full: false,
-        }
-    }
 
     /// A way to spoil a specification.
     type Spoil = fn(&mut Spec);
@@ -430,13 +432,13 @@ pub(crate) mod tests {
             ("Gaussian.sigma", |s| s.noise[0] = Noise::Gaussian { sigma: (-1.0, 1.0), mean: (0.0, 0.0) }),
         ];
         for (parameter, spoil) in cases {
-            let mut spec = default_spec();
+            let mut spec = Spec::default();
             spoil(&mut spec);
             match Plan::new(spec.clone()) {
                 Err(Error::Parameter { name, .. }) => assert_eq!(name, parameter, "{spec:?}"),
                 other => panic!("{parameter}: {other:?} for {spec:?}"),
             }
         }
-        assert!(Plan::new(default_spec()).is_ok());
+        assert!(Plan::new(Spec::default()).is_ok());
     }
 }

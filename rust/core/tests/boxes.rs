@@ -1,8 +1,5 @@
 //! What the drawn boxes promise: area, number, ratio, position; inside and apart where asked.
 
-mod common;
-
-use common::default_spec;
 use proptest::prelude::*;
 use unblot_core::{AreaSplit, BoxDraw, Index, Mode, Overlap, Placement, Plan, RatioPer, RatioSampling, Spec, draw};
 
@@ -40,7 +37,7 @@ const KS: f64 = 1.95;
 
 #[test]
 fn total_area_is_uniform_over_its_range() {
-    let images = draw_many(&default_spec(), (512, 512), 20_000);
+    let images = draw_many(&Spec::default(), (512, 512), 20_000);
     let shares = images.iter().map(|b| area(b) / (512.0 * 512.0)).collect();
     let d = kolmogorov(shares, |x| ((x - 0.1) / 0.1).clamp(0.0, 1.0));
     assert!(d < KS, "KS {d}");
@@ -48,7 +45,7 @@ fn total_area_is_uniform_over_its_range() {
 
 #[test]
 fn the_number_of_boxes_is_uniform() {
-    let images = draw_many(&default_spec(), (224, 224), 20_000);
+    let images = draw_many(&Spec::default(), (224, 224), 20_000);
     let mut counts = [0.0; 5];
     for boxes in &images {
         counts[boxes.len()] += 1.0;
@@ -60,7 +57,7 @@ fn the_number_of_boxes_is_uniform() {
 
 #[test]
 fn ratios_are_log_uniform_or_uniform() {
-    let mut spec = Spec { num_boxes: (1, 1), ..default_spec() };
+    let mut spec = Spec { num_boxes: (1, 1), ..Spec::default() };
     let (low, high) = spec.ratio;
     let ratios = |spec: &Spec| -> Vec<f64> {
         let images = draw_many(spec, (2048, 2048), 20_000);
@@ -76,7 +73,7 @@ fn ratios_are_log_uniform_or_uniform() {
 
 #[test]
 fn boxes_share_a_ratio_per_image_when_asked() {
-    let spec = Spec { ratio_per: RatioPer::Image, area_split: AreaSplit::Equal, num_boxes: (3, 3), ..default_spec() };
+    let spec = Spec { ratio_per: RatioPer::Image, area_split: AreaSplit::Equal, num_boxes: (3, 3), ..Spec::default() };
     let images = draw_many(&spec, (1024, 1024), 200);
     let ratio = |b: &BoxDraw| f64::from(b.height) / f64::from(b.width);
     for boxes in &images {
@@ -89,7 +86,7 @@ fn boxes_share_a_ratio_per_image_when_asked() {
 /// Given its size, a single box is equally likely at every place where it fits.
 #[test]
 fn positions_are_uniform_inside() {
-    let spec = Spec { num_boxes: (1, 1), ..default_spec() };
+    let spec = Spec { num_boxes: (1, 1), ..Spec::default() };
     let images = draw_many(&spec, (256, 256), 20_000);
     let place = |at: u32, side: u32| (f64::from(at) + 0.5) / f64::from(256 - side + 1);
     for (axis, v) in [
@@ -109,7 +106,7 @@ fn clipped_corners_are_uniform_over_the_image_and_lose_area() {
         placement: Placement::Clip,
         overlap: Overlap::Allow,
         ratio_sampling: RatioSampling::Uniform,
-        ..default_spec()
+        ..Spec::default()
     };
     let images = draw_many(&spec, (256, 256), 20_000);
     for v in [
@@ -125,14 +122,14 @@ fn clipped_corners_are_uniform_over_the_image_and_lose_area() {
 
 #[test]
 fn an_image_is_corrupted_with_probability_p() {
-    let spec = Spec { p: 0.3, ..default_spec() };
+    let spec = Spec { p: 0.3, ..Spec::default() };
     let hit = draw_many(&spec, (64, 64), 20_000).iter().filter(|b| !b.is_empty()).count() as f64;
     assert!((hit - 6000.0).abs() < 4.0 * (20_000.0_f64 * 0.21).sqrt(), "{hit} of 20000");
 }
 
 #[test]
 fn kinds_are_chosen_by_weight() {
-    let spec = Spec { weights: vec![4.0, 1.0, 0.0, 5.0], num_boxes: (1, 1), ..default_spec() };
+    let spec = Spec { weights: vec![4.0, 1.0, 0.0, 5.0], num_boxes: (1, 1), ..Spec::default() };
     let images = draw_many(&spec, (64, 64), 20_000);
     for (bit, share) in [(1, 0.4), (2, 0.1), (4, 0.0), (8, 0.5)] {
         let seen = images.iter().filter(|b| b[0].kinds.0 == bit).count() as f64;
@@ -142,7 +139,7 @@ fn kinds_are_chosen_by_weight() {
 
 #[test]
 fn superimposed_boxes_have_two_or_more_kinds() {
-    let spec = Spec { mode: Mode::Superimpose, ..default_spec() };
+    let spec = Spec { mode: Mode::Superimpose, ..Spec::default() };
     let mut seen = [0; 5];
     for b in draw_many(&spec, (64, 64), 3000).iter().flatten() {
         seen[b.kinds.0.count_ones() as usize] += 1;
@@ -153,7 +150,7 @@ fn superimposed_boxes_have_two_or_more_kinds() {
 /// The railway example of paragraph 33: one square of a tenth of 2048 × 2048.
 #[test]
 fn the_railway_example() {
-    let spec = Spec { scale: (0.1, 0.1), num_boxes: (1, 1), ratio: (1.0, 1.0), ..default_spec() };
+    let spec = Spec { scale: (0.1, 0.1), num_boxes: (1, 1), ratio: (1.0, 1.0), ..Spec::default() };
     for boxes in draw_many(&spec, (2048, 2048), 50) {
         assert_eq!(boxes.len(), 1);
         assert!(boxes[0].height.abs_diff(boxes[0].width) <= 1);
@@ -174,7 +171,7 @@ fn any_spec() -> impl Strategy<Value = Spec> {
         ratio_per: if flags[2] { RatioPer::Box } else { RatioPer::Image },
         placement: if flags[3] { Placement::Inside } else { Placement::Clip },
         overlap: if flags[4] { Overlap::Forbid } else { Overlap::Allow },
-        ..default_spec()
+        ..Spec::default()
     })
 }
 

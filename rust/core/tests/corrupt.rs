@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{default_spec, gaussian, laplace, poisson, salt_pepper};
+use common::{gaussian, laplace, poisson, salt_pepper};
 use half::{bf16, f16};
 use ndarray::{Array4, Axis, Slice};
 use proptest::prelude::*;
@@ -110,7 +110,7 @@ fn pixels_follow_the_formulas() {
             if mode == Mode::None && base == Base::Image {
                 continue;
             }
-            let spec = Spec { mode, base, noise: kinds.clone(), weights: vec![1.0; 3], ..default_spec() };
+            let spec = Spec { mode, base, noise: kinds.clone(), weights: vec![1.0; 3], ..Spec::default() };
             check_against_formulas::<u8>(&spec, (3, 3, 40, 33), (0.0, 255.0));
             check_against_formulas::<f32>(&spec, (3, 3, 40, 33), (-1.0, 1.0));
             check_against_formulas::<f16>(&spec, (3, 3, 40, 33), (0.0, 1.0));
@@ -118,12 +118,13 @@ fn pixels_follow_the_formulas() {
         }
     }
     let per_channel =
-        Spec { noise: vec![salt_pepper(0.3, true)], weights: vec![1.0], base: Base::Image, ..default_spec() };
+        Spec { noise: vec![salt_pepper(0.3, true)], weights: vec![1.0], base: Base::Image, ..Spec::default() };
     check_against_formulas::<u8>(&per_channel, (2, 3, 40, 33), (0.0, 255.0));
     // Boxes wider than a buffer, and one over the whole image.
-    let wide = Spec { ratio: (0.001, 0.002), noise: kinds.clone(), weights: vec![1.0; 3], ..default_spec() };
+    let wide = Spec { ratio: (0.001, 0.002), noise: kinds.clone(), weights: vec![1.0; 3], ..Spec::default() };
     check_against_formulas::<f32>(&wide, (1, 2, 12, 9000), (0.0, 1.0));
-    let full = Spec { full: true, base: Base::Image, noise: vec![gaussian(0.2)], weights: vec![1.0], ..default_spec() };
+    let full =
+        Spec { full: true, base: Base::Image, noise: vec![gaussian(0.2)], weights: vec![1.0], ..Spec::default() };
     check_against_formulas::<f32>(&full, (2, 3, 70, 50), (0.0, 1.0));
     let clip = Spec {
         placement: Placement::Clip,
@@ -131,7 +132,7 @@ fn pixels_follow_the_formulas() {
         base: Base::Image,
         noise: kinds,
         weights: vec![1.0; 3],
-        ..default_spec()
+        ..Spec::default()
     };
     check_against_formulas::<f32>(&clip, (6, 3, 30, 30), (0.0, 1.0));
 }
@@ -142,7 +143,7 @@ fn busy() -> Spec {
         mode: Mode::Superimpose,
         base: Base::Image,
         noise: vec![gaussian(0.2), salt_pepper(0.3, false), poisson(PoissonMode::Shot), laplace(0.1)],
-        ..default_spec()
+        ..Spec::default()
     }
 }
 
@@ -212,7 +213,7 @@ fn sample<T: Pixel>(noise: Noise, base: Base, range: (f32, f32)) -> Vec<f64> {
         base,
         noise: vec![noise],
         weights: vec![1.0],
-        ..default_spec()
+        ..Spec::default()
     };
     let plan = Plan::new(spec).unwrap();
     let mut a = Array4::from_elem((1, 1, 1000, 1000), T::encode(range.0));
@@ -258,7 +259,7 @@ fn shot_noise_follows_the_pixel() {
         base: Base::Image,
         noise: vec![poisson(PoissonMode::Shot)],
         weights: vec![1.0],
-        ..default_spec()
+        ..Spec::default()
     };
     let plan = Plan::new(spec).unwrap();
     for level in [0.0_f32, 0.037, 0.25, 0.333, 0.5] {
@@ -276,7 +277,7 @@ fn shot_noise_follows_the_pixel() {
 #[test]
 fn values_are_stable() {
     fn hash<T: Pixel>(noise: Noise, range: (f32, f32)) -> u64 {
-        let spec = Spec { noise: vec![noise], weights: vec![1.0], ..default_spec() };
+        let spec = Spec { noise: vec![noise], weights: vec![1.0], ..Spec::default() };
         let plan = Plan::new(spec).unwrap();
         let mut a = images::<T>((4, 3, 64, 48), range);
         corrupt::<T>(
