@@ -46,7 +46,8 @@ pub fn draw(
 /// Corrupt a batch of shape (N, C, H, W).
 ///
 /// `dst` receives the images of `src` with their boxes filled; without `src` it holds the images already. `range` are the lowest and
-/// the highest pixel value. `threads`: 1 stays in the caller's thread, more use this process's pool, 0 takes every core.
+/// the highest pixel value. `threads`: 1 stays in the caller's thread, more use this process's pool, 0 takes every core for
+/// all but small batches.
 /// Everything that can fail fails before a pixel changes.
 pub fn corrupt<T: Pixel>(
     plan: &Plan,
@@ -67,7 +68,12 @@ pub fn corrupt<T: Pixel>(
         )));
     }
     let boxes = draw(plan, (height, width), channels, index)?;
-    let threads = if threads == 0 { available_threads() } else { threads };
+    let threads = match threads {
+        // Waking a pool takes longer than filling a small batch.
+        0 if dst.len() < SMALL => 1,
+        0 => available_threads(),
+        asked => asked,
+    };
     let job = Job { plan, boxes: &boxes, range, index, level };
     if threads == 1 {
         let mut scratch = Scratch::new::<T>();
@@ -166,6 +172,9 @@ fn copy<T: Pixel>(dst: &mut ArrayViewMut3<'_, T::Raw>, src: &ArrayView3<'_, T::R
     }
     dst.assign(src);
 }
+
+/// Values of a batch below which one thread is as fast as several.
+const SMALL: usize = 1 << 20;
 
 /// Values of a box computed at a time. Pieces are small, so that the stores of one, which mostly miss the cache, are under way
 /// while the next is computed; they begin where groups do, so that no group is computed twice.
