@@ -146,7 +146,8 @@ def as_nchw(array: Any, layout: str) -> Any:
 def check_range(nchw: Any, dtype: str, spec: Spec) -> tuple[float, float]:
     """The value range to use; for floats without one, a look at the pixels, given as :func:`as_memory` or as a tensor.
 
-    64 pixels of each image, evenly spread, are looked at: a guard against images in 0..255 or in -1..1, not a proof.
+    64 pixels of each image or a few more, evenly spread, are looked at: a guard against images in 0..255 or in -1..1,
+    not a proof.
     """
     given = spec.value_range
     if dtype == "uint8":
@@ -160,16 +161,18 @@ def check_range(nchw: Any, dtype: str, spec: Spec) -> tuple[float, float]:
             raise ValueError(f"value_range {given} does not fit float16 pixels, which end at 65504; use float32 images")
         return given
     height, width = nchw.shape[2:]
-    rows = [(2 * i + 1) * height // 16 for i in range(8)]
-    columns = [(2 * i + 1) * width // 16 for i in range(8)]
-    sample = nchw[:, :, rows][:, :, :, columns]
+    # A view: eight rows and columns or a few more, from the middle of the first of eight strips on.
+    sample = nchw[:, :, height // 16 :: max(1, height // 8), width // 16 :: max(1, width // 8)]
     if is_tensor(sample):
         sample = sample.float().cpu().numpy()
     elif dtype == "bfloat16":
         sample = (sample.astype(np.uint32) << 16).view(np.float32)
     elif dtype == "float16":
         sample = sample.view(np.float16).astype(np.float32)
-    low, high = np.fmin.reduce(sample, axis=None), np.fmax.reduce(sample, axis=None)  # not-a-number is passed over
+    sample = np.ascontiguousarray(sample)
+    low, high = sample.min(), sample.max()
+    if np.isnan(low):  # not-a-number is passed over, which takes longer
+        low, high = np.fmin.reduce(sample, axis=None), np.fmax.reduce(sample, axis=None)
     if low < 0 or high > 1:
         raise ValueError(
             f"{dtype} images without a value range must lie in [0, 1], but pixels from {low:g} to {high:g} were found; "
