@@ -10,7 +10,9 @@ use crate::Error;
 use crate::math::exp;
 use crate::noise::{self, Level};
 use crate::philox::Sequence;
-use crate::spec::{AreaSplit, Base, Mode, Noise, Overlap, Placement, Plan, PoissonMode, RatioPer, RatioSampling};
+use crate::spec::{
+    AreaSplit, BOXES_MAX, Base, Mode, Noise, Overlap, Placement, Plan, PoissonMode, RatioPer, RatioSampling,
+};
 
 /// Positions tried for a box before it is reshaped to a free rectangle.
 const TRIES: usize = 64;
@@ -196,6 +198,7 @@ impl<'a> Drawer<'a> {
             if missing > tolerance(target) {
                 squeeze(plan, random, missing, (height, width), &mut self.rects);
             }
+            split_largest(&mut self.rects, spec.num_boxes.0);
         }
     }
 
@@ -206,7 +209,9 @@ impl<'a> Drawer<'a> {
         let shared = (spec.ratio_per == RatioPer::Image).then(|| random.unit());
         self.pieces.clear();
         while let Some(area) = self.areas.pop() {
-            if !clip && must_split(spec.ratio, area, height, width) {
+            // Thousands of slivers would take long to place; beyond the most boxes that can be asked for, ratios give way.
+            let few = self.pieces.len() + self.areas.len() < BOXES_MAX;
+            if few && !clip && must_split(spec.ratio, area, height, width) {
                 self.areas.extend([area / 2.0; 2]);
             } else {
                 self.pieces.push(area);
@@ -229,6 +234,11 @@ impl<'a> Drawer<'a> {
 /// Whether boxes can be drawn at all in images of this size.
 pub(crate) fn check_size(plan: &Plan, height: usize, width: usize, channels: usize) -> Result<(), Error> {
     let spec = &plan.spec;
+    if height * width * channels == 0 {
+        return Err(Error::Image(format!(
+            "images of {channels} x {height} x {width} have no pixels; give none instead"
+        )));
+    }
     if let Base::Levels(levels) = &spec.base
         && levels.len() != 1
         && levels.len() != channels
@@ -247,6 +257,24 @@ pub(crate) fn check_size(plan: &Plan, height: usize, width: usize, channels: usi
         )));
     }
     Ok(())
+}
+
+/// Halve the largest box until there are as many as asked: whole pixels may have left no room for the last ones.
+fn split_largest(rects: &mut Vec<Rect>, fewest: usize) {
+    while rects.len() < fewest {
+        let Some(rect) = rects.iter_mut().max_by_key(|r| r.area()).filter(|r| r.area() > 1) else {
+            return;
+        };
+        let Rect { y, x, h, w } = *rect;
+        let second = if h > w {
+            rect.h = h / 2;
+            Rect { y: y + rect.h, x, h: h - rect.h, w }
+        } else {
+            rect.w = w / 2;
+            Rect { y, x: x + rect.w, h, w: w - rect.w }
+        };
+        rects.push(second);
+    }
 }
 
 /// Areas of the boxes, each at least one pixel, summing to `target`.

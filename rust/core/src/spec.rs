@@ -207,7 +207,7 @@ impl Default for Spec {
 }
 
 /// The most boxes that may be asked for in one image.
-const BOXES_MAX: usize = 1024;
+pub(crate) const BOXES_MAX: usize = 1024;
 
 /// A valid specification with everything that can be computed beforehand.
 #[derive(Debug, Clone)]
@@ -273,11 +273,7 @@ fn check_range(name: &'static str, range: Range, low: f64, high: f64) -> Result<
     if finite && low <= range.0 && range.0 <= range.1 && range.1 <= high {
         return Ok(());
     }
-    let bounds = match (low.is_finite(), high.is_finite()) {
-        (true, true) => format!("within {low} to {high}"),
-        (true, false) => format!("of at least {low}"),
-        _ => "of any size".to_owned(),
-    };
+    let bounds = if high.is_finite() { format!("within {low} to {high}") } else { format!("of at least {low}") };
     let remedy = format!("give a finite number or (low, high) with low <= high, {bounds}");
     Err(Error::parameter(name, show(range), remedy))
 }
@@ -297,6 +293,9 @@ fn check_base(spec: &Spec) -> Result<(), Error> {
 }
 
 fn check_noise(spec: &Spec) -> Result<(), Error> {
+    for noise in &spec.noise {
+        check_kind(noise)?;
+    }
     if spec.mode == Mode::None {
         return Ok(());
     }
@@ -327,7 +326,6 @@ fn check_noise(spec: &Spec) -> Result<(), Error> {
         }
     }
     for (noise, weight) in spec.noise.iter().zip(&spec.weights) {
-        check_kind(noise)?;
         if noise.is_shot() && *weight > 0.0 {
             check_shot(&spec.base)?;
         }
@@ -336,15 +334,14 @@ fn check_noise(spec: &Spec) -> Result<(), Error> {
 }
 
 fn check_kind(noise: &Noise) -> Result<(), Error> {
-    let any = f64::NEG_INFINITY;
     match noise {
         Noise::Gaussian { sigma, mean } => {
             check_range("Gaussian.sigma", *sigma, 0.0, 1e6)?;
-            check_range("Gaussian.mean", *mean, any, f64::INFINITY)
+            check_range("Gaussian.mean", *mean, -1e6, 1e6)
         }
         Noise::Laplace { scale, mean } => {
             check_range("Laplace.scale", *scale, 0.0, 1e6)?;
-            check_range("Laplace.mean", *mean, any, f64::INFINITY)
+            check_range("Laplace.mean", *mean, -1e6, 1e6)
         }
         Noise::SaltPepper { amount, salt, .. } => {
             check_range("SaltPepper.amount", *amount, 0.0, 1.0)?;

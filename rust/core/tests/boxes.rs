@@ -158,6 +158,22 @@ fn the_railway_example() {
     }
 }
 
+/// Narrow images with a ratio that does not fit split their boxes; that stays quick because it stays bounded.
+#[test]
+fn slivers_are_bounded() {
+    let spec = Spec { scale: (1.0, 1.0), ratio: (1.39, 1.39), ..Spec::default() };
+    for boxes in draw_many(&spec, (2400, 2), 2) {
+        assert!(boxes.len() <= 2 * 1024, "{} boxes", boxes.len());
+        assert!((area(&boxes) - 4800.0).abs() <= 0.5 * 4800_f64.sqrt() + 0.5, "{}", area(&boxes));
+    }
+}
+
+#[test]
+fn images_without_pixels_are_refused() {
+    let plan = Plan::new(Spec { full: true, ..Spec::default() }).unwrap();
+    assert!(draw(&plan, (1, 0), 3, Index { seed: 0, keys: &[1] }).is_err());
+}
+
 fn any_spec() -> impl Strategy<Value = Spec> {
     let scale = (0.0..1.0_f64, 0.0..1.0_f64).prop_map(|(a, b)| (a.min(b), a.max(b).max(0.05)));
     let boxes = (1_usize..6, 0_usize..6).prop_map(|(low, more)| (low, low + more));
@@ -193,6 +209,10 @@ proptest! {
         };
         for image in 0..4 {
             let own: Vec<_> = boxes.iter().filter(|b| b.image == image).collect();
+            if spec.overlap == Overlap::Forbid && spec.placement == Placement::Inside {
+                let pixels: u32 = own.iter().map(|b| b.height * b.width).sum();
+                prop_assert!(own.len() >= spec.num_boxes.0.min(pixels as usize), "{:?}", own);
+            }
             for (i, b) in own.iter().enumerate() {
                 prop_assert_eq!(b.number as usize, i);
                 prop_assert!(b.height > 0 && b.width > 0);
