@@ -88,7 +88,7 @@ pub fn corrupt<T: Pixel>(
     let rows = height.div_ceil(bands_per_image).max(16);
     let mut bands = Vec::with_capacity(images * height.div_ceil(rows));
     for (image, whole) in dst.axis_iter_mut(Axis(0)).enumerate() {
-        for (i, band) in whole.into_axis_chunks(rows).into_iter().enumerate() {
+        for (i, band) in into_bands(whole, rows).into_iter().enumerate() {
             bands.push((image, i * rows, band));
         }
     }
@@ -103,22 +103,16 @@ pub fn corrupt<T: Pixel>(
 }
 
 /// The rows of one image in bands of at most `rows`.
-trait IntoBands<'a, T> {
-    fn into_axis_chunks(self, rows: usize) -> Vec<ArrayViewMut3<'a, T>>;
-}
-
-impl<'a, T> IntoBands<'a, T> for ArrayViewMut3<'a, T> {
-    fn into_axis_chunks(self, rows: usize) -> Vec<ArrayViewMut3<'a, T>> {
-        let mut bands = vec![];
-        let mut rest = self;
-        while rest.dim().1 > rows {
-            let (band, below) = rest.split_at(Axis(1), rows);
-            bands.push(band);
-            rest = below;
-        }
-        bands.push(rest);
-        bands
+fn into_bands<R>(image: ArrayViewMut3<'_, R>, rows: usize) -> Vec<ArrayViewMut3<'_, R>> {
+    let mut bands = vec![];
+    let mut rest = image;
+    while rest.dim().1 > rows {
+        let (band, below) = rest.split_at(Axis(1), rows);
+        bands.push(band);
+        rest = below;
     }
+    bands.push(rest);
+    bands
 }
 
 /// What all bands share.
