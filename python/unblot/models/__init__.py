@@ -1,12 +1,14 @@
 """Detectors: networks, losses and scores, one file each, found by name.
 
-Importing this package registers every detector; a new one joins by a file and its line below. What a detector must
-provide stands in :mod:`unblot.models.detector`.
+Importing this package imports every file in it, and a detector's file registers it: a new one joins by its file alone.
+What a detector must provide stands in :mod:`unblot.models.detector`.
 """
 
 from __future__ import annotations
 
-from unblot.models import dae, nested  # noqa: F401  (importing a detector's file registers it)
+from importlib import import_module
+from pkgutil import iter_modules
+
 from unblot.models.detector import Batch, Detector, Phase, Scores, Step, available, create, register
 from unblot.models.pixels import to_signed, to_uint8
 
@@ -22,3 +24,6 @@ __all__ = [
     "to_signed",
     "to_uint8",
 ]
+
+for _module in iter_modules(__path__, f"{__name__}."):
+    import_module(_module.name)
