@@ -130,6 +130,12 @@ class Detector(nn.Module, ABC):
         """Restored images, same shape and range, or None for a detector that restores nothing."""
         return None
 
+    def start(self) -> None:
+        """Called once before the first epoch of a new training; not on resuming, nor when a run is read back.
+
+        The place for pretrained weights: they are in every checkpoint from then on.
+        """
+
     def finish_phase(self, phase: str) -> None:
         """Called once after the last epoch of ``phase``."""
 

@@ -105,12 +105,14 @@ def _train(
 ) -> None:
     """What each process does."""
     detector = _build(config, splits).to(fabric.device)
-    phases = detector.phases(config.lr)
-    epochs = [phase.epochs or (config.epochs if phase.optimizers else 1) for phase in phases]
     saved = read(out / CHECKPOINT) if (out / CHECKPOINT).exists() else None
-    at = saved.position if saved else Position()
     if saved:
         saved.restore_model(detector)
+    else:
+        detector.start()
+    phases = detector.phases(config.lr)
+    epochs = [phase.epochs or (config.epochs if phase.optimizers else 1) for phase in phases]
+    at = saved.position if saved else Position()
     log = Log(out / "log") if fabric.is_global_zero else None
 
     for number in range(at.phase, len(phases)):
