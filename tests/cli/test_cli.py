@@ -22,6 +22,8 @@ from typer.testing import CliRunner, Result
 import unblot
 from unblot import __main__ as start
 from unblot import cli, training
+from unblot.cli.settings import key_value
+from unblot.cli.train import train as train_verb
 from unblot.data import DataConfig
 from unblot.report.sheet import CAPTION, CELL, GAP
 from unblot.training import NonFiniteLossError, TrainConfig
@@ -88,7 +90,7 @@ def flags(verb: Callable[..., None]) -> dict[str, Any]:
 
 
 def test_every_setting_is_a_flag_that_shows_its_default() -> None:
-    options = flags(cli.train)
+    options = flags(train_verb)
     for config in (DataConfig(), TrainConfig()):
         for field in dataclasses.fields(config):
             option = options["set_" if field.name == "model_options" else field.name]
@@ -135,7 +137,7 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytes
 
 
 def test_key_values_are_json_or_text() -> None:
-    values = dict(map(cli._key_value, ["a=1", "b=[1, 2]", "c=word", "d=x=y", "e=", "f=true"]))
+    values = dict(map(key_value, ["a=1", "b=[1, 2]", "c=word", "d=x=y", "e=", "f=true"]))
     assert values == {"a": 1, "b": [1, 2], "c": "word", "d": "x=y", "e": "", "f": True}
 
 

@@ -1,0 +1,124 @@
+"""``unblot eval``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from unblot.cli import flags, output, settings
+from unblot.cli.program import app
+from unblot.errors import UserError
+
+if TYPE_CHECKING:
+    from unblot.data import DataConfig, Splits
+    from unblot.training import Run
+
+__all__ = ["evaluate"]
+
+
+@app.command("eval")
+def evaluate(
+    run: flags.RunDir,
+    data: Annotated[str | None, typer.Argument(help="Other data than it was trained on.", show_default=False)] = None,
+    *,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for figures, scores, report.", show_default="RUN/eval")
+    ] = None,
+    batch_size: flags.ScoreBatch = 64,
+    device: flags.ScoreDevice = "auto",
+    quiet: flags.Quiet = False,
+    root: flags.Root = None,
+    normal: flags.Normal = None,
+    abnormal: flags.Abnormal = None,
+    masks: flags.Masks = None,
+    group: flags.Group = None,
+    group_gap: flags.GroupGap = None,
+    test: flags.Test = None,
+    split_seed: flags.SplitSeed = None,
+) -> None:
+    """Judge a trained detector on test images, by default those of its own split: figures and a report."""
+    given = settings.given(locals())
+    from unblot.data import load_data
+    from unblot.report import write_report
+    from unblot.scoring import evaluate as judge
+    from unblot.training import load_run
+
+    trained = load_run(run)
+    own, config = _eval_config(trained, given)
+    splits = load_data(config, progress=False if quiet else None)
+    if config != own:
+        splits.warnings.extend(_trained_on(own, splits))
+    folder = output.make_folder(out or run / ("eval" if config == own else f"eval-{settings.slug(config.data)}"))
+    output.say(splits, trained.detector, device=settings.device(device), run=run)
+    evaluation = judge(
+        trained.detector,
+        splits,
+        trained.calibration,
+        batch_size=batch_size,
+        device=settings.device(device),
+        progress=not quiet,
+    )
+    evaluation.write(folder)
+    configuration = {"data": config.to_dict(), "training": trained.train.to_dict()}
+    report = write_report(
+        evaluation, folder, detector=trained.detector, configuration=configuration, corruption_spec=trained.corruption
+    )
+    typer.echo(f"\n{_figures(evaluation.metrics)}\n\nscores    {folder / 'scores.csv'}\nreport    {report}")
+
+
+def _eval_config(trained: Run, given: Mapping[str, Any]) -> tuple[DataConfig, DataConfig]:
+    """What the run was trained on, and what to judge it on: the same but for what was given.
+
+    Another folder keeps the settings of a folder (its group, its names of normal and abnormal); another kind of data
+    starts from the defaults.
+    """
+    from unblot.data import DATA_SETS, DataConfig
+
+    shape: dict[str, Any] = {"channels": trained.detector.channels, "size": trained.detector.size}
+    own = replace(trained.data, **shape)
+    asked = settings.data_config({"data": own.data, **given, **shape})
+    if own.data == asked.data or not {own.data, asked.data} & DATA_SETS.keys():
+        asked = replace(own, **{name: getattr(asked, name) for name in settings.chosen(DataConfig, given)})
+    if own.data == asked.data:
+        own = replace(own, root=asked.root)  # the same data set at another place
+    return own, asked
+
+
+def _trained_on(own: DataConfig, splits: Splits) -> list[str]:
+    """A warning where test images are among those that the run was trained on."""
+    from unblot.data import exact_repeats, load_data
+
+    try:
+        seen = load_data(own)
+    except UserError as error:
+        return [f"the images that the run was trained on are not at hand to be compared with these: {error}"]
+    if not (repeats := exact_repeats([seen.train, seen.held_out], splits.test)):
+        return []
+    names = ", ".join(name for name, _ in repeats[:3]) + (", …" if len(repeats) > 3 else "")
+    return [f"{len(repeats)} of {len(splits.test)} test images are images that the run was trained on: {names}"]
+
+
+def _figures(metrics: Mapping[str, Any]) -> str:
+    """The clean figures as a small table."""
+    names = {
+        "auroc": "AUROC",
+        "auprc": "AUPRC",
+        "f1": "F1",
+        "precision": "precision",
+        "recall": "recall",
+        "false_positive_rate": "false alarms",
+    }
+    threshold, n = metrics["threshold"]["threshold"], metrics["threshold"]["n"]
+    lines = [
+        f"protocol  {metrics['protocol']}: evaluation mode, each image on its own, no test image used for any choice,",
+        f"          threshold {threshold:.4g} from {n} held-out normal images",
+    ]
+    rows = {label: metrics[key] for key, label in names.items()}
+    if metrics["pixel"]:
+        rows |= {"pixel AUROC": metrics["pixel"]["auroc"], "pixel PRO": metrics["pixel"]["pro_0.3"]}
+    lines += [f"{label:<14} {'not defined' if value is None else f'{value:.3f}'}" for label, value in rows.items()]
+    return "\n".join(lines)

@@ -1,0 +1,61 @@
+"""``unblot preview``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from unblot.cli import flags, output, settings
+from unblot.cli.program import app
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from unblot.data import DataConfig
+
+__all__ = ["preview"]
+
+
+@app.command()
+def preview(
+    data: flags.Data = None,
+    *,
+    config: flags.Config = None,
+    corruption: flags.Corruption = None,
+    out: Annotated[Path, typer.Option(help="PNG file to write.")] = Path("preview.png"),
+    number: Annotated[int, typer.Option("--count", help="Number of images.", min=1, max=50)] = 4,
+    seed: Annotated[int, typer.Option(help="Chooses the images and draws the corruption.", min=0)] = 0,
+    root: flags.Root = None,
+    normal: flags.Normal = None,
+    abnormal: flags.Abnormal = None,
+    size: flags.Size = None,
+    channels: flags.Channels = None,
+) -> None:
+    """Show what a corruption does to normal images of DATA: a PNG with each image beside five corrupted ones."""
+    given = settings.given(locals())
+    from unblot.report.sheet import contact_sheet
+
+    spec = settings.corruption(given.get("corruption", "box"))
+    sheet = contact_sheet(_some_images(settings.data_config(given), number, seed), spec, seed=seed)
+    output.make_folder(out.parent)
+    with output.replacing(out) as temporary:
+        sheet.save(temporary, format="PNG")
+    typer.echo(f"corruption  {spec or 'none'}\npreview     {out}")
+
+
+def _some_images(config: DataConfig, wanted: int, seed: int) -> NDArray[np.uint8]:
+    """Normal images drawn by ``seed``, shape (N, C, size, size); decodes no others."""
+    import numpy as np
+
+    from unblot.data import ImageSet, find_images
+    from unblot.data.pixels import probe
+
+    normals = [source for source in find_images(config).pool if source.item.label == 0]
+    drawn = np.random.default_rng(seed).permutation(len(normals))[:wanted]
+    sources = [normals[i] for i in sorted(drawn.tolist())]
+    channels = config.channels or (1 if all(probe(source.image)[0] for source in sources) else 3)
+    images = ImageSet(sources, channels=channels, size=config.size)
+    return np.stack([images[i]["image"].numpy() for i in range(len(images))])

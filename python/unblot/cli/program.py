@@ -1,0 +1,59 @@
+"""The program that the verbs belong to: ``app``, and the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from unblot.errors import UserError
+
+__all__ = ["app"]
+
+_ORDER = ("preview", "audit", "train", "eval", "predict", "compare", "study")
+
+
+class _Verbs(TyperGroup):
+    """The group of all verbs; the one place where errors become exit codes."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002  (the base class has it)
+        """In the order of use, then what is not in it."""
+        return sorted(self.commands, key=lambda verb: _ORDER.index(verb) if verb in _ORDER else len(_ORDER))
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(2) from None
+        except KeyboardInterrupt:
+            typer.echo("stopped", err=True)
+            raise typer.Exit(130) from None
+
+
+app = typer.Typer(
+    cls=_Verbs,
+    help="Train image anomaly detectors from normal images only, and judge images with them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        import unblot
+
+        typer.echo(f"unblot {unblot.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _top(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and stop.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Flags that stand before a verb; ``version`` is handled by its callback."""
+    del version
