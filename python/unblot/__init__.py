@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from unblot._core import __version__ as __version__
     from unblot.corruption.apply import Corrupted, corrupt
     from unblot.corruption.collate import BoxNoiseCollate
-    from unblot.corruption.spec import BoxNoise, FullGaussian, Gaussian, Laplace, Poisson, SaltPepper
+    from unblot.corruption.spec import BoxNoise, FullGaussian, Gaussian, Laplace, Paste, Poisson, SaltPepper
     from unblot.corruption.transform import RandomBoxNoise
     from unblot.errors import UserError
 
@@ -42,6 +42,7 @@ _HOME = {
     "FullGaussian": "unblot.corruption.spec",
     "Gaussian": "unblot.corruption.spec",
     "Laplace": "unblot.corruption.spec",
+    "Paste": "unblot.corruption.spec",
     "Poisson": "unblot.corruption.spec",
     "RandomBoxNoise": "unblot.corruption.transform",
     "SaltPepper": "unblot.corruption.spec",

@@ -10,12 +10,13 @@ __all__ = ["Plan", "__version__", "available_threads", "corrupt", "philox4x32"]
 
 __version__: str
 
-# One noise kind as the core takes it: (kind, first range, second range, flag).
-#   ("gaussian",    sigma,  mean,            unused)
-#   ("laplace",     scale,  mean,            unused)
-#   ("salt_pepper", amount, salt_vs_pepper,  per_channel)
-#   ("poisson",     peak,   strength,        additive)
-_Noise = tuple[str, tuple[float, float], tuple[float, float], bool]
+# One noise kind as the core takes it: (kind, ranges, flags).
+#   ("gaussian",    [sigma, mean],            [])
+#   ("laplace",     [scale, mean],            [])
+#   ("salt_pepper", [amount, salt_vs_pepper], [per_channel])
+#   ("poisson",     [peak, strength],         [additive])
+#   ("paste",       [gain, offset, opacity],  [flip, from_batch])
+_Noise = tuple[str, Sequence[tuple[float, float]], Sequence[bool]]
 
 @final
 class Plan:
@@ -36,6 +37,9 @@ class Plan:
         noise: Sequence[_Noise],
         weights: Sequence[float],
         mode: str,
+        shapes: Sequence[str],
+        shape_weights: Sequence[float],
+        edge: float,
         p: float,
         full: bool,
     ) -> Plan: ...
@@ -44,14 +48,25 @@ class Plan:
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Boxes of len(keys) images, in image order, then in drawing order (a later box lies on top).
 
-        Integers, shape (M, 8): image, y, x, height, width, kinds, flags, box.
-        - kinds: 1 gaussian, 2 salt_pepper, 4 poisson, 8 laplace, summed;
+        Integers, shape (M, 13): image, y, x, height, width, kinds, flags, box, shape, then the patch that is pasted:
+        image, y, x, turn.
+        - kinds: 1 gaussian, 2 salt_pepper, 4 poisson, 8 laplace, 16 paste, summed;
         - flags: 1 Poisson is additive, 2 salt and pepper is per channel, and 4 times the entry of the noise list that
           Poisson takes its tables from;
-        - box: number within its image.
+        - box: number within its image;
+        - shape: 0 rectangle, 1 scar, 2 blob;
+        - turn: 1 mirrored top to bottom, 2 left to right, summed.
 
-        Floats, shape (M, 8 + C): gaussian mean, sigma, laplace mean, scale, probability of salt, of pepper, Poisson
-        peak, strength, then the base of each channel in [0, 1] (NaN: the image's own pixels).
+        Floats, shape (M, 11 + C): gaussian mean, sigma, laplace mean, scale, probability of salt, of pepper, Poisson
+        peak, strength, then the base of each channel in [0, 1] (NaN: the image's own pixels), then gain, offset and
+        opacity of the patch.
+        """
+
+    def covers(
+        self, height: int, width: int, channels: int, seed: int, keys: NDArray[np.uint64]
+    ) -> NDArray[np.float32]:
+        """How much of each pixel of each box its shape covers, from 0 to 1: the boxes as ``draw`` gives them, each row by
+        row, shape (sum of height * width,).
         """
 
     def poisson_tables(
@@ -75,12 +90,14 @@ def corrupt(
     seed: int,
     keys: NDArray[np.uint64],
     threads: int,
+    changed: tuple[float, NDArray[np.uint8]] | None = None,
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Fill ``dst`` with the corrupted images of ``src``; returns what ``draw`` returns.
 
     Without ``src``, ``dst`` holds the images and is changed in place. Arrays are (N, C, H, W) views with any strides.
     ``dtype``: "uint8", "float16", "bfloat16" (both as uint16 bits), "float32". ``threads``: 1 runs in the caller, more
-    uses this process's pool, 0 takes every core. The GIL is released meanwhile.
+    uses this process's pool, 0 takes every core. ``changed``: a threshold in units of the value range, and a mask of
+    shape (N, H, W) that receives 1 where a channel of a pixel changed by more, else 0. The GIL is released meanwhile.
     """
 
 def philox4x32(counter: tuple[int, int, int, int], key: tuple[int, int], rounds: int = 10) -> tuple[int, int, int, int]:

@@ -6,6 +6,7 @@ Nothing here imports torch: an object is a tensor only if torch is loaded alread
 
 from __future__ import annotations
 
+import numbers
 import operator
 import sys
 from collections.abc import Sequence
@@ -46,6 +47,15 @@ def whole_number(name: str, value: object, low: int, high: int) -> int:
     if not low <= number <= high:
         raise ValueError(f"{name} must be a whole number from {low} to {high}, got {number}")
     return number
+
+
+def share_of_range(name: str, value: object) -> float:
+    """``value`` as a float in [0, 1)."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a number in [0, 1), a share of the value range, got {value!r}")
+    if not 0 <= value < 1:
+        raise ValueError(f"{name} must be a number in [0, 1), a share of the value range, got {value!r}")
+    return float(value)
 
 
 def check_seed(seed: object) -> int:

@@ -31,19 +31,21 @@ from unblot.corruption._arrays import (
     is_tensor,
     pixel_type,
     plain,
+    share_of_range,
     whole_number,
 )
-from unblot.corruption.spec import Spec
+from unblot.corruption.spec import FullGaussian, Spec
 
 __all__ = ["Box", "Corrupted", "corrupt"]
 
 # Bits of the column ``kinds`` in the core's records, in the order in which superimposed kinds act.
-_KINDS = ((4, "poisson"), (1, "gaussian"), (8, "laplace"), (2, "salt_pepper"))
+_KINDS = ((16, "paste"), (4, "poisson"), (1, "gaussian"), (8, "laplace"), (2, "salt_pepper"))
+_SHAPES = ("rectangle", "scar", "blob")
 
 
 class Box(NamedTuple):
-    """One box, in pixels: top row, left column, height, width, and the noise in it ("gaussian", "poisson+laplace",
-    "none", ...).
+    """One box, in pixels: top row, left column, height, width, the noise in it ("gaussian", "poisson+laplace", "paste",
+    "none", ...), and the shape that it fills ("rectangle": all of it, "scar", "blob").
     """
 
     y: int
@@ -51,6 +53,7 @@ class Box(NamedTuple):
     height: int
     width: int
     kind: str
+    shape: str = "rectangle"
 
 
 class Corrupted:
@@ -58,13 +61,23 @@ class Corrupted:
 
     Attributes:
         images: the corrupted images, of the kind, shape and dtype of those given.
+        changed: where asked for, the mask of the pixels that really changed, in the form of :meth:`mask`; else None.
     """
 
-    def __init__(self, images: Any, records: NDArray[np.int32], nchw: tuple[int, int, int, int], layout: str) -> None:
+    def __init__(
+        self,
+        images: Any,
+        records: NDArray[np.int32],
+        nchw: tuple[int, int, int, int],
+        layout: str,
+        covers: Callable[[], NDArray[np.float32]] | None = None,
+    ) -> None:
         self.images = images
+        self.changed: Any = None
         self._records = records
         self._count, _, self._height, self._width = nchw
         self._single = "N" not in layout
+        self._covers = covers  # None: every box is covered wholly
 
     @cached_property
     def boxes(self) -> Any:
@@ -72,18 +85,28 @@ class Corrupted:
         list alone.
         """
         boxes: list[list[Box]] = [[] for _ in range(self._count)]
-        for image, y, x, height, width, kinds, _, _ in self._records.tolist():
+        for image, y, x, height, width, kinds, _, _, shape, *_ in self._records.tolist():
             kind = "+".join(name for bit, name in _KINDS if kinds & bit) or "none"
-            boxes[image].append(Box(y, x, height, width, kind))
+            boxes[image].append(Box(y, x, height, width, kind, _SHAPES[shape]))
         return boxes[0] if self._single else boxes
 
     def mask(self) -> Any:
-        """1 inside a box, else 0: uint8 of shape (N, H, W), for one image (H, W); array, or tensor on the device of
-        the images.
+        """1 inside a blot (a box, or the scar or blob in it), else 0: uint8 of shape (N, H, W), for one image (H, W);
+        array, or tensor on the device of the images. What lies inside may look as before; ``changed`` says what does
+        not.
         """
         mask = np.zeros((self._count, self._height, self._width), np.uint8)
+        covers = None if self._covers is None else self._covers()
+        first = 0
         for image, y, x, height, width, *_ in self._records.tolist():
-            mask[image, y : y + height, x : x + width] = 1
+            inside: Any = 1
+            if covers is not None:
+                inside = covers[first : first + height * width].reshape(height, width) > 0
+                first += height * width
+            mask[image, y : y + height, x : x + width] |= inside
+        return self._like_images(mask)
+
+    def _like_images(self, mask: NDArray[np.uint8]) -> Any:
         result = mask[0] if self._single else mask
         if not is_tensor(self.images):
             return result
@@ -101,12 +124,13 @@ def corrupt(
     layout: str | None = None,
     out: Any = None,
     threads: int | None = None,
+    changed: float | None = None,
 ) -> Corrupted:
     """Corrupt one image or a batch.
 
-    The result depends on the seed, the key of each image and the place in it, and on nothing else: not on the batch,
-    the number of threads, the memory layout or the machine, be it a CPU or an NVIDIA GPU with Triton. (Tensors on other
-    devices get the same boxes, but noise from torch.)
+    The result depends on the seed, the key of each image and its pixels, and on nothing else: not on the batch (but for
+    patches that ``Paste(source="batch")`` takes from it), the number of threads, the memory layout or the machine, be
+    it a CPU or an NVIDIA GPU with Triton. (Tensors on other devices get the same boxes, but noise from torch.)
 
     Args:
         images: NumPy array or torch tensor, uint8, float16, bfloat16 or float32, with any strides. It is read only,
@@ -122,6 +146,8 @@ def corrupt(
             not overlap it. None: new memory of the same strides where possible.
         threads: 1 works in the calling thread, more uses this process's own pool, 0 takes every core. None: 0, or 1 in
             a worker process.
+        changed: asks for the mask ``changed`` of the result: 1 where a channel of the pixel changed by more than this
+            share of the value range, in [0, 1); 1/255 is one step of uint8. None: no such mask.
 
     Returns:
         The images, the boxes and their mask.
@@ -140,8 +166,9 @@ def corrupt(
     """
     spec = check_spec(spec)
     tensor = is_tensor(images)
+    least = None if changed is None else share_of_range("changed", changed)
     if tensor and images.device.type != "cpu":
-        return _backend(images.device.type)(images, spec, seed, keys, layout, out)
+        return _on_device(images, spec, seed, keys, layout, out, least)
     if not tensor and not isinstance(images, np.ndarray):
         raise TypeError(
             f"images must be a NumPy array or a torch tensor, got {type(images).__name__}; "
@@ -166,6 +193,7 @@ def corrupt(
     written = as_nchw(as_memory("out", target), layout)
     if not in_place and np.may_share_memory(nchw, written):
         nchw = nchw.copy()  # they are interleaved, which the binding takes for an overlap
+    mask = np.empty((nchw.shape[0], *nchw.shape[2:]), np.uint8)
     records, _ = _core.corrupt(
         spec.plan,
         written,
@@ -175,11 +203,43 @@ def corrupt(
         seed,
         key_array,
         workers,
+        None if least is None else (least, mask),
     )
     if tensor and out is not None and not out.is_inference():
         # The core wrote behind torch's back; this lets autograd notice that a saved tensor has changed.
         sys.modules["torch"].autograd.graph.increment_version(out)
-    return Corrupted(target, records, nchw.shape, layout)
+    result = Corrupted(target, records, nchw.shape, layout, covers_of(spec, nchw.shape, seed, key_array))
+    if least is not None:
+        result.changed = result._like_images(mask)
+    return result
+
+
+def covers_of(
+    spec: Spec, nchw: tuple[int, int, int, int], seed: int, keys: NDArray[np.uint64]
+) -> Callable[[], NDArray[np.float32]] | None:
+    """What draws how much of each box is covered, or None where every box is covered wholly."""
+    if isinstance(spec, FullGaussian) or not spec.shaped:
+        return None
+    _, channels, height, width = nchw
+    return lambda: spec.plan.covers(height, width, channels, seed, keys)
+
+
+def _on_device(
+    images: Any, spec: Spec, seed: int, keys: Any, layout: str | None, out: Any, least: float | None
+) -> Corrupted:
+    """Corrupt a tensor that is not on the CPU."""
+    backend = _backend(images.device.type)
+    if least is None:
+        return backend(images, spec, seed, keys, layout, out)
+    before = images.detach().clone()
+    result = backend(images, spec, seed, keys, layout, out)
+    layout = check_layout(before.shape, layout, channels_first=True)
+    old, new = as_nchw(before, layout).float(), as_nchw(plain(result.images), layout).float()
+    low, high = check_range(as_nchw(before, layout), pixel_type("images", images), spec)
+    same = ((new - old).abs() <= least * (high - low)) | (new == old) | (new.isnan() & old.isnan())
+    mask = (~same).any(1).to(sys.modules["torch"].uint8)
+    result.changed = mask if "N" in layout else mask[0]
+    return result
 
 
 def _backend(device: str) -> Callable[..., Corrupted]:

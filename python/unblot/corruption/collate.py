@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from unblot.corruption._arrays import check_seed, check_spec, infer_layout, whole_number
+from unblot.corruption._arrays import check_seed, check_spec, infer_layout, share_of_range, whole_number
 from unblot.corruption.apply import corrupt
 from unblot.corruption.spec import Spec
 
@@ -31,7 +31,7 @@ class BoxNoiseCollate:
     A sample is an image, or a tuple, list, named tuple or mapping that holds one: a torch tensor (CHW or HW), a NumPy
     array (CHW, HWC or HW) or a ``tv_tensors.Image``, all of one shape. Everything else in it is collated by torch's
     ``default_collate``. With N samples, images become tensors of shape (N, ...) and masks uint8 of shape (N, H, W), 1
-    in a box.
+    in a blot.
 
     ============  ==================================  ==========================================================
     ``output``    tuple, list or bare image           mapping or named tuple
@@ -50,7 +50,8 @@ class BoxNoiseCollate:
         image: where the image stands: position in a tuple or list, key of a mapping, field of a named tuple.
         index: where the sample's index (a whole number, at least 0) stands; None draws keys from torch's default
             generator.
-        mask: whether to return the mask of the boxes.
+        mask: whether to return a mask: "boxes" (or True), 1 inside the blots, or "changed", 1 where a pixel really changed.
+        changed: by how much, for the latter: the share of the value range that a channel must change by more than.
         seed: 0 to 2**64 - 1.
         threads: as in :func:`unblot.corrupt`; None is 1 in a worker.
 
@@ -73,7 +74,8 @@ class BoxNoiseCollate:
         *,
         image: int | str = 0,
         index: int | str | None = None,
-        mask: bool = False,
+        mask: bool | str = False,
+        changed: float = 1 / 255,
         seed: int = 0,
         threads: int | None = None,
     ) -> None:
@@ -84,13 +86,14 @@ class BoxNoiseCollate:
                 raise TypeError(f"{name} must be a position (int) or a key (str), got {place!r}")
         if image == index:
             raise ValueError(f"image and index cannot both stand at {image!r}")
-        if not isinstance(mask, bool):
-            raise TypeError(f"mask must be True or False, got {mask!r}")
+        if not isinstance(mask, bool) and mask not in ("boxes", "changed"):
+            raise TypeError(f"mask must be True, False, 'boxes' or 'changed', got {mask!r}")
         self.spec = None if spec is None else check_spec(spec)
         self.output = output
         self.image = image
         self.index = index
         self.mask = mask
+        self.changed = share_of_range("changed", changed)
         self.seed = check_seed(seed)
         self.threads = None if threads is None else whole_number("threads", threads, 0, 1024)
         # Shared memory, so that an epoch that is set later reaches workers that run already.
@@ -105,7 +108,7 @@ class BoxNoiseCollate:
         self._epoch.fill_(whole_number("epoch", epoch, 0, 2**63 - 1))
 
     def __repr__(self) -> str:
-        names = ("spec", "output", "image", "index", "mask", "seed", "threads")
+        names = ("spec", "output", "image", "index", "mask", "changed", "seed", "threads")
         return f"BoxNoiseCollate({', '.join(f'{name}={getattr(self, name)!r}' for name in names)})"
 
     def __call__(self, samples: Sequence[Any]) -> Any:
@@ -140,8 +143,9 @@ class BoxNoiseCollate:
         else:
             chosen, seed = keys, (self.seed + int(self._epoch) * _GOLDEN) % 2**64
         out = clean if self.output == "replace" else None
-        done = corrupt(clean, self.spec, seed, chosen, layout, out, self.threads)
-        return done.images, done.mask() if self.mask else None
+        exact = self.mask == "changed"
+        done = corrupt(clean, self.spec, seed, chosen, layout, out, self.threads, self.changed if exact else None)
+        return done.images, done.changed if exact else done.mask() if self.mask else None
 
     def _arrange(
         self,

@@ -12,7 +12,7 @@ import json
 import math
 import numbers
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -24,11 +24,13 @@ from unblot._core import Plan
 from unblot.errors import UserError
 
 __all__ = [
+    "NAMES",
     "BoxNoise",
     "FullGaussian",
     "Gaussian",
     "Laplace",
     "Noise",
+    "Paste",
     "Poisson",
     "SaltPepper",
     "Spec",
@@ -40,8 +42,7 @@ __all__ = [
 Range: TypeAlias = float | tuple[float, float]
 """A number, or a range (low, high) that is drawn from uniformly."""
 
-_CoreNoise: TypeAlias = tuple[str, tuple[float, float], tuple[float, float], bool]
-_UNUSED = (0.0, 0.0)
+_CoreNoise: TypeAlias = tuple[str, list[tuple[float, float]], list[bool]]
 
 
 # --- checks of types; each names the parameter, what it got and what it takes -----------------------------------------
@@ -139,6 +140,9 @@ def _plan(noise: Sequence[_CoreNoise], **changes: Any) -> Plan:
         "noise": noise,
         "weights": [1.0] * len(noise),
         "mode": "choose",
+        "shapes": ["rectangle"],
+        "shape_weights": [1.0],
+        "edge": 1.0,
         "p": 1.0,
         "full": False,
     }
@@ -227,7 +231,7 @@ class Gaussian(_Value):
         _plan([self._core("gray")])
 
     def _core(self, base: object) -> _CoreNoise:  # noqa: ARG002 - one signature for all kinds
-        return "gaussian", _as_range(self.sigma), _as_range(self.mean), False
+        return "gaussian", [_as_range(self.sigma), _as_range(self.mean)], []
 
 
 @dataclass(frozen=True)
@@ -236,7 +240,7 @@ class SaltPepper(_Value):
 
     Args:
         amount: share of pixels hit, in [0, 1]; a number, a range drawn per box, or None: 0.5 on a flat base, 0.05 on
-            ``base="image"``.
+            ``base="image"`` and "any".
         salt_vs_pepper: share of the hits that take the highest value, in [0, 1]; a number, or a range drawn per box.
         per_channel: hit each channel on its own; by default a hit takes all channels of a pixel.
     """
@@ -256,9 +260,9 @@ class SaltPepper(_Value):
 
     def _core(self, base: object) -> _CoreNoise:
         # Half of the pixels of an image gone would leave nothing to see; a flat base shows nothing anyway.
-        default = 0.05 if base == "image" else 0.5
+        default = 0.05 if base in ("image", "any") else 0.5
         amount = default if self.amount is None else self.amount
-        return "salt_pepper", _as_range(amount), _as_range(self.salt_vs_pepper), self.per_channel
+        return "salt_pepper", [_as_range(amount), _as_range(self.salt_vs_pepper)], [self.per_channel]
 
 
 @dataclass(frozen=True)
@@ -283,7 +287,7 @@ class Poisson(_Value):
         _plan([self._core("gray")])
 
     def _core(self, base: object) -> _CoreNoise:  # noqa: ARG002 - one signature for all kinds
-        return "poisson", _as_range(self.peak), _as_range(self.strength), self.mode == "additive"
+        return "poisson", [_as_range(self.peak), _as_range(self.strength)], [self.mode == "additive"]
 
 
 @dataclass(frozen=True)
@@ -304,11 +308,64 @@ class Laplace(_Value):
         _plan([self._core("gray")])
 
     def _core(self, base: object) -> _CoreNoise:  # noqa: ARG002 - one signature for all kinds
-        return "laplace", _as_range(self.scale), _as_range(self.mean), False
+        return "laplace", [_as_range(self.scale), _as_range(self.mean)], []
 
 
-Noise: TypeAlias = Gaussian | SaltPepper | Poisson | Laplace
-_KINDS: tuple[type[Noise], ...] = (Gaussian, SaltPepper, Poisson, Laplace)
+@dataclass(frozen=True)
+class Paste(_Value):
+    """A patch of an uncorrupted image in place of the pixels, as in CutPaste and CutMix: gain · v + offset, v in [0, 1]
+    the patch's pixels, blended with those of the box. The base of the box is not used, and Paste is not superimposed.
+
+    The patch has the size of its box. It lies beside the box where that is found in 16 tries, else it may overlap it.
+
+    Args:
+        gain: factor of the patch's values; a number, or a range drawn per box. With 0 the blot is flat, of the value
+            ``offset``.
+        offset: what is added to them, in units of the value range; a number, or a range drawn per box.
+        opacity: share of the patch in the blend, in [0, 1]; a number, or a range drawn per box.
+        flip: mirror the patch top to bottom and left to right, each with probability 1/2.
+        source: "image": another place of the same image. "batch": any place of another image of the batch; then the
+            result depends on the batch that an image stands in, which it otherwise never does. An image alone is its
+            own source.
+
+    >>> Paste(opacity=0.5)
+    Paste(gain=(0.8, 1.2), offset=(-0.1, 0.1), opacity=0.5, flip=True, source='image')
+    """
+
+    gain: Range = (0.8, 1.2)
+    offset: Range = (-0.1, 0.1)
+    opacity: Range = (0.4, 1.0)
+    flip: bool = True
+    source: Literal["image", "batch"] = "image"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.flip, bool):
+            raise TypeError(f"Paste.flip must be True or False, got {self.flip!r}")
+        if _text("Paste.source", self.source) not in ("image", "batch"):
+            raise ValueError(f"Paste.source must be 'image' or 'batch', got {self.source!r}")
+        self._set(
+            gain=_range("Paste.gain", self.gain),
+            offset=_range("Paste.offset", self.offset),
+            opacity=_range("Paste.opacity", self.opacity),
+        )
+        _plan([self._core("gray")])
+
+    def _core(self, base: object) -> _CoreNoise:  # noqa: ARG002 - one signature for all kinds
+        ranges = [_as_range(self.gain), _as_range(self.offset), _as_range(self.opacity)]
+        return "paste", ranges, [self.flip, self.source == "batch"]
+
+
+Noise: TypeAlias = Gaussian | SaltPepper | Poisson | Laplace | Paste
+_KINDS: tuple[type[Noise], ...] = (Gaussian, SaltPepper, Poisson, Laplace, Paste)
+
+
+def _weights(name: str, value: object, of: str, count: int) -> tuple[float, ...] | None:
+    if value is None:
+        return None
+    weights = _numbers(name, value, f"one number per entry of {of}, or None")
+    if len(weights) != count:
+        raise ValueError(f"{name} must hold one number per entry of {of} ({count}), got {len(weights)}: {weights!r}")
+    return weights
 
 
 def _noise(value: object) -> tuple[Noise, ...]:
@@ -330,9 +387,10 @@ class BoxNoise(_Value):
     """Random boxes of mixed noise (patent 15-24, 28-33).
 
     Args:
-        scale: total area of the boxes over the area of the image, in (0, 1]; a range is drawn from once an image. Where
+        scale: total area of the blots over the area of the image, in (0, 1]; a range is drawn from once an image. Where
             boxes lie inside and apart, their whole pixels keep an area of A pixels to within √A / 2 + 1/2 (half the
-            shorter side of the largest box).
+            shorter side of the largest box), and one pixel more for each scar or blob. It may not exceed what the
+            ``shapes`` cover of their boxes.
         num_boxes: number of boxes, at least 1; a range is drawn from once per image.
         area_split: how the area is shared out: "dirichlet" (uniform over all partitions) or "equal".
         ratio: height / width of a box, above 0; a number or a range.
@@ -342,11 +400,16 @@ class BoxNoise(_Value):
             by which area is lost.
         overlap: "forbid" for disjoint boxes, or "allow": a later box lies on top.
         base: what a box holds before noise: "black", "white", "gray", "random" (of those), "image" (the pixels
-            themselves), or a number in [0, 1] (0 the lowest value, 1 the highest), one for all channels or a sequence
-            of one per channel.
-        noise: a noise kind or several: :class:`Gaussian`, :class:`SaltPepper`, :class:`Poisson`, :class:`Laplace`.
+            themselves), "any" (of those four), or a number in [0, 1] (0 the lowest value, 1 the highest), one for all
+            channels or a sequence of one per channel.
+        noise: a noise kind or several: :class:`Gaussian`, :class:`SaltPepper`, :class:`Poisson`, :class:`Laplace`,
+            :class:`Paste`.
         weights: probability of each entry of ``noise``, up to a common factor; None: all alike.
         mode: "choose" (one kind per box), "superimpose" (two or more distinct kinds per box) or "none" (base only).
+        shapes: what a blot covers of its box, a name or several: "rectangle" (all), "scar" (a thin, bent line along the
+            box's longer side, a sixth of its pixels) or "blob" (an irregular spot, half of its pixels).
+        shape_weights: probability of each entry of ``shapes``, up to a common factor; None: all alike.
+        edge: pixels over which a scar or blob fades in from its border, at least 0 (sharp).
         p: probability that an image is corrupted at all.
         value_range: lowest and highest pixel value (low, high). None: (0, 255) for uint8, (0, 1) for floats, which must
             lie there.
@@ -372,6 +435,9 @@ class BoxNoise(_Value):
     noise: Noise | Sequence[Noise] = (Gaussian(), SaltPepper(), Poisson(), Laplace())
     weights: Sequence[float] | None = None
     mode: str = "choose"
+    shapes: str | Sequence[str] = ("rectangle",)
+    shape_weights: Sequence[float] | None = None
+    edge: float = 1.0
     p: float = 1.0
     value_range: tuple[float, float] | None = None
 
@@ -384,20 +450,20 @@ class BoxNoise(_Value):
         elif not isinstance(base, str):
             base = _number("base", base, "a name, a number or one number per channel")
         noise = _noise(self.noise)
-        weights = self.weights
-        if weights is not None:
-            weights = _numbers("weights", weights, "one number per entry of noise, or None")
-            if len(weights) != len(noise):
-                raise ValueError(
-                    f"weights must hold one number per entry of noise ({len(noise)}), got {len(weights)}: {weights!r}"
-                )
+        shapes = (self.shapes,) if isinstance(self.shapes, str) else self.shapes
+        if not isinstance(shapes, tuple | list):
+            raise TypeError(f"shapes must be a name or a list of names, got {shapes!r}")
+        shapes = tuple(_text("shapes", shape) for shape in shapes)
         self._set(
             scale=_range("scale", self.scale),
             num_boxes=_count("num_boxes", self.num_boxes),
             ratio=_range("ratio", self.ratio),
             base=base,
             noise=noise,
-            weights=weights,
+            weights=_weights("weights", self.weights, "noise", len(noise)),
+            shapes=shapes,
+            shape_weights=_weights("shape_weights", self.shape_weights, "shapes", len(shapes)),
+            edge=_number("edge", self.edge),
             p=_number("p", self.p),
             value_range=_value_range(self.value_range),
         )
@@ -421,8 +487,16 @@ class BoxNoise(_Value):
             base=(self.base,) if isinstance(self.base, float) else self.base,
             weights=[1.0] * len(noise) if self.weights is None else self.weights,
             mode=self.mode,
+            shapes=self.shapes,
+            shape_weights=[1.0] * len(self.shapes) if self.shape_weights is None else self.shape_weights,
+            edge=self.edge,
             p=self.p,
         )
+
+    @property
+    def shaped(self) -> bool:
+        """Whether a blot may cover less than its box."""
+        return any(shape != "rectangle" for shape in self.shapes)
 
     @classmethod
     def patent(cls) -> BoxNoise:
@@ -482,15 +556,59 @@ Spec: TypeAlias = BoxNoise | FullGaussian
 # --- by name and in files ---------------------------------------------------------------------------------------------
 
 
+def _mixed() -> BoxNoise:
+    # Real defects are small, of any outline, and mostly look like something: so small to medium blots of every shape, half
+    # of them texture from elsewhere. The others are noise, from hardly visible to strong, on the pixels or on a flat spot.
+    return BoxNoise(
+        scale=(0.01, 0.15),
+        base="any",
+        noise=(
+            Paste(),
+            Gaussian((0.05, 0.3)),
+            SaltPepper((0.02, 0.3)),
+            Poisson((5.0, 60.0), mode="additive", strength=(0.05, 0.3)),
+            Laplace((0.05, 0.2)),
+        ),
+        weights=(4.0, 1.0, 1.0, 1.0, 1.0),
+        shapes=("rectangle", "scar", "blob"),
+    )
+
+
+def _faint(shape: str, scale: tuple[float, float]) -> BoxNoise:
+    # To judge what was trained on other corruptions: weaker than any of theirs, and with flat stains, which "mixed" lacks.
+    patch = Paste(gain=(0.7, 1.3), offset=(-0.15, 0.15), opacity=(0.3, 0.7))
+    stain = Paste(gain=0.0, offset=(0.0, 1.0), opacity=(0.2, 0.5))
+    noise = (patch, stain, Gaussian((0.04, 0.15)))
+    return BoxNoise(scale=scale, num_boxes=(1, 2), base="image", noise=noise, shapes=shape)
+
+
+_NAMED: dict[str, Callable[[], Spec | None]] = {
+    "box": BoxNoise,
+    "mixed": _mixed,
+    "scars": lambda: _faint("scar", (0.003, 0.03)),
+    "blobs": lambda: _faint("blob", (0.005, 0.05)),
+    "gaussian": FullGaussian,
+    "none": lambda: None,
+}
+
+NAMES = tuple(_NAMED)
+"""The names that :func:`named` knows."""
+
+
 def named(name: str) -> Spec | None:
-    """The corruption that a name stands for: "box" (:class:`BoxNoise`), "gaussian" (:class:`FullGaussian`) or "none"
-    (None).
+    """The corruption that a name of :data:`NAMES` stands for.
+
+    - "box": :class:`BoxNoise` as it comes;
+    - "mixed": for training detectors of defects: 1 to 15 % of the image, half of the blots pasted, the others the four
+      noise kinds on any base, in all shapes;
+    - "scars" and "blobs": for judging what was trained on another corruption: faint patches, stains and noise in that
+      one shape, at most 3 and 5 % of the image;
+    - "gaussian": :class:`FullGaussian`;
+    - "none": None.
     """
-    known = {"box": BoxNoise, "gaussian": FullGaussian, "none": None}
-    if name not in known:
-        raise ValueError(f"no corruption named {name!r}; accepted: {', '.join(known)}")
-    make = known[name]
-    return None if make is None else make()
+    if name not in _NAMED:
+        raise ValueError(f"no corruption named {name!r}; accepted: {', '.join(NAMES)}")
+    return _NAMED[name]()
 
 
 def save_spec(spec: Spec, path: str | os.PathLike[str]) -> None:

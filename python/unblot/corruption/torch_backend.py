@@ -32,7 +32,7 @@ from unblot.corruption._arrays import (
     pixel_type,
     plain,
 )
-from unblot.corruption.apply import Corrupted
+from unblot.corruption.apply import Corrupted, covers_of
 from unblot.corruption.spec import BoxNoise, Spec
 
 __all__ = ["corrupt_torch"]
@@ -89,6 +89,11 @@ def corrupt_torch(
         raise ValueError(f"generator must be on the device of images, {images.device}, got {generator.device}")
     records, reals = spec.plan.draw(height, width, channels, seed, key_array)
 
+    covers = covers_of(spec, nchw, seed, key_array)
+    area = records[:, 3] * records[:, 4]
+    cover = np.ones(area.sum(), np.float32) if covers is None else covers()
+    clean = as_nchw(source.clone() if in_place and (records[:, 5] & 16).any() else source, layout).permute(0, 2, 3, 1)
+
     target = source.clone() if out is None else out
     if out is not None and not in_place:
         out.copy_(source)
@@ -96,18 +101,24 @@ def corrupt_torch(
     apart = not isinstance(spec, BoxNoise) or spec.overlap == "forbid"
     rank = np.zeros(len(records), np.int32) if apart else records[:, 7]
     for turn in range(rank.max(initial=-1) + 1):
-        _fill(pixels, records[rank == turn], reals[rank == turn], value_range, generator)
-    return Corrupted(target, records, nchw, layout)
+        now = rank == turn
+        part = torch.from_numpy(cover[np.repeat(now, area)]).to(pixels.device)
+        _fill(pixels, clean, records[now], reals[now], part, value_range, generator)
+    return Corrupted(target, records, nchw, layout, covers)
 
 
 def _fill(
     pixels: Tensor,
+    clean: Tensor,
     records: NDArray[np.int32],
     reals: NDArray[np.float32],
+    cover: Tensor,
     value_range: tuple[float, float],
     generator: torch.Generator,
 ) -> None:
-    """Fill disjoint boxes of ``pixels`` (N, H, W, C); records and reals as ``Plan.draw`` gives them."""
+    """Fill disjoint boxes of ``pixels`` (N, H, W, C); records and reals as ``Plan.draw`` gives them, cover as
+    ``Plan.covers`` does. Patches are taken from the uncorrupted images ``clean``.
+    """
     device, channels = pixels.device, pixels.shape[3]
     low, span = value_range[0], value_range[1] - value_range[0]
     boxes = torch.from_numpy(records).to(device, torch.int64)
@@ -115,14 +126,16 @@ def _fill(
     total = int((records[:, 3].astype(np.int64) * records[:, 4]).sum())
     owner = torch.repeat_interleave(area, output_size=total)  # for each pixel its box
     place = torch.arange(total, device=device) - (area.cumsum(0) - area)[owner]
-    image, top, left, _, width, kinds, flags, _ = boxes[owner].unbind(1)
+    image, top, left, height, width, kinds, flags, *_, source, source_y, source_x, turned = boxes[owner].unbind(1)
     where = (image, top + place // width, left + place % width)
     own = torch.from_numpy(reals).to(device)[owner]
 
     old = pixels[where]  # (pixels, C), as all that follows
     v = (old.float() - low) / span
-    flat = ~own[:, 8:].isnan()
-    v = torch.where(flat, own[:, 8:], v)
+    below = v
+    base = own[:, 8:-3]
+    flat = ~base.isnan()
+    v = torch.where(flat, base, v)
     changed = flat.clone()
 
     def parameters(rows: Tensor, first: int) -> tuple[Tensor, Tensor]:
@@ -160,7 +173,19 @@ def _fill(
     v[hit] = torch.where(u < salt, 1.0, torch.where(u < salt + pepper, 0.0, v[hit]))
     changed[hit] |= u < salt + pepper
 
-    new = v.clamp(0, 1) * span + low
+    pasted = _rows(kinds & 16 == 16)
+    y, x = (place // width)[pasted], (place % width)[pasted]
+    y = torch.where(turned[pasted] & 1 == 1, height[pasted] - 1 - y, y) + source_y[pasted]
+    x = torch.where(turned[pasted] & 2 == 2, width[pasted] - 1 - x, x) + source_x[pasted]
+    gain, offset, opacity = own[pasted, -3:, None].unbind(1)
+    v[pasted] = gain * ((clean[source[pasted], y, x].float() - low) / span) + offset
+    changed[pasted] = True
+    share = cover[:, None].clone()
+    share[pasted] *= opacity
+    changed &= share > 0
+
+    v = v.clamp(0, 1)
+    new = torch.where(share < 1, share * v + (1 - share) * below, v).clamp(0, 1) * span + low
     if pixels.dtype == torch.uint8:
         new = new.round()  # ties to even, as the core rounds
     # What nothing changed keeps its bits: on the image's own pixels, those that salt and pepper missed.

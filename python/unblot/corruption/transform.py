@@ -12,7 +12,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from unblot.corruption._arrays import check_spec
-from unblot.corruption.apply import Corrupted, corrupt
+from unblot.corruption.apply import Corrupted, corrupt, covers_of
 from unblot.corruption.spec import Spec
 
 __all__ = ["RandomBoxNoise"]
@@ -28,8 +28,8 @@ class RandomBoxNoise(v2.Transform):  # type: ignore[misc]
 
     Args:
         spec: :class:`~unblot.BoxNoise` or :class:`~unblot.FullGaussian`.
-        mask: what becomes of a ``tv_tensors.Mask``: "keep" leaves it, "boxes" adds the boxes to it (1 where it was not
-            0 or a box lies, else 0; same dtype).
+        mask: what becomes of a ``tv_tensors.Mask``: "keep" leaves it, "boxes" adds the blots to it (1 where it was not
+            0 or a blot lies, else 0; same dtype).
 
     Raises:
         TypeError: ``spec`` is no corruption; while transforming, images of a type or mode that is not accepted.
@@ -84,6 +84,7 @@ class RandomBoxNoise(v2.Transform):  # type: ignore[misc]
         height, width = mask.shape[-2:]
         base = getattr(self.spec, "base", None)
         channels = len(base) if isinstance(base, tuple) else 1  # where the boxes lie does not depend on it
-        records, _ = self.spec.plan.draw(height, width, channels, 0, np.array([key], np.uint64))
-        boxes = Corrupted(mask, records, (1, channels, height, width), "CHW").mask()
+        shape, keys = (1, channels, height, width), np.array([key], np.uint64)
+        records, _ = self.spec.plan.draw(height, width, channels, 0, keys)
+        boxes = Corrupted(mask, records, shape, "CHW", covers_of(self.spec, shape, 0, keys)).mask()
         return torch.logical_or(mask, boxes).to(mask.dtype)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -30,7 +30,7 @@ from unblot.corruption._arrays import (
 )
 from unblot.corruption._triton_kernel import fill
 from unblot.corruption.apply import Corrupted
-from unblot.corruption.spec import BoxNoise, Spec
+from unblot.corruption.spec import BoxNoise, FullGaussian, Noise, Paste, Spec
 
 __all__ = ["corrupt_triton"]
 
@@ -57,6 +57,7 @@ def corrupt_triton(
     device). Arguments, result and errors are those of :func:`unblot.corrupt`.
     """
     spec = check_spec(spec)
+    _check_known(spec)
     dtype = pixel_type("images", images)
     check_dense("images", images)
     layout = check_layout(images.shape, layout, channels_first=True)
@@ -77,6 +78,19 @@ def corrupt_triton(
         # The kernel wrote behind torch's back; this lets autograd notice that a saved tensor has changed.
         torch.autograd.graph.increment_version(out)
     return Corrupted(target, integers, (count, channels, height, width), layout)
+
+
+def _check_known(spec: Spec) -> None:
+    """Refuse what the kernel does not draw."""
+    if isinstance(spec, FullGaussian):
+        return
+    found = [f"shapes={spec.shapes!r}"] * spec.shaped + ['base="any"'] * (spec.base == "any")
+    found += sorted({type(kind).__name__ for kind in cast(tuple[Noise, ...], spec.noise) if isinstance(kind, Paste)})
+    if found:
+        raise ValueError(
+            f"{found[0]} is not drawn by the GPU kernel yet; corrupt the images on the CPU, or with "
+            "unblot.corruption.torch_backend.corrupt_torch, which draws the same blots with other noise"
+        )
 
 
 # --- on the host: what the kernel reads -------------------------------------------------------------------------------
@@ -173,7 +187,7 @@ def _records(
     Gaussian mean and sigma, 18 and 19 Laplace mean and scale, 20 and 21 Poisson peak and gain; then the base of each
     channel and the (first) Poisson table of each channel.
     """
-    channels = reals.shape[1] - 8
+    channels = reals.shape[1] - 11
     kinds, flags, number = integers[:, 5], integers[:, 6], integers[:, 7]
     peak, strength = reals[:, 6], reals[:, 7]
     additive, has_poisson = flags & 1 == 1, kinds & 4 == 4
@@ -181,7 +195,7 @@ def _records(
     entry = flags >> 2
     grid = has_poisson & (tables.steps[entry] > 0)
     table = np.repeat(tables.entries[entry, None].astype(np.int32), channels, axis=1)
-    rate = np.where(additive[:, None], peak[:, None], peak[:, None] * reals[:, 8:])
+    rate = np.where(additive[:, None], peak[:, None], peak[:, None] * reals[:, 8 : 8 + channels])
     for e in np.unique(entry[has_poisson & ~grid]):
         mine = has_poisson & (entry == e)
         found = tables.rates[tables.entries[e] : tables.entries[e + 1]] == rate[mine, :, None].astype(np.float64)
@@ -205,7 +219,7 @@ def _records(
     floats[:, 20] = peak
     with np.errstate(divide="ignore", invalid="ignore"):  # boxes without Poisson noise have the peak 0
         floats[:, 21] = np.where(additive, strength / np.sqrt(peak), np.float32(1) / peak)
-    floats[:, _HEAD : _HEAD + channels] = reals[:, 8:]
+    floats[:, _HEAD : _HEAD + channels] = reals[:, 8 : 8 + channels]
     records[:, _HEAD + channels : _HEAD + 2 * channels] = table
     return records
 

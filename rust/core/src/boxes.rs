@@ -11,11 +11,15 @@ use crate::math::exp;
 use crate::noise::{self, Level};
 use crate::philox::Sequence;
 use crate::spec::{
-    AreaSplit, BOXES_MAX, Base, Mode, Noise, Overlap, Placement, Plan, PoissonMode, RatioPer, RatioSampling,
+    AreaSplit, BOXES_MAX, Base, Mode, Noise, Overlap, Placement, Plan, PoissonMode, RatioPer, RatioSampling, Shape,
+    Spec,
 };
 
 /// Positions tried for a box before it is reshaped to a free rectangle.
 const TRIES: usize = 64;
+
+/// Places tried for a patch until one lies beside its box.
+const PATCH_TRIES: usize = 16;
 
 /// A set of noise kinds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -30,12 +34,35 @@ impl Kinds {
     pub const POISSON: u8 = 4;
     /// Laplace noise.
     pub const LAPLACE: u8 = 8;
+    /// A pasted patch, which stands alone.
+    pub const PASTE: u8 = 16;
 
     /// Whether the kind is in the set.
     #[must_use]
     pub fn has(self, kind: u8) -> bool {
         self.0 & kind != 0
     }
+}
+
+/// Where a pasted patch comes from and what becomes of it. The patch has the size of its box.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Patch {
+    /// Position in the batch of the image that it is taken from.
+    pub image: u32,
+    /// Its top row there.
+    pub y: u32,
+    /// Its left column there.
+    pub x: u32,
+    /// Whether it is mirrored top to bottom.
+    pub flip_y: bool,
+    /// Whether it is mirrored left to right.
+    pub flip_x: bool,
+    /// Factor of its values.
+    pub gain: f32,
+    /// What is added to them, in units of the value range.
+    pub offset: f32,
+    /// Its share in the blend with the box's pixels.
+    pub opacity: f32,
 }
 
 /// One drawn box with everything that its pixels depend on.
@@ -53,6 +80,8 @@ pub struct BoxDraw {
     pub height: u32,
     /// Columns.
     pub width: u32,
+    /// Which of its pixels are covered.
+    pub shape: Shape,
     /// The noise kinds in it.
     pub kinds: Kinds,
     /// Whether Poisson noise is additive.
@@ -67,6 +96,8 @@ pub struct BoxDraw {
     pub salt_pepper: (f32, f32),
     /// Poisson peak and strength.
     pub poisson: (f32, f32),
+    /// What is pasted.
+    pub patch: Patch,
     /// Entry of the noise list that Poisson tables are taken from.
     pub(crate) poisson_entry: usize,
     /// Level of a flat base that is the same for all channels; NaN where channels differ or the image's pixels are the base.
@@ -81,6 +112,11 @@ impl BoxDraw {
             Base::Levels(levels) => levels[if levels.len() == 1 { 0 } else { channel }],
             _ => self.level,
         }
+    }
+
+    /// Whether the image's own pixels are the base.
+    pub(crate) fn on_image(&self, plan: &Plan) -> bool {
+        self.base(plan, 0).is_nan()
     }
 }
 
@@ -127,20 +163,39 @@ fn tolerance(target: f64) -> f64 {
     0.5 * target.sqrt() + 0.5
 }
 
+/// Part of the area to cover, and the shape that covers it.
+#[derive(Debug, Clone, Copy)]
+struct Part {
+    area: f64,
+    shape: Shape,
+}
+
+impl Part {
+    /// Area of the box that it takes.
+    fn room(self) -> f64 {
+        self.area / self.shape.share()
+    }
+}
+
 /// Draws the boxes of one image after the other, in buffers that serve them all.
 pub(crate) struct Drawer<'a> {
     plan: &'a Plan,
+    /// Images in the batch.
+    images: usize,
     level: Level,
     areas: Vec<f64>,
-    pieces: Vec<f64>,
-    shapes: Vec<(usize, usize)>,
+    parts: Vec<Part>,
+    pieces: Vec<Part>,
+    sizes: Vec<(usize, usize, Shape)>,
     rects: Vec<Rect>,
+    /// The shape in each of them.
+    shapes: Vec<Shape>,
 }
 
 impl<'a> Drawer<'a> {
-    pub(crate) fn new(plan: &'a Plan) -> Self {
-        let (areas, pieces, shapes, rects) = (vec![], vec![], vec![], vec![]);
-        Self { plan, level: Level::best(), areas, pieces, shapes, rects }
+    pub(crate) fn new(plan: &'a Plan, images: usize) -> Self {
+        let (areas, parts, pieces, sizes, rects, shapes) = (vec![], vec![], vec![], vec![], vec![], vec![]);
+        Self { plan, images, level: Level::best(), areas, parts, pieces, sizes, rects, shapes }
     }
 
     /// Draw the boxes of one image and append them to `out`.
@@ -159,13 +214,16 @@ impl<'a> Drawer<'a> {
             return;
         }
         self.rects.clear();
+        self.shapes.clear();
         if self.plan.spec.full {
             self.rects.push(Rect { y: 0, x: 0, h: height, w: width });
+            self.shapes.push(Shape::Rectangle);
         } else {
             self.place(random, height, width);
         }
-        for (number, rect) in self.rects.iter().enumerate() {
-            out.push(fill(self.plan, random, image, number, *rect));
+        let batch = Batch { images: self.images, height, width };
+        for (number, (rect, shape)) in self.rects.iter().zip(&self.shapes).enumerate() {
+            out.push(fill(self.plan, random, batch, image, number, (*rect, *shape)));
         }
     }
 
@@ -178,10 +236,12 @@ impl<'a> Drawer<'a> {
         let most = spec.num_boxes.1.min(target as usize);
         let number = spec.num_boxes.0 + random.below(most - spec.num_boxes.0 + 1);
         share(spec.area_split, random, target, number, &mut self.areas);
+        self.parts.clear();
+        self.parts.extend(self.areas.iter().map(|&area| Part { area, shape: choose_shape(spec, random) }));
         self.shape_all(random, height, width);
 
         // Largest first: what is hard to place is placed while there is room.
-        for &(h, w) in self.shapes.iter().rev() {
+        for &(h, w, shape) in self.sizes.iter().rev() {
             let rects = &mut self.rects;
             let found = (0..TRIES).find_map(|_| {
                 let rect = position(spec.placement, random, h, w, height, width);
@@ -192,13 +252,17 @@ impl<'a> Drawer<'a> {
                 Some(rect) => rects.push(rect),
                 None => squeeze(plan, random, (h * w) as f64, (height, width), rects),
             }
+            self.shapes.resize(self.rects.len(), shape);
         }
         if spec.placement == Placement::Inside && spec.overlap == Overlap::Forbid {
-            let missing = target - self.rects.iter().map(|r| r.area()).sum::<usize>() as f64;
+            let covered = self.rects.iter().zip(&self.shapes).map(|(rect, shape)| shape.pixels(rect.area()));
+            let missing = target - covered.sum::<usize>() as f64;
             if missing > tolerance(target) {
-                squeeze(plan, random, missing, (height, width), &mut self.rects);
+                let part = Part { area: missing, shape: densest(spec) };
+                squeeze(plan, random, part.room(), (height, width), &mut self.rects);
+                self.shapes.resize(self.rects.len(), part.shape);
             }
-            split_largest(&mut self.rects, spec.num_boxes.0);
+            split_largest(&mut self.rects, &mut self.shapes, spec.num_boxes.0);
         }
     }
 
@@ -208,25 +272,26 @@ impl<'a> Drawer<'a> {
         let clip = spec.placement == Placement::Clip;
         let shared = (spec.ratio_per == RatioPer::Image).then(|| random.unit());
         self.pieces.clear();
-        while let Some(area) = self.areas.pop() {
+        while let Some(part) = self.parts.pop() {
             // Thousands of slivers would take long to place; beyond the most boxes that can be asked for, ratios give way.
-            let few = self.pieces.len() + self.areas.len() < BOXES_MAX;
-            if few && !clip && must_split(spec.ratio, area, height, width) {
-                self.areas.extend([area / 2.0; 2]);
+            let few = self.pieces.len() + self.parts.len() < BOXES_MAX;
+            if few && !clip && must_split(spec.ratio, part.room(), height, width) {
+                self.parts.extend([Part { area: part.area / 2.0, ..part }; 2]);
             } else {
-                self.pieces.push(area);
+                self.pieces.push(part);
             }
         }
-        self.pieces.sort_unstable_by(f64::total_cmp);
-        self.shapes.clear();
+        self.pieces.sort_unstable_by(|a, b| a.room().total_cmp(&b.room()));
+        self.sizes.clear();
         // In a clipped box the patent's numbers stand as they are drawn; the cut is made when it is placed.
         let room = if clip { (usize::MAX >> 32, usize::MAX >> 32) } else { (height, width) };
         let mut carry = 0.0;
-        for &area in &self.pieces {
+        for &Part { area, shape: kind } in &self.pieces {
             let unit = shared.unwrap_or_else(|| random.unit());
-            let (h, w) = shape(plan, unit, (area + carry).max(1.0), room);
-            carry += area - (h * w) as f64;
-            self.shapes.push((h, w));
+            let part = Part { area: (area + carry).max(1.0), shape: kind };
+            let (h, w) = shape(plan, unit, part.room(), room);
+            carry += area - kind.pixels(h * w) as f64;
+            self.sizes.push((h, w, kind));
         }
     }
 }
@@ -260,9 +325,10 @@ pub(crate) fn check_size(plan: &Plan, height: usize, width: usize, channels: usi
 }
 
 /// Halve the largest box until there are as many as asked: whole pixels may have left no room for the last ones.
-fn split_largest(rects: &mut Vec<Rect>, fewest: usize) {
+fn split_largest(rects: &mut Vec<Rect>, shapes: &mut Vec<Shape>, fewest: usize) {
     while rects.len() < fewest {
-        let Some(rect) = rects.iter_mut().max_by_key(|r| r.area()).filter(|r| r.area() > 1) else {
+        let largest = rects.iter_mut().zip(&*shapes).max_by_key(|(r, _)| r.area()).filter(|(r, _)| r.area() > 1);
+        let Some((rect, &shape)) = largest else {
             return;
         };
         let Rect { y, x, h, w } = *rect;
@@ -274,6 +340,7 @@ fn split_largest(rects: &mut Vec<Rect>, fewest: usize) {
             Rect { y, x: x + rect.w, h, w: w - rect.w }
         };
         rects.push(second);
+        shapes.push(shape);
     }
 }
 
@@ -409,14 +476,44 @@ fn remove(from: Rect, hole: Rect) -> Vec<Rect> {
     if from.overlaps(hole) { from.without(hole).collect() } else { vec![from] }
 }
 
+/// The shape of a part; where there is only one, no word is taken for it.
+fn choose_shape(spec: &Spec, random: &mut Sequence) -> Shape {
+    match spec.shapes[..] {
+        [only] => only,
+        _ => spec.shapes[choose(&spec.shape_weights, random)],
+    }
+}
+
+/// The shape that covers most of its box.
+fn densest(spec: &Spec) -> Shape {
+    let used = spec.shapes.iter().zip(&spec.shape_weights).filter(|(_, w)| **w > 0.0).map(|(s, _)| *s);
+    used.max_by(|a, b| a.share().total_cmp(&b.share())).expect("a weight is above 0")
+}
+
+/// What a patch can be taken from.
+#[derive(Clone, Copy)]
+struct Batch {
+    images: usize,
+    height: usize,
+    width: usize,
+}
+
 /// Draw what fills a box: base, kinds and their parameters.
-fn fill(plan: &Plan, random: &mut Sequence, image: usize, number: usize, rect: Rect) -> BoxDraw {
+fn fill(
+    plan: &Plan,
+    random: &mut Sequence,
+    batch: Batch,
+    image: usize,
+    number: usize,
+    (rect, shape): (Rect, Shape),
+) -> BoxDraw {
     let spec = &plan.spec;
     let level = match spec.base {
         Base::Black => 0.0,
         Base::White => 1.0,
         Base::Gray => 0.5,
         Base::Random => [0.0, 0.5, 1.0][random.below(3)],
+        Base::Any => [0.0, 0.5, 1.0, f32::NAN][random.below(4)],
         Base::Levels(_) | Base::Image => f32::NAN,
     };
     let mut draw = BoxDraw {
@@ -426,6 +523,7 @@ fn fill(plan: &Plan, random: &mut Sequence, image: usize, number: usize, rect: R
         x: rect.x as u32,
         height: rect.h as u32,
         width: rect.w as u32,
+        shape,
         kinds: Kinds::default(),
         additive: false,
         per_channel: false,
@@ -433,6 +531,7 @@ fn fill(plan: &Plan, random: &mut Sequence, image: usize, number: usize, rect: R
         laplace: (0.0, 0.0),
         salt_pepper: (0.0, 0.0),
         poisson: (0.0, 0.0),
+        patch: Patch::default(),
         poisson_entry: 0,
         level,
     };
@@ -440,7 +539,7 @@ fn fill(plan: &Plan, random: &mut Sequence, image: usize, number: usize, rect: R
         Mode::None => {}
         Mode::Choose => {
             let entry = choose(&spec.weights, random);
-            add(&mut draw, &spec.noise[entry], entry, random);
+            add(&mut draw, &spec.noise[entry], entry, batch, random);
         }
         Mode::Superimpose => {
             let mut weights = spec.weights.clone();
@@ -448,7 +547,7 @@ fn fill(plan: &Plan, random: &mut Sequence, image: usize, number: usize, rect: R
             for _ in 0..2 + random.below(usable - 1) {
                 let entry = choose(&weights, random);
                 weights[entry] = 0.0;
-                add(&mut draw, &spec.noise[entry], entry, random);
+                add(&mut draw, &spec.noise[entry], entry, batch, random);
             }
         }
     }
@@ -471,7 +570,7 @@ fn choose(weights: &[f64], random: &mut Sequence) -> usize {
     chosen
 }
 
-fn add(draw: &mut BoxDraw, noise: &Noise, entry: usize, random: &mut Sequence) {
+fn add(draw: &mut BoxDraw, noise: &Noise, entry: usize, batch: Batch, random: &mut Sequence) {
     let mut value = |range| random.range(range) as f32;
     draw.kinds.0 |= noise::kind(noise);
     match noise {
@@ -487,5 +586,33 @@ fn add(draw: &mut BoxDraw, noise: &Noise, entry: usize, random: &mut Sequence) {
             draw.additive = *mode == PoissonMode::Additive;
             draw.poisson_entry = entry;
         }
+        Noise::Paste { gain, offset, opacity, flip, from_batch } => {
+            let (gain, offset, opacity) = (value(*gain), value(*offset), value(*opacity));
+            let turn = random.below(4);
+            let (flip_y, flip_x) = (*flip && turn & 1 != 0, *flip && turn & 2 != 0);
+            let (image, y, x) = patch_place(draw, *from_batch, batch, random);
+            draw.patch = Patch { image, y, x, flip_y, flip_x, gain, offset, opacity };
+        }
     }
+}
+
+/// Image, row and column of a patch of the size of the box: in another image of the batch, or in the same image beside the
+/// box. Where no tried place is beside it, the last one stands.
+fn patch_place(draw: &BoxDraw, from_batch: bool, batch: Batch, random: &mut Sequence) -> (u32, u32, u32) {
+    let (h, w) = (draw.height as usize, draw.width as usize);
+    let own = Rect { y: draw.y as usize, x: draw.x as usize, h, w };
+    let mut image = draw.image as usize;
+    if from_batch && batch.images > 1 {
+        let other = random.below(batch.images - 1);
+        image = other + usize::from(other >= image);
+    }
+    let elsewhere = image != draw.image as usize;
+    let mut place = own;
+    for _ in 0..PATCH_TRIES {
+        place = position(Placement::Inside, random, h, w, batch.height, batch.width);
+        if elsewhere || !place.overlaps(own) {
+            break;
+        }
+    }
+    (image as u32, place.y as u32, place.x as u32)
 }

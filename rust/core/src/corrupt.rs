@@ -5,18 +5,24 @@
 //! indexed by their place in the box, n = (channel · height + row) · width + column; salt and pepper that hit all
 //! channels alike use channel 0.
 
+mod blend;
+mod marks;
+
 use std::ops::Range;
 
-use ndarray::{ArrayView3, ArrayView4, ArrayViewMut3, ArrayViewMut4, Axis, Slice};
+use ndarray::{ArrayView3, ArrayView4, ArrayViewMut2, ArrayViewMut3, ArrayViewMut4, Axis, Slice};
 use rayon::prelude::*;
 
 use crate::Error;
 use crate::boxes::{BoxDraw, Drawer, Kinds, check_size};
 use crate::noise::{Field, Level};
+use crate::overlay::Overlay;
 use crate::philox::{GROUP, Layer};
 use crate::pixel::{Pixel, clip};
 use crate::pool::{available_threads, pool};
-use crate::spec::{Base, Plan, PoissonTables};
+use crate::spec::{Plan, PoissonTables};
+
+pub use marks::Marks;
 
 /// By what the images of a batch are drawn.
 #[derive(Debug, Clone, Copy)]
@@ -36,7 +42,7 @@ pub fn draw(
 ) -> Result<Vec<BoxDraw>, Error> {
     check_size(plan, height, width, channels)?;
     let mut boxes = Vec::with_capacity(index.keys.len() * plan.spec().num_boxes.1.min(8));
-    let mut drawer = Drawer::new(plan);
+    let mut drawer = Drawer::new(plan, index.keys.len());
     for (image, &key) in index.keys.iter().enumerate() {
         drawer.draw(image, (height, width), (index.seed, key), &mut boxes);
     }
@@ -51,13 +57,36 @@ pub fn draw(
 /// Everything that can fail fails before a pixel changes.
 pub fn corrupt<T: Pixel>(
     plan: &Plan,
-    mut dst: ArrayViewMut4<'_, T::Raw>,
+    dst: ArrayViewMut4<'_, T::Raw>,
     src: Option<&ArrayView4<'_, T::Raw>>,
     range: (f32, f32),
     index: Index<'_>,
     threads: usize,
     level: Level,
 ) -> Result<Vec<BoxDraw>, Error> {
+    corrupt_marked::<T>(plan, Images { dst, src, marks: None }, range, index, threads, level)
+}
+
+/// The memory of a batch, as [`corrupt`] describes it.
+pub struct Images<'a, 'v, R> {
+    /// What is written.
+    pub dst: ArrayViewMut4<'a, R>,
+    /// What is read, unless `dst` holds it.
+    pub src: Option<&'a ArrayView4<'v, R>>,
+    /// Where to mark the pixels that changed.
+    pub marks: Option<Marks<'a>>,
+}
+
+/// As [`corrupt`], and mark the pixels that changed.
+pub fn corrupt_marked<T: Pixel>(
+    plan: &Plan,
+    batch: Images<'_, '_, T::Raw>,
+    range: (f32, f32),
+    index: Index<'_>,
+    threads: usize,
+    level: Level,
+) -> Result<Vec<BoxDraw>, Error> {
+    let Images { mut dst, src, mut marks } = batch;
     let (images, channels, height, width) = dst.dim();
     if index.keys.len() != images || src.is_some_and(|s| s.dim() != dst.dim()) {
         return Err(Error::Image(format!(
@@ -67,6 +96,11 @@ pub fn corrupt<T: Pixel>(
             dst.dim()
         )));
     }
+    if let Some(marks) = &marks
+        && marks.mask.dim() != (images, height, width)
+    {
+        return Err(Error::Image(format!("a mask {:?} for images {:?}", marks.mask.dim(), dst.dim())));
+    }
     let boxes = draw(plan, (height, width), channels, index)?;
     let threads = match threads {
         // Waking a pool takes longer than filling a small batch.
@@ -74,29 +108,40 @@ pub fn corrupt<T: Pixel>(
         0 => available_threads(),
         asked => asked,
     };
-    let job = Job { plan, boxes: &boxes, range, index, level };
-    if threads == 1 {
+    let pool = if threads == 1 { None } else { Some(pool(threads)?) };
+    let threshold = marks.as_ref().map_or(0.0, |marks| marks.threshold);
+    let mut masks: Vec<_> = marks.iter_mut().flat_map(|marks| marks.mask.axis_iter_mut(Axis(0)).map(Some)).collect();
+    masks.resize_with(images, || None);
+    let overlays = || {
+        let clean = src.map_or_else(|| dst.view(), |s| s.view());
+        Overlay::all(plan, &boxes, &clean, index, level, threads != 1)
+    };
+    let overlays = pool.as_ref().map_or_else(overlays, |pool| pool.install(overlays));
+    let job = Job { plan, boxes: &boxes, overlays: &overlays, range, index, level, threshold };
+    let Some(pool) = pool else {
         let mut scratch = Scratch::new::<T>();
-        for (image, band) in dst.axis_iter_mut(Axis(0)).enumerate() {
-            job.band::<T>(image, 0, band, src.map(|s| s.index_axis(Axis(0), image)), &mut scratch);
+        for (image, (band, mask)) in dst.axis_iter_mut(Axis(0)).zip(masks).enumerate() {
+            job.band::<T>(image, 0, band, src.map(|s| s.index_axis(Axis(0), image)), mask, &mut scratch);
         }
         return Ok(boxes);
-    }
-    let pool = pool(threads)?;
+    };
     // Enough bands that every thread gets some, also of a single image.
     let bands_per_image = (4 * threads).div_ceil(images.max(1));
     let rows = height.div_ceil(bands_per_image).max(16);
     let mut bands = Vec::with_capacity(images * height.div_ceil(rows));
-    for (image, whole) in dst.axis_iter_mut(Axis(0)).enumerate() {
+    for (image, (whole, mut mask)) in dst.axis_iter_mut(Axis(0)).zip(masks).enumerate() {
         for (i, band) in into_bands(whole, rows).into_iter().enumerate() {
-            bands.push((image, i * rows, band));
+            let marked = mask.take().map(|mask| mask.split_at(Axis(0), band.dim().1));
+            let (here, below) = marked.map_or((None, None), |(here, below)| (Some(here), Some(below)));
+            mask = below;
+            bands.push((image, i * rows, band, here));
         }
     }
     pool.install(|| {
-        bands.into_par_iter().for_each_init(Scratch::new::<T>, |scratch, (image, top, band)| {
+        bands.into_par_iter().for_each_init(Scratch::new::<T>, |scratch, (image, top, band, mask)| {
             let rows = Slice::from(top..top + band.dim().1);
             let src = src.map(|s| s.index_axis(Axis(0), image).slice_axis_move(Axis(1), rows));
-            job.band::<T>(image, top, band, src, scratch);
+            job.band::<T>(image, top, band, src, mask, scratch);
         });
     });
     Ok(boxes)
@@ -116,40 +161,71 @@ fn into_bands<R>(image: ArrayViewMut3<'_, R>, rows: usize) -> Vec<ArrayViewMut3<
 }
 
 /// What all bands share.
-struct Job<'a> {
+struct Job<'a, R> {
     plan: &'a Plan,
     boxes: &'a [BoxDraw],
+    /// For each box, or none at all.
+    overlays: &'a [Option<Overlay<R>>],
     range: (f32, f32),
     index: Index<'a>,
     level: Level,
+    /// By how much of the value range a marked pixel changed.
+    threshold: f32,
 }
 
-impl Job<'_> {
-    /// Copy a band of rows and fill the parts of the image's boxes that lie in it.
-    fn band<T: Pixel>(
+impl<R: Copy + Send + Sync> Job<'_, R> {
+    /// Copy a band of rows, fill the parts of the image's boxes that lie in it, and mark what changed.
+    fn band<T: Pixel<Raw = R>>(
         &self,
         image: usize,
         top: usize,
-        mut dst: ArrayViewMut3<'_, T::Raw>,
-        src: Option<ArrayView3<'_, T::Raw>>,
-        scratch: &mut Scratch<T::Raw>,
+        mut dst: ArrayViewMut3<'_, R>,
+        src: Option<ArrayView3<'_, R>>,
+        mask: Option<ArrayViewMut2<'_, u8>>,
+        scratch: &mut Scratch<R>,
     ) {
-        if let Some(src) = src {
-            copy::<T>(&mut dst, &src);
+        if let Some(src) = &src {
+            copy::<T>(&mut dst, src);
         }
+        let Some(mut mask) = mask else {
+            return self.fill::<T>(image, top, &mut dst, scratch);
+        };
+        let own = src.is_none().then(|| dst.to_owned());
+        self.fill::<T>(image, top, &mut dst, scratch);
+        if let Some(before) = src.or(own.as_ref().map(|own| own.view())) {
+            let boxes = self.boxes.iter().filter(|b| b.image as usize == image);
+            let least = self.threshold * (self.range.1 - self.range.0);
+            marks::mark::<T>(&mut mask, &before, &dst, boxes, top, least);
+        }
+    }
+
+    /// Fill the parts of the image's boxes that lie in a band.
+    fn fill<T: Pixel<Raw = R>>(
+        &self,
+        image: usize,
+        top: usize,
+        dst: &mut ArrayViewMut3<'_, R>,
+        scratch: &mut Scratch<R>,
+    ) {
         let bottom = top + dst.dim().1;
-        let mut canvas = Canvas::new(&mut dst);
+        let mut canvas = Canvas::new(dst);
         let first = self.boxes.partition_point(|b| (b.image as usize) < image);
         self.level.run(
             #[inline(always)]
             || {
-                for draw in self.boxes[first..].iter().take_while(|b| b.image as usize == image) {
+                for (i, draw) in
+                    self.boxes.iter().enumerate().skip(first).take_while(|(_, b)| b.image as usize == image)
+                {
                     let (y, end) = (draw.y as usize, (draw.y + draw.height) as usize);
                     let (from, to) = (y.max(top), end.min(bottom));
                     if from < to {
                         let field = Field::new(self.index.seed, self.index.keys[image], draw);
                         let painter = Painter { plan: self.plan, draw, field, range: self.range };
-                        painter.paint::<T>(&mut canvas, from - top, from - y..to - y, scratch);
+                        let (start, rows) = (from - top, from - y..to - y);
+                        match self.overlays.get(i) {
+                            Some(Some(overlay)) => painter.blend::<T>(&mut canvas, start, rows, overlay, scratch),
+                            _ => painter.paint::<T>(&mut canvas, start, rows, scratch),
+                        }
                     }
                 }
             },
@@ -318,7 +394,7 @@ impl Painter<'_> {
     /// Whether salt and pepper alone change the image's own pixels, so that what is not hit keeps its bits.
     #[inline(always)]
     fn hits_only(&self) -> bool {
-        self.plan.spec().base == Base::Image && self.draw.kinds.0 == Kinds::SALT_PEPPER
+        self.draw.kinds.0 == Kinds::SALT_PEPPER && self.draw.on_image(self.plan)
     }
 
     /// Base, shot noise, then the sum of Gaussian, Laplace and additive Poisson noise.
@@ -336,7 +412,7 @@ impl Painter<'_> {
         let (low, scale) = (self.range.0, 1.0 / (self.range.1 - self.range.0));
         for segment in piece.segments() {
             let values = &mut scratch.values[segment.at.clone()];
-            if self.plan.spec().base == Base::Image {
+            if self.draw.on_image(self.plan) {
                 canvas.zip(window, &segment, values, |pixel, v| *v = (T::decode(*pixel) - low) * scale);
             } else {
                 values.fill(self.draw.base(self.plan, segment.channel));

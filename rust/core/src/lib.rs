@@ -11,17 +11,22 @@ mod corrupt;
 mod error;
 pub mod math;
 mod noise;
+mod overlay;
 pub mod philox;
 mod pixel;
 mod poisson;
 mod pool;
+mod shape;
 mod spec;
 
-pub use boxes::{BoxDraw, Kinds};
-pub use corrupt::{Index, corrupt, draw};
+pub use boxes::{BoxDraw, Kinds, Patch};
+pub use corrupt::{Images, Index, Marks, corrupt, corrupt_marked, draw};
 pub use error::Error;
 pub use noise::Level;
 pub use pixel::Pixel;
 pub use poisson::TableArrays;
 pub use pool::available_threads;
-pub use spec::{AreaSplit, Base, Mode, Noise, Overlap, Placement, Plan, PoissonMode, RatioPer, RatioSampling, Spec};
+pub use shape::covers;
+pub use spec::{
+    AreaSplit, Base, Mode, Noise, Overlap, Placement, Plan, PoissonMode, RatioPer, RatioSampling, Shape, Spec,
+};

@@ -17,6 +17,7 @@ pub(crate) fn kind(noise: &Noise) -> u8 {
         Noise::SaltPepper { .. } => Kinds::SALT_PEPPER,
         Noise::Poisson { .. } => Kinds::POISSON,
         Noise::Laplace { .. } => Kinds::LAPLACE,
+        Noise::Paste { .. } => Kinds::PASTE,
     }
 }
 
@@ -73,7 +74,7 @@ impl Field {
     }
 
     #[inline(always)]
-    fn group(&self, layer: Layer, index: usize) -> Words {
+    pub(crate) fn group(&self, layer: Layer, index: usize) -> Words {
         group((index * LANES) as u32, philox::stream(self.number, layer), self.image, self.key)
     }
 

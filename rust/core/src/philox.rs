@@ -83,6 +83,7 @@ pub(crate) enum Layer {
     SaltPepper = 3,
     Poisson = 4,
     PoissonRest = 5,
+    Shape = 6,
 }
 
 /// The second counter word: box number and layer.

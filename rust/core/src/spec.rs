@@ -70,6 +70,8 @@ pub enum Base {
     Levels(Vec<f32>),
     /// The image's own pixels.
     Image,
+    /// Black, white, gray or the image's own pixels, drawn per box.
+    Any,
 }
 
 /// The two kinds of Poisson noise.
@@ -116,6 +118,19 @@ pub enum Noise {
         /// Mean.
         mean: Range,
     },
+    /// gain · v + offset of a patch of an uncorrupted image, blended with the box's pixels; the base is not used.
+    Paste {
+        /// Factor of the patch's values.
+        gain: Range,
+        /// What is added to them.
+        offset: Range,
+        /// Share of the patch in the blend.
+        opacity: Range,
+        /// Whether the patch is mirrored at random, top to bottom and left to right.
+        flip: bool,
+        /// Whether the patch comes from another image of the batch instead of another place of the same image.
+        from_batch: bool,
+    },
 }
 
 impl Noise {
@@ -127,11 +142,41 @@ impl Noise {
             Self::SaltPepper { .. } => "salt_pepper",
             Self::Poisson { .. } => "poisson",
             Self::Laplace { .. } => "laplace",
+            Self::Paste { .. } => "paste",
         }
     }
 
     fn is_shot(&self) -> bool {
         matches!(self, Self::Poisson { mode: PoissonMode::Shot, .. })
+    }
+}
+
+/// Which pixels of its box a blot covers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// All.
+    Rectangle,
+    /// A thin, bent line from one end of the box to the other, along its longer side.
+    Scar,
+    /// A round, irregular spot.
+    Blob,
+}
+
+impl Shape {
+    /// Share of the box that is covered, up to whole pixels.
+    #[must_use]
+    pub fn share(self) -> f64 {
+        match self {
+            Self::Rectangle => 1.0,
+            Self::Scar => 1.0 / 6.0,
+            Self::Blob => 0.5,
+        }
+    }
+
+    /// Pixels that are covered in a box of so many, at least one.
+    #[must_use]
+    pub fn pixels(self, area: usize) -> usize {
+        ((area as f64 * self.share() + 0.5) as usize).max(1)
     }
 }
 
@@ -173,6 +218,12 @@ pub struct Spec {
     pub weights: Vec<f64>,
     /// How many kinds a box gets.
     pub mode: Mode,
+    /// The shapes.
+    pub shapes: Vec<Shape>,
+    /// Probability of each shape; they need not sum to 1.
+    pub shape_weights: Vec<f64>,
+    /// Pixels over which a scar or blob fades in from its border; 0 is a sharp border.
+    pub edge: f64,
     /// Probability that an image is corrupted at all.
     pub p: f64,
     /// One box over the whole image instead of drawn ones (full-image noise).
@@ -200,6 +251,9 @@ impl Default for Spec {
             ],
             weights: vec![1.0; 4],
             mode: Mode::Choose,
+            shapes: vec![Shape::Rectangle],
+            shape_weights: vec![1.0],
+            edge: 1.0,
             p: 1.0,
             full: false,
         }
@@ -252,6 +306,7 @@ impl Plan {
         check_range("p", (spec.p, spec.p), 0.0, 1.0)?;
         check_base(&spec)?;
         check_noise(&spec)?;
+        check_shapes(&spec)?;
         let ratio_ln = (ln(spec.ratio.0), ln(spec.ratio.1));
         let poisson = spec.noise.iter().map(|noise| poisson_tables(noise, &spec.base)).collect();
         Ok(Self { spec, ratio_ln, poisson })
@@ -306,15 +361,7 @@ fn check_noise(spec: &Spec) -> Result<(), Error> {
             "give at least one noise kind, or mode=\"none\" for the base alone",
         ));
     }
-    if spec.weights.len() != spec.noise.len() {
-        let remedy = format!("give one weight for each of the {} noise kinds", spec.noise.len());
-        return Err(Error::parameter("weights", format!("{:?}", spec.weights), remedy));
-    }
-    let valid = spec.weights.iter().all(|w| w.is_finite() && *w >= 0.0);
-    if !valid || spec.weights.iter().sum::<f64>() <= 0.0 {
-        let remedy = "weights are finite, at least 0, and one of them is above 0";
-        return Err(Error::parameter("weights", format!("{:?}", spec.weights), remedy));
-    }
+    check_weights("weights", &spec.weights, spec.noise.len(), "noise kinds")?;
     if spec.mode == Mode::Superimpose {
         let mut names: Vec<_> = spec.noise.iter().map(Noise::name).collect();
         names.sort_unstable();
@@ -329,6 +376,44 @@ fn check_noise(spec: &Spec) -> Result<(), Error> {
         if noise.is_shot() && *weight > 0.0 {
             check_shot(&spec.base)?;
         }
+        if matches!(noise, Noise::Paste { .. }) && *weight > 0.0 && spec.mode == Mode::Superimpose {
+            let remedy = "Paste is not superimposed; take mode=\"choose\", or leave Paste out";
+            return Err(Error::parameter("mode", "\"superimpose\"", remedy));
+        }
+    }
+    Ok(())
+}
+
+fn check_weights(name: &'static str, weights: &[f64], count: usize, of: &str) -> Result<(), Error> {
+    if weights.len() != count {
+        let remedy = format!("give one weight for each of the {count} {of}");
+        return Err(Error::parameter(name, format!("{weights:?}"), remedy));
+    }
+    let valid = weights.iter().all(|w| w.is_finite() && *w >= 0.0);
+    if !valid || weights.iter().sum::<f64>() <= 0.0 {
+        let remedy = "weights are finite, at least 0, and one of them is above 0";
+        return Err(Error::parameter(name, format!("{weights:?}"), remedy));
+    }
+    Ok(())
+}
+
+fn check_shapes(spec: &Spec) -> Result<(), Error> {
+    if spec.shapes.is_empty() {
+        let remedy = "give one or more of \"rectangle\", \"scar\" and \"blob\"";
+        return Err(Error::parameter("shapes", "[]", remedy));
+    }
+    check_weights("shape_weights", &spec.shape_weights, spec.shapes.len(), "shapes")?;
+    check_range("edge", (spec.edge, spec.edge), 0.0, 1e3)?;
+    // Boxes of a shape are larger than what it covers, and those of all shapes must fit the image side by side.
+    let used = spec.shapes.iter().zip(&spec.shape_weights).filter(|(_, w)| **w > 0.0).map(|(s, _)| *s);
+    let thinnest = used.min_by(|a, b| a.share().total_cmp(&b.share())).expect("a weight is above 0");
+    if spec.scale.1 > thinnest.share() {
+        let remedy = format!(
+            "a {} covers {:.4} of its box, so no larger share of the image can be covered; lower scale, or leave that shape out",
+            format!("{thinnest:?}").to_lowercase(),
+            thinnest.share()
+        );
+        return Err(Error::parameter("scale", show(spec.scale), remedy));
     }
     Ok(())
 }
@@ -351,13 +436,22 @@ fn check_kind(noise: &Noise) -> Result<(), Error> {
             check_range("Poisson.peak", *peak, 1e-3, RATE_MAX)?;
             check_range("Poisson.strength", *strength, 0.0, 1e6)
         }
+        Noise::Paste { gain, offset, opacity, .. } => {
+            check_range("Paste.gain", *gain, -1e6, 1e6)?;
+            check_range("Paste.offset", *offset, -1e6, 1e6)?;
+            check_range("Paste.opacity", *opacity, 0.0, 1.0)?;
+            if opacity.1 <= 0.0 {
+                return Err(Error::parameter("Paste.opacity", show(*opacity), "the highest opacity must exceed 0"));
+            }
+            Ok(())
+        }
     }
 }
 
 /// Shot noise of black is black: a base that can be all black would give boxes without noise.
 fn check_shot(base: &Base) -> Result<(), Error> {
     let black = match base {
-        Base::Black | Base::Random => true,
+        Base::Black | Base::Random | Base::Any => true,
         Base::Levels(levels) => levels.iter().all(|v| *v == 0.0),
         Base::White | Base::Gray | Base::Image => false,
     };
@@ -366,6 +460,7 @@ fn check_shot(base: &Base) -> Result<(), Error> {
     }
     let name = match base {
         Base::Random => "\"random\" (which includes black)",
+        Base::Any => "\"any\" (which includes black)",
         _ => "black",
     };
     let remedy = "Poisson shot noise of black is always black; take base=\"gray\", or Poisson(mode=\"additive\")";
@@ -380,7 +475,7 @@ fn flat_levels(base: &Base) -> Vec<f32> {
         Base::Gray => vec![0.5],
         Base::Random => vec![0.0, 0.5, 1.0],
         Base::Levels(levels) => levels.clone(),
-        Base::Image => vec![],
+        Base::Image | Base::Any => vec![],
     }
 }
 

@@ -2,13 +2,16 @@
 #![forbid(unsafe_code)]
 
 use half::{bf16, f16};
-use numpy::{Element, IntoPyArray, PyArray1, PyArray2, PyArray4, PyArrayMethods, PyUntypedArrayMethods};
+use numpy::{
+    Element, IntoPyArray, PyArray1, PyArray2, PyArray3, PyArray4, PyArrayMethods, PyReadwriteArray3,
+    PyUntypedArrayMethods,
+};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use unblot_core::{
-    AreaSplit, Base, BoxDraw, Error, Index, Level, Mode, Noise, Overlap, Pixel, Placement, Plan, PoissonMode, RatioPer,
-    RatioSampling, Spec,
+    AreaSplit, Base, BoxDraw, Error, Images, Index, Level, Marks, Mode, Noise, Overlap, Pixel, Placement, Plan,
+    PoissonMode, RatioPer, RatioSampling, Shape, Spec,
 };
 
 /// Compiled core of unblot: boxes and noise.
@@ -40,20 +43,28 @@ enum BaseArgument {
     Levels(Vec<f32>),
 }
 
-type NoiseArgument = (String, (f64, f64), (f64, f64), bool);
+type NoiseArgument = (String, Vec<(f64, f64)>, Vec<bool>);
 
 fn noise(argument: NoiseArgument) -> PyResult<Noise> {
-    let (kind, first, second, flag) = argument;
-    Ok(match kind.as_str() {
-        "gaussian" => Noise::Gaussian { sigma: first, mean: second },
-        "laplace" => Noise::Laplace { scale: first, mean: second },
-        "salt_pepper" => Noise::SaltPepper { amount: first, salt: second, per_channel: flag },
-        "poisson" => {
-            let mode = if flag { PoissonMode::Additive } else { PoissonMode::Shot };
-            Noise::Poisson { peak: first, strength: second, mode }
+    let (kind, ranges, flags) = argument;
+    Ok(match (kind.as_str(), ranges.as_slice(), flags.as_slice()) {
+        ("gaussian", &[sigma, mean], []) => Noise::Gaussian { sigma, mean },
+        ("laplace", &[scale, mean], []) => Noise::Laplace { scale, mean },
+        ("salt_pepper", &[amount, salt], &[per_channel]) => Noise::SaltPepper { amount, salt, per_channel },
+        ("poisson", &[peak, strength], &[additive]) => {
+            let mode = if additive { PoissonMode::Additive } else { PoissonMode::Shot };
+            Noise::Poisson { peak, strength, mode }
+        }
+        ("paste", &[gain, offset, opacity], &[flip, from_batch]) => {
+            Noise::Paste { gain, offset, opacity, flip, from_batch }
         }
         _ => {
-            let text = format!("noise={kind:?} is not a kind: give gaussian, laplace, salt_pepper or poisson");
+            let text = format!(
+                "noise={kind:?} with {} ranges and {} flags is not a kind: give gaussian (2, 0), laplace (2, 0), \
+                 salt_pepper (2, 1), poisson (2, 1) or paste (3, 2)",
+                ranges.len(),
+                flags.len()
+            );
             return Err(PyValueError::new_err(text));
         }
     })
@@ -65,7 +76,7 @@ struct PyPlan(Plan);
 #[pymethods]
 impl PyPlan {
     #[new]
-    #[pyo3(signature = (*, scale, num_boxes, area_split, ratio, ratio_sampling, ratio_per, placement, overlap, base, noise, weights, mode, p, full))]
+    #[pyo3(signature = (*, scale, num_boxes, area_split, ratio, ratio_sampling, ratio_per, placement, overlap, base, noise, weights, mode, shapes, shape_weights, edge, p, full))]
     #[allow(clippy::too_many_arguments)]
     fn new(
         scale: (f64, f64),
@@ -80,6 +91,9 @@ impl PyPlan {
         noise: Vec<NoiseArgument>,
         weights: Vec<f64>,
         mode: &str,
+        shapes: Vec<String>,
+        shape_weights: Vec<f64>,
+        edge: f64,
         p: f64,
         full: bool,
     ) -> PyResult<Self> {
@@ -91,8 +105,10 @@ impl PyPlan {
                 "gray" => Base::Gray,
                 "random" => Base::Random,
                 "image" => Base::Image,
+                "any" => Base::Any,
                 _ => {
-                    let accepted = "give \"black\", \"white\", \"gray\", \"random\", \"image\" or numbers in [0, 1]";
+                    let accepted =
+                        "give \"black\", \"white\", \"gray\", \"random\", \"image\", \"any\" or numbers in [0, 1]";
                     return Err(PyValueError::new_err(format!("base={name:?} is not accepted: {accepted}")));
                 }
             },
@@ -122,6 +138,15 @@ impl PyPlan {
                 mode,
                 &[("choose", Mode::Choose), ("superimpose", Mode::Superimpose), ("none", Mode::None)],
             )?,
+            shapes: shapes
+                .iter()
+                .map(|name| {
+                    let known = [("rectangle", Shape::Rectangle), ("scar", Shape::Scar), ("blob", Shape::Blob)];
+                    one_of("shapes", name, &known)
+                })
+                .collect::<PyResult<_>>()?,
+            shape_weights,
+            edge,
             p,
             full,
         };
@@ -142,6 +167,22 @@ impl PyPlan {
             .detach(|| unblot_core::draw(&self.0, (height, width), channels, Index { seed, keys: &keys }))
             .map_err(|e| value_error(&e))?;
         records(py, &self.0, &boxes, channels)
+    }
+
+    fn covers<'py>(
+        &self,
+        py: Python<'py>,
+        height: usize,
+        width: usize,
+        channels: usize,
+        seed: u64,
+        keys: &Bound<'py, PyArray1<u64>>,
+    ) -> PyResult<Bound<'py, PyArray1<f32>>> {
+        let keys = keys.to_vec()?;
+        let covers = py
+            .detach(|| unblot_core::covers(&self.0, (height, width), channels, Index { seed, keys: &keys }))
+            .map_err(|e| value_error(&e))?;
+        Ok(covers.into_pyarray(py))
     }
 
     fn poisson_tables<'py>(&self, py: Python<'py>) -> PyResult<Tables<'py>> {
@@ -170,24 +211,27 @@ type Records<'py> = (Bound<'py, PyArray2<i32>>, Bound<'py, PyArray2<f32>>);
 
 /// Boxes as two tables, whose columns `_core.pyi` names.
 fn records<'py>(py: Python<'py>, plan: &Plan, boxes: &[BoxDraw], channels: usize) -> PyResult<Records<'py>> {
-    let mut whole = Vec::with_capacity(boxes.len() * 8);
-    let mut real = Vec::with_capacity(boxes.len() * (8 + channels));
+    let mut whole = Vec::with_capacity(boxes.len() * 13);
+    let mut real = Vec::with_capacity(boxes.len() * (11 + channels));
     for b in boxes {
         let flags = i32::from(b.additive) + 2 * i32::from(b.per_channel) + 4 * b.poisson_entry() as i32;
         whole.extend([b.image, b.y, b.x, b.height, b.width].map(u32::cast_signed));
-        whole.extend([i32::from(b.kinds.0), flags, b.number.cast_signed()]);
+        whole.extend([i32::from(b.kinds.0), flags, b.number.cast_signed(), b.shape as i32]);
+        let turn = i32::from(b.patch.flip_y) + 2 * i32::from(b.patch.flip_x);
+        whole.extend([b.patch.image.cast_signed(), b.patch.y.cast_signed(), b.patch.x.cast_signed(), turn]);
         for (first, second) in [b.gaussian, b.laplace, b.salt_pepper, b.poisson] {
             real.extend([first, second]);
         }
         real.extend((0..channels).map(|c| b.base(plan, c)));
+        real.extend([b.patch.gain, b.patch.offset, b.patch.opacity]);
     }
-    let whole = whole.into_pyarray(py).reshape([boxes.len(), 8])?;
-    let real = real.into_pyarray(py).reshape([boxes.len(), 8 + channels])?;
+    let whole = whole.into_pyarray(py).reshape([boxes.len(), 13])?;
+    let real = real.into_pyarray(py).reshape([boxes.len(), 11 + channels])?;
     Ok((whole, real))
 }
 
 #[pyfunction]
-#[pyo3(signature = (plan, dst, src, dtype, value_range, seed, keys, threads))]
+#[pyo3(signature = (plan, dst, src, dtype, value_range, seed, keys, threads, changed=None))]
 #[allow(clippy::too_many_arguments)]
 fn corrupt<'py>(
     plan: &Bound<'py, PyPlan>,
@@ -198,14 +242,16 @@ fn corrupt<'py>(
     seed: u64,
     keys: &Bound<'py, PyArray1<u64>>,
     threads: usize,
+    changed: Option<(f32, Bound<'py, PyArray3<u8>>)>,
 ) -> PyResult<Records<'py>> {
     let keys = keys.to_vec()?;
     let call = Call { plan: &plan.get().0, value_range, index: Index { seed, keys: &keys }, threads };
+    let changed = changed.map(|(threshold, mask)| Ok::<_, PyErr>((threshold, mask.try_readwrite()?))).transpose()?;
     match dtype {
-        "uint8" => call.run::<u8>(dst, src, (0.0, 255.0)),
-        "float32" => call.run::<f32>(dst, src, (0.0, 1.0)),
-        "float16" => call.run::<f16>(dst, src, (0.0, 1.0)),
-        "bfloat16" => call.run::<bf16>(dst, src, (0.0, 1.0)),
+        "uint8" => call.run::<u8>(dst, src, changed, (0.0, 255.0)),
+        "float32" => call.run::<f32>(dst, src, changed, (0.0, 1.0)),
+        "float16" => call.run::<f16>(dst, src, changed, (0.0, 1.0)),
+        "bfloat16" => call.run::<bf16>(dst, src, changed, (0.0, 1.0)),
         _ => Err(PyValueError::new_err(format!(
             "dtype={dtype:?} is not accepted: give uint8, float16, bfloat16 or float32"
         ))),
@@ -226,6 +272,7 @@ impl Call<'_> {
         &self,
         dst: &Bound<'py, PyAny>,
         src: Option<&Bound<'py, PyAny>>,
+        changed: Option<(f32, PyReadwriteArray3<'py, u8>)>,
         default: (f32, f32),
     ) -> PyResult<Records<'py>>
     where
@@ -244,12 +291,15 @@ impl Call<'_> {
             }
         };
         let (mut to, from) = (dst.as_array_mut(), src.as_ref().map(|s| s.as_array()));
+        let mut changed = changed;
+        let marks =
+            changed.as_mut().map(|(threshold, mask)| Marks { threshold: *threshold, mask: mask.as_array_mut() });
         let channels = to.dim().1;
         let range = self.value_range.unwrap_or(default);
         let boxes = py
             .detach(|| {
-                let to = to.view_mut();
-                unblot_core::corrupt::<T>(self.plan, to, from.as_ref(), range, self.index, self.threads, Level::best())
+                let images = Images { dst: to.view_mut(), src: from.as_ref(), marks };
+                unblot_core::corrupt_marked::<T>(self.plan, images, range, self.index, self.threads, Level::best())
             })
             .map_err(|e| value_error(&e))?;
         records(py, self.plan, &boxes, channels)

@@ -1,0 +1,110 @@
+//! Fills shaped and pasted boxes: their content is blended with the pixels that it covers.
+//!
+//! With the content v in [0, 1], the pixel u and the share a = cover · opacity, the pixel becomes a · v + (1 − a) · u, v itself
+//! where a is 1, and keeps its bits where a is 0.
+
+use std::ops::Range;
+
+use super::{Canvas, PIECE, Painter, Piece, Scratch, Segment, Window};
+use crate::boxes::Kinds;
+use crate::overlay::Overlay;
+use crate::philox::GROUP;
+use crate::pixel::{Pixel, clip};
+
+impl Painter<'_> {
+    /// Fill some rows of the box, the first of which is row `top` of the canvas.
+    #[inline(always)]
+    pub(super) fn blend<T: Pixel>(
+        &self,
+        canvas: &mut Canvas<'_, '_, T::Raw>,
+        top: usize,
+        rows: Range<usize>,
+        overlay: &Overlay<T::Raw>,
+        scratch: &mut Scratch<T::Raw>,
+    ) {
+        let (height, width) = (self.draw.height as usize, self.draw.width as usize);
+        let area = height * width;
+        let window = Window { top, left: self.draw.x as usize, width, first_row: rows.start };
+        for channel in 0..canvas.channels() {
+            let end = channel * area + rows.end * width;
+            let mut n = channel * area + rows.start * width;
+            while n < end {
+                let group = n / GROUP;
+                let stop = end.min(group * GROUP + PIECE);
+                let piece = Piece { group, values: n..stop, channel, area };
+                n = stop;
+                // A piece of one channel is one segment.
+                for segment in piece.segments() {
+                    let cover = overlay.cover.get(segment.places.clone());
+                    if cover.is_none_or(|cover| cover.iter().any(|share| *share > 0.0)) {
+                        self.blend_piece::<T>(canvas, &window, &piece, &segment, overlay, scratch);
+                    }
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn blend_piece<T: Pixel>(
+        &self,
+        canvas: &mut Canvas<'_, '_, T::Raw>,
+        window: &Window,
+        piece: &Piece,
+        segment: &Segment,
+        overlay: &Overlay<T::Raw>,
+        scratch: &mut Scratch<T::Raw>,
+    ) {
+        let (low, scale) = (self.range.0, 1.0 / (self.range.1 - self.range.0));
+        let count = segment.places.len();
+        let mut kept = [T::encode(0.0); PIECE];
+        let mut shares = [1.0_f32; PIECE];
+        let (kept, shares) = (&mut kept[..count], &mut shares[..count]);
+        canvas.zip(window, segment, kept, |pixel, copy| *copy = *pixel);
+        if let Some(cover) = overlay.cover.get(segment.places.clone()) {
+            shares.copy_from_slice(cover);
+        }
+        if self.draw.kinds.has(Kinds::PASTE) {
+            let patch = self.draw.patch;
+            let first = segment.channel * piece.area;
+            let pasted = &overlay.patch[first + segment.places.start..first + segment.places.end];
+            for (v, raw) in scratch.values[segment.at.clone()].iter_mut().zip(pasted) {
+                *v = patch.gain.mul_add((T::decode(*raw) - low) * scale, patch.offset);
+            }
+            for share in &mut *shares {
+                *share *= patch.opacity;
+            }
+        } else {
+            self.compute::<T>(canvas, window, piece, scratch);
+        }
+        if self.draw.kinds.has(Kinds::SALT_PEPPER) {
+            self.hit(piece, segment, shares, scratch);
+        }
+        let values = &scratch.values[segment.at.clone()];
+        let encoded = &mut scratch.encoded[segment.at.clone()];
+        for (((out, kept), v), share) in encoded.iter_mut().zip(&*kept).zip(values).zip(&*shares) {
+            let (v, own) = (clip(*v), (T::decode(*kept) - low) * scale);
+            let mixed = share.mul_add(v, (1.0 - share) * own);
+            let new = self.encode::<T>(if *share >= 1.0 { v } else { mixed });
+            *out = if *share > 0.0 { new } else { *kept };
+        }
+        canvas.store(window, segment, encoded);
+    }
+
+    /// Salt and pepper into the content; where they alone make it, what they miss is not covered.
+    #[inline(always)]
+    fn hit<R>(&self, piece: &Piece, segment: &Segment, shares: &mut [f32], scratch: &mut Scratch<R>) {
+        let Scratch { values, hits, .. } = scratch;
+        let first = if self.draw.per_channel {
+            self.field.salt_pepper(&mut hits[..piece.length()], piece.group, self.draw.salt_pepper);
+            segment.at.start
+        } else {
+            self.draw_hits(&segment.places, hits);
+            segment.places.start % GROUP
+        };
+        let only = self.hits_only();
+        for ((v, hit), share) in values[segment.at.clone()].iter_mut().zip(&hits[first..]).zip(shares) {
+            *share = if only && hit.is_nan() { 0.0 } else { *share };
+            *v = if hit.is_nan() { *v } else { *hit };
+        }
+    }
+}
