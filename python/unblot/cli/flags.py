@@ -33,7 +33,8 @@ def _read_config(ctx: typer.Context, path: Path | None) -> Path | None:
     if not isinstance(values, dict):
         raise UserError(f"{path} must hold names and values, such as epochs = 5; it holds a {type(values).__name__}")
     own = {_flag(param): param for param in ctx.command.params}
-    known = own | {_flag(param): param for param in ctx.parent.command.commands["train"].params}  # type: ignore[attr-defined]
+    training = ctx.find_root().command.commands["train"].params  # type: ignore[attr-defined]
+    known = own | {_flag(param): param for param in training}
     defaults: dict[str, Any] = {}
     for name, value in values.items():
         flag = str(name).replace("_", "-")

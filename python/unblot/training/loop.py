@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -32,7 +32,7 @@ from unblot.training.feed import Feed, derived_seed
 from unblot.training.monitor import Log, Means, NonFiniteLossError, collapse
 from unblot.training.run import CALIBRATION, CHECKPOINT, corruption_of, describe, load_run, prepare, write_json
 
-__all__ = ["train"]
+__all__ = ["build", "train"]
 
 logger = logging.getLogger("unblot.training")
 
@@ -45,6 +45,7 @@ def train(
     data: DataConfig | None = None,
     resume: bool = False,
     progress: bool = True,
+    after_epoch: Callable[[Detector, int], None] | None = None,
 ) -> Detector:
     """Train a detector on ``splits.train``, take its threshold from ``splits.held_out``, keep all in a run directory.
 
@@ -59,6 +60,9 @@ def train(
         data: what the data were asked for; kept with the run so that an evaluation finds them again.
         resume: continue the run in ``out``. All settings but ``device`` and ``workers`` must be the same.
         progress: show a progress bar (only where stderr is a terminal).
+        after_epoch: called in the first process with the detector and the number of finished epochs, after each epoch
+            of the last phase and before its checkpoint is written: of a run that was killed it sees every epoch, one
+            perhaps twice. It may score with the detector; training goes on to the same bits as without it.
 
     Returns:
         The trained detector, on the CPU, in eval mode, as :func:`load_run` gives it.
@@ -80,14 +84,15 @@ def train(
     if len(splits.train) < 2 * fabric.world_size:
         each = f" for each of {fabric.world_size} devices" if fabric.world_size > 1 else ""
         raise UserError(f"training needs at least 2 images{each}, got {len(splits.train)}. Give more normal images")
-    description = describe(config, data, _build(config, splits), spec)
+    description = describe(config, data, build(config, splits), spec)
     if fabric.is_global_zero:
         prepare(out, description, resume=resume)
     if resume and (out / CHECKPOINT).exists() and read(out / CHECKPOINT).position.finished:
         logger.warning("%s is finished: there is nothing to resume", out)
     else:
         try:
-            fabric.launch(partial(_train, config=config, spec=spec, splits=splits, out=out, progress=progress))
+            work = partial(_train, config=config, spec=spec, splits=splits, out=out)
+            fabric.launch(partial(work, progress=progress, after_epoch=after_epoch))
         except KeyboardInterrupt as stop:
             stop.add_note(f"{out} keeps all finished epochs; continue it with resume=True (--resume)")
             raise
@@ -102,9 +107,10 @@ def _train(
     splits: Splits,
     out: Path,
     progress: bool,
+    after_epoch: Callable[[Detector, int], None] | None,
 ) -> None:
     """What each process does."""
-    detector = _build(config, splits).to(fabric.device)
+    detector = build(config, splits).to(fabric.device)
     saved = read(out / CHECKPOINT) if (out / CHECKPOINT).exists() else None
     if saved:
         saved.restore_model(detector)
@@ -159,6 +165,8 @@ def _train(
                 log.epoch(phase.name, epoch, at.step, values | {"images_per_second": feed.images / seconds})
                 if problem := collapse(values):
                     log.say_once(*problem)
+                if after_epoch and number == len(phases) - 1:
+                    after_epoch(detector, epoch + 1)
                 write(out / CHECKPOINT, detector, {} if last else phase.optimizers, at)
 
     if log:
@@ -206,8 +214,8 @@ def _calibrate(detector: Detector, config: TrainConfig, splits: Splits, out: Pat
     write_json(out / CALIBRATION, calibrate(scores.image, config.quantile).to_dict())
 
 
-def _build(config: TrainConfig, splits: Splits) -> Detector:
-    """The detector with its initial weights, the same in every process."""
+def build(config: TrainConfig, splits: Splits) -> Detector:
+    """The untrained detector: initial weights from ``config.seed``, the same in every process."""
     torch.manual_seed(derived_seed(config.seed, "weights"))
     images = splits.train
     try:
