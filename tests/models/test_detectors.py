@@ -10,7 +10,11 @@ from unblot.models import Batch, Detector, available, create, to_signed
 from unblot.models.blocks import parameter_count
 
 DETECTORS = available()
-SMALL: dict[str, dict[str, object]] = {"nested": {"width": 0.125}, "dae": {"width": 8}}
+SMALL: dict[str, dict[str, object]] = {
+    "dae": {"width": 8},
+    "f_anogan": {"width": 4, "latent": 8, "n_critic": 1},
+    "nested": {"width": 0.125},
+}
 
 
 def small(name: str, channels: int = 1, size: int = 16, **options: object) -> Detector:
