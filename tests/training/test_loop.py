@@ -124,7 +124,7 @@ def test_a_detector_is_calibrated_in_eval_mode_with_every_held_out_image(
 ) -> None:
     seen: list[Tensor] = []
 
-    def calibrate(self: Detector, held_out: Iterable[Tensor]) -> None:
+    def calibrate(self: Detector, held_out: Iterable[Tensor], blotted: Iterable[Tensor]) -> None:
         assert not any(module.training for module in self.modules())
         assert not torch.is_grad_enabled()
         seen.extend(image for images in held_out for image in images)
@@ -390,7 +390,7 @@ class Memory(Detector):
         if phase == "remember":
             self.memory = torch.cat(self.seen)
 
-    def calibrate(self, held_out: Iterable[Tensor]) -> None:
+    def calibrate(self, held_out: Iterable[Tensor], blotted: Iterable[Tensor]) -> None:
         self.calls.append("calibrate")
         assert not self.training
         images = torch.cat(list(held_out))

@@ -8,7 +8,7 @@ image learns to infer what belongs under a blot from around it; at a defect it t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -90,8 +90,9 @@ class FeatureDenoisingAutoencoder(Detector):
         self.teacher.load_pretrained()
 
     def phases(self, lr: float) -> Sequence[Phase]:
-        """One phase, AdamW for the student."""
-        return [Phase("train", {"student": torch.optim.AdamW(self.student.parameters(), lr, weight_decay=1e-4)})]
+        """One phase, AdamW for the student; its best judged epoch stays."""
+        adam = torch.optim.AdamW(self.student.parameters(), lr, weight_decay=1e-4)
+        return [Phase("train", {"student": adam}, judged=self)]
 
     def training_step(self, phase: str, batch: Batch) -> Iterator[Step]:  # noqa: ARG002  (there is one phase)
         """One step: the cosine distances of all strides."""
@@ -110,8 +111,8 @@ class FeatureDenoisingAutoencoder(Detector):
         found = {s: cosine_distance(a, b) for s, a, b in pairs if s in self.score_strides}
         return [found[s] for s in self.score_strides]
 
-    def calibrate(self, held_out: Iterator[Tensor]) -> None:  # type: ignore[override]
-        """The mean distance at each stride."""
+    def calibrate(self, held_out: Iterable[Tensor], blotted: Iterable[Tensor]) -> None:  # noqa: ARG002
+        """Take the mean distance at each stride."""
         means = [torch.stack([d.mean() for d in self._distances(images)]) for images in held_out]
         self.usual = torch.stack(means).mean(0).clamp_min(1e-6)
 

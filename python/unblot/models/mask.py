@@ -93,7 +93,7 @@ class MaskDetector(Detector):
         optimizers: dict[str, torch.optim.Optimizer] = {"networks": torch.optim.AdamW(networks, lr, weight_decay=1e-4)}
         if self.discriminator is not None:
             optimizers["discriminator"] = torch.optim.Adam(self.discriminator.parameters(), lr, betas=(0.5, 0.999))
-        return [Phase("train", optimizers)]
+        return [Phase("train", optimizers, judged=self)]
 
     def training_step(self, phase: str, batch: Batch) -> Iterator[Step]:  # noqa: ARG002  (there is one phase)
         """The discriminator's step, if there is one, then that of both networks."""

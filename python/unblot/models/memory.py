@@ -119,7 +119,7 @@ class Memory(Detector):
     def _typical(self, entries: Tensor, groups: Tensor) -> Tensor:
         """How far each entry lies from its nearest of other groups, shape (entries,); 1 where there are none."""
         found = []
-        for part, own in zip(entries.split(1024), groups.split(1024), strict=True):
+        for part, own in zip(torch.split(entries, 1024), torch.split(groups, 1024), strict=True):
             distance = torch.cdist(part, entries)
             distance[own[:, None] == groups[None]] = torch.inf
             found.append(distance.topk(min(self.neighbours, len(entries)), largest=False).values.mean(1))
@@ -207,13 +207,13 @@ def nearest(rows: Tensor, memory: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """
     count = min(count, len(memory))
     lengths = memory.square().sum(1)
-    found = [_nearest(part, memory, lengths, count) for part in rows.split(4096)]
+    found = [_nearest(part, memory, lengths, count) for part in torch.split(rows, 4096)]
     return torch.cat([f[0] for f in found]), torch.cat([f[1] for f in found])
 
 
 def _nearest(rows: Tensor, memory: Tensor, lengths: Tensor, count: int) -> tuple[Tensor, Tensor]:
     squares = torch.addmm(lengths, rows, memory.T, alpha=-2)  # less the rows' own, which does not change an order
-    blocks = F.pad(squares, (0, -len(memory) % BLOCK), value=torch.inf).unflatten(1, (-1, BLOCK))
+    blocks = F.pad(squares, (0, -len(memory) % BLOCK), value=torch.inf).view(len(rows), -1, BLOCK)
     best = blocks.amin(2).topk(min(count, blocks.shape[1]), largest=False).indices
     places = (best[..., None] * BLOCK + torch.arange(BLOCK, device=rows.device)).flatten(1)
     inside = blocks.gather(1, best[..., None].expand(-1, -1, BLOCK)).flatten(1)

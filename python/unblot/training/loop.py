@@ -25,12 +25,13 @@ from unblot.data import DataConfig, Splits
 from unblot.errors import UserError
 from unblot.models import Batch, Detector, Phase, create, to_signed
 from unblot.scoring import calibrate, score_set
-from unblot.training.checkpoint import Position, read, write
+from unblot.training.checkpoint import Position, better, read, write
 from unblot.training.config import TrainConfig
 from unblot.training.engine import average_gradients, make_fabric, set_modes, set_up
 from unblot.training.feed import Feed, derived_seed
+from unblot.training.judge import Judge, judge_of
 from unblot.training.monitor import Log, Means, NonFiniteLossError, collapse
-from unblot.training.run import CALIBRATION, CHECKPOINT, corruption_of, describe, load_run, prepare, write_json
+from unblot.training.run import CALIBRATION, CHECKPOINT, NOTES, corruption_of, describe, load_run, prepare, write_json
 
 __all__ = ["build", "train"]
 
@@ -79,7 +80,8 @@ def train(
         ...     train(TrainConfig("dae", epochs=1), load_data(data), folder, data=data, progress=False).name
         'dae'
     """
-    out, spec = Path(out), corruption_of(config)
+    out, spec = Path(out), corruption_of(config.corruption)
+    judge = judge_of(config, spec, splits)
     fabric = make_fabric(config)
     if len(splits.train) < 2 * fabric.world_size:
         each = f" for each of {fabric.world_size} devices" if fabric.world_size > 1 else ""
@@ -91,7 +93,7 @@ def train(
         logger.warning("%s is finished: there is nothing to resume", out)
     else:
         try:
-            work = partial(_train, config=config, spec=spec, splits=splits, out=out)
+            work = partial(_train, config=config, spec=spec, splits=splits, judge=judge, out=out)
             fabric.launch(partial(work, progress=progress, after_epoch=after_epoch))
         except KeyboardInterrupt as stop:
             stop.add_note(f"{out} keeps all finished epochs; continue it with resume=True (--resume)")
@@ -105,6 +107,7 @@ def _train(
     config: TrainConfig,
     spec: BoxNoise | FullGaussian | None,
     splits: Splits,
+    judge: Judge | None,
     out: Path,
     progress: bool,
     after_epoch: Callable[[Detector, int], None] | None,
@@ -119,6 +122,7 @@ def _train(
     phases = detector.phases(config.lr)
     epochs = [phase.epochs or (config.epochs if phase.optimizers else 1) for phase in phases]
     at = saved.position if saved else Position()
+    best = saved.best if saved else None
     log = Log(out / "log") if fabric.is_global_zero else None
 
     for number in range(at.phase, len(phases)):
@@ -157,6 +161,12 @@ def _train(
             seconds = time.perf_counter() - start
             at = replace(at, epoch=epoch + 1, step=at.step + len(feed))
             last = at.epoch == epochs[number]
+            if judge and phase.judged is not None:
+                values["judged_auroc"] = judge.auroc(phase.judged, fabric.device)
+                best = better(best, values["judged_auroc"], phase.judged)
+                if last:
+                    phase.judged.load_state_dict(best.tensors)
+                    best = None
             if last:
                 detector.finish_phase(phase.name)
                 at = replace(at, phase=number + 1, epoch=0)
@@ -167,10 +177,10 @@ def _train(
                     log.say_once(*problem)
                 if after_epoch and number == len(phases) - 1:
                     after_epoch(detector, epoch + 1)
-                write(out / CHECKPOINT, detector, {} if last else phase.optimizers, at)
+                write(out / CHECKPOINT, detector, {} if last else phase.optimizers, at, best)
 
     if log:
-        _calibrate(detector, config, splits, out, log)
+        _calibrate(detector, config, splits, judge, out, log)
         write(out / CHECKPOINT, detector, {}, replace(at, finished=True))
         log.close()
     fabric.barrier()
@@ -200,7 +210,9 @@ def _epoch(fabric: Fabric, detector: Detector, phase: Phase, batches: Iterator[B
     return means.values()
 
 
-def _calibrate(detector: Detector, config: TrainConfig, splits: Splits, out: Path, log: Log) -> None:
+def _calibrate(
+    detector: Detector, config: TrainConfig, splits: Splits, judge: Judge | None, out: Path, log: Log
+) -> None:
     """Let the detector weigh its parts on held-out normal images, then take the threshold from their scores."""
     images, device = splits.held_out, next((p.device for p in detector.parameters()), torch.device("cpu"))
     if len(images) == 0:
@@ -209,7 +221,10 @@ def _calibrate(detector: Detector, config: TrainConfig, splits: Splits, out: Pat
     detector.eval()
     with torch.no_grad():
         loader = DataLoader(images, batch_size=config.batch_size)
-        detector.calibrate(to_signed(sample["image"].to(device)) for sample in loader)
+        normal = (to_signed(sample["image"].to(device)) for sample in loader)
+        detector.calibrate(normal, judge.blotted(device) if judge else ())
+    if notes := detector.notes():
+        write_json(out / NOTES, notes)
     scores = score_set(detector, images, batch_size=config.batch_size, device=device, progress=False)
     write_json(out / CALIBRATION, calibrate(scores.image, config.quantile).to_dict())
 
