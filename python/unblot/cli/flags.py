@@ -71,7 +71,7 @@ def _as_given(param: Any, value: Any) -> Any:
     return str(value)
 
 
-def _add_options(ctx: typer.Context, values: list[str] | None) -> list[str]:
+def add_options(ctx: typer.Context, values: list[str] | None) -> list[str]:
     """Options of the detector from the file, then those from the command line: a later one goes before an earlier."""
     return [*(ctx.default_map or {}).get("set_", []), *(values or [])]
 
@@ -132,7 +132,7 @@ Set = Annotated[
         None,
         "--set",
         metavar="KEY=VALUE",
-        callback=_add_options,
+        callback=add_options,
     ),
 ]
 Corruption = Annotated[

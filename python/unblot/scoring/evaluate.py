@@ -60,7 +60,8 @@ class Evaluation:
     def write(self, folder: str | Path) -> None:
         """Write ``metrics.json`` and ``scores.csv`` (name, kind, group, label, score, predicted) into ``folder``.
 
-        Scores that are not reachable in use say so in a column of their own, ``protocol``. Each file is replaced whole or left as it was.
+        Scores that are not reachable in use say so in a column of their own, ``protocol``. Each file is replaced whole
+        or left as it was.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
 """Protocols: how test images are scored, and what may be chosen by looking at them.
 
-The clean protocol is what a user can have. The published one reproduces the tables of the GAN family (the paper's tables
-1 to 3, and the figures of GANomaly and Skip-GANomaly that it compares with). Their public code
+The clean protocol is what a user can have. The published one reproduces the tables of the GAN family (the paper's
+tables 1 to 3, and the figures of GANomaly and Skip-GANomaly that it compares with). Their public code
 
 - never leaves train mode, so BatchNorm normalises every test batch with that batch's own statistics;
 - reads the test set in a fixed order, all normal images (their classes mixed) before all abnormal ones, in batches of
