@@ -22,7 +22,7 @@ def test_only_the_protocol_without_a_switch_is_reachable() -> None:
     assert CLEAN.reachable
     assert CLEAN.label == "clean"
     for switch in ("batch_statistics", "class_order", "best_epoch"):
-        protocol = Protocol("x", **{switch: True})  # type: ignore[arg-type]
+        protocol = Protocol("x", **{switch: True})
         assert not protocol.reachable
         assert NOT_REACHABLE in protocol.label
         assert "cannot be had in use" in protocol.text
@@ -78,7 +78,7 @@ def test_a_batch_of_one_class_hides_what_it_has_in_common(brightness: Callable[.
     from sklearn.metrics import roc_auc_score
 
     def auroc(**switches: bool) -> float:
-        protocol = Protocol("x", batch_size=8, **switches)  # type: ignore[arg-type]
+        protocol = Protocol("x", batch_size=8, **switches)
         scores = score_set(brightness(), lit, protocol=protocol, progress=False).image
         return float(roc_auc_score(lit.labels, scores))
 

@@ -77,6 +77,7 @@ def compare(
     precision: flags.Precision = None,
     workers: flags.Workers = None,
     quantile: flags.Quantile = None,
+    judge: flags.Judge = None,
 ) -> None:
     """Train detectors with corruptions and seeds, judge them under protocols, and put the figures into one table.
 

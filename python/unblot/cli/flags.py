@@ -147,6 +147,13 @@ Devices = Annotated[int | None, _model("Number of devices.", "1")]
 Precision = Annotated[str | None, _model("fp32 or bf16.", "fp32")]
 Workers = Annotated[int | None, _model("Processes that load and blot images; 0 does it in the main process.", "0")]
 Quantile = Annotated[float | None, _model("Quantile of held-out normal scores that is the threshold.", "0.95")]
+Judge = Annotated[
+    str | None,
+    _model(
+        "Corruption left out of training; by it and held-out normal images some detectors choose an epoch or weights.",
+        "none",
+    ),
+]
 ScoreBatch = Annotated[
     int, typer.Option("--batch-size", help="Images scored at a time; does not change a score.", min=1)
 ]

@@ -49,6 +49,7 @@ def protocol(
     device: flags.Device = None,
     precision: flags.Precision = None,
     workers: flags.Workers = None,
+    judge: flags.Judge = None,
 ) -> None:
     """Train once, then change the test mode alone: batch statistics, order by class, best epoch, with two controls.
 
