@@ -11,10 +11,12 @@ from unblot.models.blocks import (
     PairDiscriminator,
     Res,
     Up,
+    adam,
     bce,
     frozen,
     parameter_count,
     pyramid,
+    through,
 )
 
 
@@ -53,6 +55,7 @@ def test_encoder_and_decoder_mirror_each_other(channels: int, size: int) -> None
     halvings = [m.weight.shape for m in encoder.modules() if isinstance(m, nn.Conv2d)]
     doublings = [m.weight.shape for m in decoder.modules() if isinstance(m, nn.ConvTranspose2d)]
     assert halvings == doublings[::-1]
+    assert encoder.latent.weight.shape == decoder.first.weight.T.shape
 
 
 def test_channels_double_up_to_eight_times() -> None:
@@ -81,6 +84,37 @@ def test_bce_by_hand() -> None:
     right, wrong = math.log1p(math.exp(-2.0)), math.log1p(math.exp(2.0))
     assert bce(logits, 1.0).item() == pytest.approx((math.log(2) + right) / 2)
     assert bce(logits, 0.0).item() == pytest.approx((math.log(2) + wrong) / 2)
+
+
+def test_through_has_value_and_gradient_of_the_loss_and_spares_the_network() -> None:
+    torch.manual_seed(0)
+    network, source = Discriminator(1, 16, width=4), torch.rand(2, 1, 16, 16, requires_grad=True)
+    made = 2 * source
+    loss = bce(network(made)[0], 1.0)
+    (expected,) = torch.autograd.grad(loss, source)
+
+    given = made.detach().requires_grad_()
+    logits, _ = network(given)
+    passed = through(bce(logits, 1.0), given, made)
+    assert passed.item() == pytest.approx(loss.item())
+    passed.backward()
+    assert source.grad is not None
+    assert torch.allclose(source.grad, expected)
+    assert all(p.grad is None for p in network.parameters())
+    bce(logits, 0.0).backward()  # the graph of the pass is still there for the network's own step
+    assert all(p.grad is not None for p in network.parameters())
+
+
+def test_adam_takes_the_same_steps_as_torchs_plain_one() -> None:
+    a, b = nn.Linear(3, 2), nn.Linear(3, 2)
+    b.load_state_dict(a.state_dict())
+    fused, plain = adam(a, 1e-2), torch.optim.Adam(b.parameters(), 1e-2, betas=(0.5, 0.999), fused=False, foreach=False)
+    for step in range(5):
+        for network, optimizer in ((a, fused), (b, plain)):
+            optimizer.zero_grad()
+            network(torch.full((1, 3), float(step))).square().sum().backward()
+            optimizer.step()
+    assert torch.allclose(a.weight, b.weight)
 
 
 def test_frozen_network_passes_gradients_through_and_keeps_none() -> None:

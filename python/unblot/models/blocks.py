@@ -22,11 +22,13 @@ __all__ = [
     "PairDiscriminator",
     "Res",
     "Up",
+    "adam",
     "bce",
     "dcgan_init",
     "frozen",
     "parameter_count",
     "pyramid",
+    "through",
 ]
 
 
@@ -103,7 +105,9 @@ class Discriminator(nn.Module):
 
 
 class Encoder(nn.Module):
-    """The layers of :class:`Discriminator`, ending in a vector: the last convolution gives ``latent`` values.
+    """The layers of :class:`Discriminator`, ending in a vector: ``latent`` values instead of one.
+
+    The last convolution covers all of its input, so it is a linear layer, and written as one because that is faster.
 
     Args:
         channels: of the images, 1 or 3.
@@ -116,19 +120,21 @@ class Encoder(nn.Module):
         super().__init__()
         widths, side = pyramid(size, width)
         self.features = _halvings(channels, widths)
-        self.latent = nn.Conv2d(widths[-1], latent, side, bias=False)
+        self.latent = nn.Linear(widths[-1] * side**2, latent, bias=False)
         self.apply(dcgan_init)
+        nn.init.normal_(self.latent.weight, 0.0, 0.02)
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (N, C, size, size) to vectors (N, latent), float32, without bound."""
-        return self.latent(self.features(images)).flatten(1).float()  # type: ignore[no-any-return]
+        # Channels last, as :class:`Decoder`; for images that lie so in memory this is no copy.
+        return self.latent(self.features(images).permute(0, 2, 3, 1).flatten(1)).float()  # type: ignore[no-any-return]
 
 
 class Decoder(nn.Module):
     """DCGAN generator, the mirror image of :class:`Encoder`: a vector to an image.
 
-    A transposed convolution makes the first square, others 4×4 with stride 2 double it; BN and ReLU after all but the
-    last, then tanh.
+    A linear layer (which is what a transposed convolution of a single pixel is) makes the first square, transposed
+    convolutions 4×4 with stride 2 double it; BN and ReLU after all but the last, then tanh.
 
     Args:
         channels: of the images, 1 or 3.
@@ -141,16 +147,19 @@ class Decoder(nn.Module):
         super().__init__()
         widths, side = pyramid(size, width)
         a = widths[-1]
-        layers: list[nn.Module] = [nn.ConvTranspose2d(latent, a, side, bias=False), nn.BatchNorm2d(a), nn.ReLU(True)]
+        self.first, self.side = nn.Linear(latent, side**2 * a, bias=False), side
+        layers: list[nn.Module] = [nn.BatchNorm2d(a), nn.ReLU(True)]
         for b in reversed(widths[:-1]):
             layers += [nn.ConvTranspose2d(a, b, 4, 2, padding=1, bias=False), nn.BatchNorm2d(b), nn.ReLU(True)]
             a = b
         self.layers = nn.Sequential(*layers, nn.ConvTranspose2d(a, channels, 4, 2, padding=1))
         self.apply(dcgan_init)
+        nn.init.normal_(self.first.weight, 0.0, 0.02)
 
     def forward(self, latent: Tensor) -> Tensor:
         """Vectors (N, latent) to images (N, C, size, size), float32, in [-1, 1]."""
-        return torch.tanh(self.layers(latent[:, :, None, None]).float())
+        square = self.first(latent).unflatten(1, (self.side, self.side, -1)).permute(0, 3, 1, 2)
+        return torch.tanh(self.layers(square).float())
 
 
 class PairDiscriminator(nn.Module):
@@ -218,6 +227,38 @@ def _halvings(channels: int, widths: list[int], dropout: float = 0.0) -> nn.Sequ
 def bce(logits: Tensor, target: float) -> Tensor:
     """Mean binary cross-entropy of logits, any shape, with the same target (0 or 1) for all; a scalar."""
     return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, target))
+
+
+def adam(network: nn.Module, lr: float, betas: tuple[float, float] = (0.5, 0.999)) -> torch.optim.Adam:
+    """Adam for all parameters of a network, with the betas of the DCGAN family unless told otherwise.
+
+    Fused: one pass over weights, gradients and moments instead of a dozen.
+    """
+    return torch.optim.Adam(network.parameters(), lr, betas=betas, fused=True)
+
+
+def through(loss: Tensor, given: Tensor, made: Tensor) -> Tensor:
+    """``loss``, a function of ``given``, as a loss on ``made``, of which ``given`` is a detached copy.
+
+    It has the value of ``loss`` and the gradient that ``loss`` has in ``given``. The gradient is taken here, through
+    what lies between and for nothing in there, and the graph of ``loss`` is kept. So one pass of a discriminator over
+    restored images serves the generator's step and then its own.
+
+    Args:
+        loss: a scalar.
+        given: a leaf that requires a gradient.
+        made: same shape, with the graph that the gradient shall go on through.
+
+    Example:
+        >>> made = torch.tensor([1.0, 2.0], requires_grad=True)
+        >>> given = made.detach().requires_grad_()
+        >>> through(given.square().sum(), given, made).item()
+        5.0
+    """
+    with torch.autocast(given.device.type, enabled=False):
+        (gradient,) = torch.autograd.grad(loss, given, retain_graph=True)
+        linear = (gradient * made).sum()
+        return linear + (loss - linear).detach()
 
 
 def dcgan_init(module: nn.Module) -> None:
