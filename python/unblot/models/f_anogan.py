@@ -18,12 +18,13 @@ Where public code differs (the authors', in TensorFlow; A03ki/f-AnoGAN, in PyTor
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unblot.models.blocks import frozen
+from unblot.models.blocks import frozen, pyramid
 from unblot.models.detector import Batch, Detector, Phase, Scores, Step, register
 
 __all__ = ["Critic", "Encoder", "FAnoGAN", "Generator", "PreActivation", "gradient_penalty"]
@@ -79,10 +80,9 @@ class Generator(nn.Module):
 
     def __init__(self, channels: int, size: int, latent: int, width: int) -> None:
         super().__init__()
-        widths, self.side = _widths(size, width), _side(size)
+        widths, self.side = _pyramid(size, width)
         self.start = nn.Linear(latent, widths[-1] * self.side**2)
-        pairs = zip(reversed(widths), reversed([width, *widths[:-1]]), strict=True)
-        self.blocks = nn.Sequential(*(PreActivation(a, b, "up", "batch") for a, b in pairs))
+        self.blocks = nn.Sequential(*(PreActivation(a, b, "up", "batch") for b, a in reversed([*pairwise(widths)])))
         self.head = nn.Sequential(nn.BatchNorm2d(width), nn.ReLU(), nn.Conv2d(width, channels, 3, padding=1))
 
     def forward(self, z: Tensor) -> Tensor:
@@ -104,8 +104,9 @@ class Critic(nn.Module):
 
     def __init__(self, channels: int, size: int, width: int) -> None:
         super().__init__()
-        self.features = _halvings(channels, size, width, "layer")
-        self.value = nn.Linear(_widths(size, width)[-1] * _side(size) ** 2, 1)
+        widths, side = _pyramid(size, width)
+        self.features = _halvings(channels, widths, "layer")
+        self.value = nn.Linear(widths[-1] * side**2, 1)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Values, shape (N,), and the feature f, shape (N, C', S, S); both float32."""
@@ -125,8 +126,9 @@ class Encoder(nn.Module):
 
     def __init__(self, channels: int, size: int, latent: int, width: int) -> None:
         super().__init__()
-        self.features = _halvings(channels, size, width, "batch")
-        self.latent = nn.Linear(_widths(size, width)[-1] * _side(size) ** 2, latent)
+        widths, side = _pyramid(size, width)
+        self.features = _halvings(channels, widths, "batch")
+        self.latent = nn.Linear(widths[-1] * side**2, latent)
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (N, C, size, size) to noise vectors (N, latent), float32, without bound."""
@@ -284,25 +286,15 @@ class FAnoGAN(Detector):
         return torch.randn(len(like), self.latent, device=like.device)
 
 
-def _side(size: int) -> int:
-    """What is left of ``size`` when it is halved until it is 4 or odd."""
-    while size > 4 and size % 2 == 0:
-        size //= 2
-    return size
+def _pyramid(size: int, width: int) -> tuple[list[int], int]:
+    """Channels at full resolution and after each halving, and the side of the square that is left."""
+    # DCGAN's networks begin with a halving: those of twice the size have full resolution as their first level.
+    return pyramid(2 * size, width)
 
 
-def _widths(size: int, width: int) -> list[int]:
-    """Channels after each halving."""
-    halvings = (size // _side(size)).bit_length() - 1
-    return [width * min(2 ** (i + 1), 8) for i in range(halvings)]
-
-
-def _halvings(channels: int, size: int, width: int, norm: str) -> nn.Sequential:
-    widths = _widths(size, width)
-    pairs = zip([width, *widths], widths, strict=False)
-    return nn.Sequential(
-        nn.Conv2d(channels, width, 3, padding=1), *(PreActivation(a, b, "down", norm) for a, b in pairs)
-    )
+def _halvings(channels: int, widths: list[int], norm: str) -> nn.Sequential:
+    blocks = (PreActivation(a, b, "down", norm) for a, b in pairwise(widths))
+    return nn.Sequential(nn.Conv2d(channels, widths[0], 3, padding=1), *blocks)
 
 
 def _norm(norm: str, channels: int) -> nn.Module:
