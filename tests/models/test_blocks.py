@@ -91,7 +91,7 @@ def test_through_has_value_and_gradient_of_the_loss_and_spares_the_network() -> 
     network, source = Discriminator(1, 16, width=4), torch.rand(2, 1, 16, 16, requires_grad=True)
     made = 2 * source
     loss = bce(network(made)[0], 1.0)
-    (expected,) = torch.autograd.grad(loss, source)
+    (expected,) = torch.autograd.grad(loss, source, retain_graph=True)
 
     given = made.detach().requires_grad_()
     logits, _ = network(given)
