@@ -7,7 +7,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner, Result
 
 from unblot import cli, training
@@ -56,6 +58,19 @@ def test_compare_fills_a_grid_and_labels_what_is_not_reachable() -> None:
     before = {path: path.stat().st_mtime_ns for path in out.glob("runs/*/*")}
     ok(*words, "none")  # a part of it again; nothing is run
     assert {path: path.stat().st_mtime_ns for path in out.glob("runs/*/*")} == before
+
+
+def test_compare_works_on_a_folder_of_the_users_own(tmp_path: Path) -> None:
+    for folder, low, count in (("fine ones", 0, 16), ("bad ones", 150, 4)):
+        (tmp_path / "parts" / folder).mkdir(parents=True)
+        for i in range(count):
+            pixels = np.random.default_rng([low, i]).integers(low, low + 100, (9, 10), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "parts" / folder / f"{i}.png")
+    words = ["compare", "parts", "--normal", "fine ones", "--abnormal", "bad ones", "--models", "dae"]
+    ok(*words, "--set", "width=4", "--corruptions", "none", "--protocols", "published", *TINY)
+    text = Path("compare/parts/table.md").read_text(encoding="utf-8")
+    assert "| detector | corruption | protocol | parts |" in text
+    assert "classes left out in turn" in refused(*words, "--classes", "bad ones", *TINY)
 
 
 def test_compare_takes_a_file_and_goes_on_after_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,7 +60,7 @@ def protocol(
     from unblot.studies import protocol_study
 
     data_config, train_config = settings.data_config(given), settings.train_config(given)
-    named = "-".join([settings.slug(data_config.data), *data_config.abnormal, train_config.model])
+    named = "-".join([settings.slug(data_config.data), *map(settings.slug, data_config.abnormal), train_config.model])
     folder = output.make_folder(out or Path("studies") / named)
     splits = load_data(data_config, progress=False if quiet else None)
     output.say(splits, settings.new_detector(train_config, splits), study=folder)

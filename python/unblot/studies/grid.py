@@ -16,6 +16,7 @@ import csv
 import json
 import multiprocessing
 import os
+import re
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -132,7 +133,8 @@ def plan(
             asked = replace(
                 config, model=model, model_options=dict(options.get(model, {})), corruption=corruption, seed=seed
             )
-            folder = "-".join([*([left] if left else []), model, short, f"seed{seed}"])
+            parts = [*([left] if left else []), model, short, f"seed{seed}"]
+            folder = "-".join(re.sub(r"[^A-Za-z0-9._]+", "-", part) for part in parts)
             trainings.append(Training(folder, left, short, images, asked))
     for left in left_out:
         find_images(replace(data, abnormal=(left,)) if left else data)

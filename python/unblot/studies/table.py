@@ -31,8 +31,9 @@ def summarise(outcomes: Sequence[Outcome], data: DataConfig, config: TrainConfig
         config: settings common to all its trainings.
     """
     cells = [cell for outcome in outcomes for cell in outcome.cells.values()]
-    classes = list(dict.fromkeys(outcome.training.left_out or data.data for outcome in outcomes))
-    rows = [_row(group, classes, data) for group in _groups(cells)]
+    name = Path(data.data).name
+    classes = list(dict.fromkeys(outcome.training.left_out or name for outcome in outcomes))
+    rows = [_row(group, classes) for group in _groups(cells)]
     errors = [f"{o.training.name}: {o.error}" for o in outcomes if o.error is not None]
     summary = {
         "format": 1,
@@ -69,7 +70,7 @@ def summarise(outcomes: Sequence[Outcome], data: DataConfig, config: TrainConfig
         + ("; the average over classes is taken seed by seed." if several else "."),
         *_protocol_notes(cells),
     ]
-    return Comparison(f"Detectors compared on {data.data}", summary, [t for t in tables if t.rows], notes, errors)
+    return Comparison(f"Detectors compared on {name}", summary, [t for t in tables if t.rows], notes, errors)
 
 
 def write_tables(tables: Comparison, out: Path) -> None:
@@ -108,14 +109,14 @@ def _groups(cells: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]
     return [groups[key] for key in sorted(keys, key=lambda key: (order.index(key[2]), first[key[:2]]))]
 
 
-def _row(cells: Sequence[Mapping[str, Any]], classes: Sequence[str], data: DataConfig) -> dict[str, Any]:
+def _row(cells: Sequence[Mapping[str, Any]], classes: Sequence[str]) -> dict[str, Any]:
     """Mean and spread over seeds of each figure, by class and on average."""
     first = cells[0]
     figures: dict[str, dict[str, Any]] = {}
     for key in ("auroc", "auprc", *_RATES, *(f"{rate}_minmax_0.2" for rate in _RATES)):
         by_class: dict[str, dict[int, float | None]] = {name: {} for name in classes}
         for cell in cells:
-            by_class[cell["left_out"] or data.data][cell["seed"]] = cell[key]
+            by_class[cell["left_out"] or classes[0]][cell["seed"]] = cell[key]
         seeds = sorted({seed for values in by_class.values() for seed in values})
         averages = [spread(by_class[name].get(seed) for name in classes) for seed in seeds]
         figures[key] = {name: spread(values.values()) for name, values in by_class.items()}
