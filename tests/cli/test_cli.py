@@ -105,7 +105,7 @@ def test_every_setting_is_a_flag_that_shows_its_default() -> None:
 
 
 def test_help_of_every_verb_loads_neither_torch_nor_numpy() -> None:
-    for verb in ([], ["train"], ["eval"], ["predict"], ["preview"]):
+    for verb in ([], ["train"], ["eval"], ["predict"], ["preview"], ["compare"], ["study", "protocol"]):
         program = (
             "import sys; from unblot.__main__ import main\n"
             f"sys.argv = ['unblot', *{verb!r}, '--help']\n"

@@ -1,8 +1,23 @@
+import math
+
 import pytest
 import torch
 from torch import nn
 
-from unblot.models.blocks import Discriminator, Res, Up, frozen, parameter_count
+from unblot.models.blocks import (
+    Decoder,
+    Discriminator,
+    Encoder,
+    PairDiscriminator,
+    Res,
+    Up,
+    adam,
+    bce,
+    frozen,
+    parameter_count,
+    pyramid,
+    through,
+)
 
 
 @pytest.mark.parametrize(("a", "b", "stride"), [(4, 4, 1), (4, 6, 1), (4, 4, 2), (4, 6, 2)])
@@ -27,6 +42,79 @@ def test_discriminator_takes_every_multiple_of_16(channels: int, size: int, chan
     assert feature.shape == (2, channels_f, side_f, side_f)
     # f is what the last convolution sees, so the logits follow from it alone.
     assert torch.equal(network.classifier(feature).flatten(), logits)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [16, 32, 48, 64, 80])
+def test_encoder_and_decoder_mirror_each_other(channels: int, size: int) -> None:
+    encoder, decoder = Encoder(channels, size, latent=5, width=4), Decoder(channels, size, latent=5, width=4)
+    latent = encoder(torch.rand(2, channels, size, size))
+    images = decoder(latent)
+    assert latent.shape == (2, 5)
+    assert images.shape == (2, channels, size, size) and images.abs().max() <= 1
+    halvings = [m.weight.shape for m in encoder.modules() if isinstance(m, nn.Conv2d)]
+    doublings = [m.weight.shape for m in decoder.modules() if isinstance(m, nn.ConvTranspose2d)]
+    assert halvings == doublings[::-1]
+    assert encoder.latent.weight.shape == decoder.first.weight.T.shape
+
+
+def test_channels_double_up_to_eight_times() -> None:
+    assert pyramid(256, 2) == ([2, 4, 8, 16, 16, 16], 4)
+
+
+def test_pair_discriminator_weighs_image_and_vector() -> None:
+    network = PairDiscriminator(3, 16, latent=5, width=4).eval()
+    images, latent = torch.rand(2, 3, 16, 16), torch.rand(2, 5)
+    logits, feature = network(images, latent)
+    assert logits.shape == (2,) and feature.shape == (2, 64)
+    assert torch.allclose(network.classifier(feature).flatten(), logits)
+    assert not torch.equal(logits, network(images.flip(0), latent)[0])
+    assert not torch.equal(logits, network(images, latent.flip(0))[0])
+
+
+def test_pair_discriminator_drops_in_train_mode_alone() -> None:
+    network = PairDiscriminator(1, 16, latent=5, width=4, dropout=0.5)
+    given = torch.rand(2, 1, 16, 16), torch.rand(2, 5)
+    assert not torch.equal(network(*given)[1], network(*given)[1])
+    assert torch.equal(network.eval()(*given)[1], network(*given)[1])
+
+
+def test_bce_by_hand() -> None:
+    logits = torch.tensor([0.0, 2.0])
+    right, wrong = math.log1p(math.exp(-2.0)), math.log1p(math.exp(2.0))
+    assert bce(logits, 1.0).item() == pytest.approx((math.log(2) + right) / 2)
+    assert bce(logits, 0.0).item() == pytest.approx((math.log(2) + wrong) / 2)
+
+
+def test_through_has_value_and_gradient_of_the_loss_and_spares_the_network() -> None:
+    torch.manual_seed(0)
+    network, source = Discriminator(1, 16, width=4), torch.rand(2, 1, 16, 16, requires_grad=True)
+    made = 2 * source
+    loss = bce(network(made)[0], 1.0)
+    (expected,) = torch.autograd.grad(loss, source, retain_graph=True)
+
+    given = made.detach().requires_grad_()
+    logits, _ = network(given)
+    passed = through(bce(logits, 1.0), given, made)
+    assert passed.item() == pytest.approx(loss.item())
+    passed.backward()
+    assert source.grad is not None
+    assert torch.allclose(source.grad, expected)
+    assert all(p.grad is None for p in network.parameters())
+    bce(logits, 0.0).backward()  # the graph of the pass is still there for the network's own step
+    assert all(p.grad is not None for p in network.parameters())
+
+
+def test_adam_takes_the_same_steps_as_torchs_plain_one() -> None:
+    a, b = nn.Linear(3, 2), nn.Linear(3, 2)
+    b.load_state_dict(a.state_dict())
+    fused, plain = adam(a, 1e-2), torch.optim.Adam(b.parameters(), 1e-2, betas=(0.5, 0.999), fused=False, foreach=False)
+    for step in range(5):
+        for network, optimizer in ((a, fused), (b, plain)):
+            optimizer.zero_grad()
+            network(torch.full((1, 3), float(step))).square().sum().backward()
+            optimizer.step()
+    assert torch.allclose(a.weight, b.weight)
 
 
 def test_frozen_network_passes_gradients_through_and_keeps_none() -> None:

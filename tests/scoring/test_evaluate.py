@@ -56,7 +56,7 @@ def test_an_evaluation_counts_and_judges(brightness: Make, splits: Splits) -> No
     detector = brightness()
     calibration = calibrate(score_set(detector, splits.held_out, progress=False).image, 1.0)
     judged = evaluate(detector, splits, calibration, batch_size=3, progress=False)
-    assert judged.protocol == "clean"
+    assert judged.protocol.name == "clean"
     assert judged.predicted.tolist() == [0, 0, 0, 0, 1, 1, 0, 0]
     metrics = judged.metrics
     assert metrics["counts"] == {"train": 4, "held_out": 4, "test_normal": 4, "test_abnormal": 4}

@@ -124,7 +124,7 @@ def test_a_detector_is_calibrated_in_eval_mode_with_every_held_out_image(
 ) -> None:
     seen: list[Tensor] = []
 
-    def calibrate(self: Detector, held_out: Iterable[Tensor]) -> None:
+    def calibrate(self: Detector, held_out: Iterable[Tensor], blotted: Iterable[Tensor]) -> None:
         assert not any(module.training for module in self.modules())
         assert not torch.is_grad_enabled()
         seen.extend(image for images in held_out for image in images)
@@ -390,7 +390,7 @@ class Memory(Detector):
         if phase == "remember":
             self.memory = torch.cat(self.seen)
 
-    def calibrate(self, held_out: Iterable[Tensor]) -> None:
+    def calibrate(self, held_out: Iterable[Tensor], blotted: Iterable[Tensor]) -> None:
         self.calls.append("calibrate")
         assert not self.training
         images = torch.cat(list(held_out))
@@ -468,3 +468,23 @@ def test_two_processes_train_one_detector(tmp_path: Path, monkeypatch: pytest.Mo
     assert run.calibration.n > 0
     history = [float(row["reconstruction"]) for row in rows(tmp_path / "run")]
     assert history[-1] < history[0]
+
+
+def test_after_epoch_sees_every_epoch_and_changes_no_bit(
+    make_config: Callable[..., TrainConfig], splits: Splits, tmp_path: Path
+) -> None:
+    seen = []
+
+    def watch(detector: Detector, epoch: int) -> None:
+        seen.append((epoch, float(score_set(detector, splits.test, progress=False).image.sum())))
+        torch.rand(3)  # draws from torch's generator, which the loop seeds
+
+    config = make_config("nested", epochs=2)
+    train(config, splits, tmp_path / "watched", progress=False, after_epoch=watch)
+    plain = train(config, splits, tmp_path / "plain", progress=False)
+    assert [epoch for epoch, _ in seen] == [1, 2]
+    assert seen[0][1] != seen[1][1]
+    assert seen[1][1] == float(score_set(plain, splits.test, progress=False).image.sum())
+    assert (tmp_path / "watched/checkpoint.safetensors").read_bytes() == (
+        tmp_path / "plain/checkpoint.safetensors"
+    ).read_bytes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from unblot.errors import UserError
 
 if TYPE_CHECKING:
     from unblot.data import DataConfig, Splits
+    from unblot.scoring import Evaluation, Protocol
     from unblot.training import Run
 
 __all__ = ["evaluate"]
@@ -30,6 +32,13 @@ def evaluate(
     ] = None,
     batch_size: flags.ScoreBatch = 64,
     device: flags.ScoreDevice = "auto",
+    protocol: Annotated[
+        str,
+        typer.Option(
+            help="clean, or published: test batches ordered by class and BatchNorm with their statistics, "
+            "not reachable in use."
+        ),
+    ] = "clean",
     quiet: flags.Quiet = False,
     root: flags.Root = None,
     normal: flags.Normal = None,
@@ -45,19 +54,23 @@ def evaluate(
     from unblot.data import load_data
     from unblot.report import write_report
     from unblot.scoring import evaluate as judge
+    from unblot.scoring import protocol_named
     from unblot.training import load_run
 
+    mode = replace(protocol_named(protocol).at_last_epoch(), batch_size=batch_size)
     trained = load_run(run)
     own, config = _eval_config(trained, given)
     splits = load_data(config, progress=False if quiet else None)
     if config != own:
         splits.warnings.extend(_trained_on(own, splits))
-    folder = output.make_folder(out or run / ("eval" if config == own else f"eval-{settings.slug(config.data)}"))
+    named = ["eval", *([] if config == own else [settings.slug(config.data)]), *([] if mode.reachable else [mode.name])]
+    folder = output.make_folder(out or run / "-".join(named))
     output.say(splits, trained.detector, device=settings.device(device), run=run)
     evaluation = judge(
         trained.detector,
         splits,
         trained.calibration,
+        protocol=mode,
         batch_size=batch_size,
         device=settings.device(device),
         progress=not quiet,
@@ -67,7 +80,8 @@ def evaluate(
     report = write_report(
         evaluation, folder, detector=trained.detector, configuration=configuration, corruption_spec=trained.corruption
     )
-    typer.echo(f"\n{_figures(evaluation.metrics)}\n\nscores    {folder / 'scores.csv'}\nreport    {report}")
+    best = _best_epoch(run, mode) if config == own and not mode.reachable else ""
+    typer.echo(f"\n{_figures(evaluation)}{best}\n\nscores    {folder / 'scores.csv'}\nreport    {report}")
 
 
 def _eval_config(trained: Run, given: Mapping[str, Any]) -> tuple[DataConfig, DataConfig]:
@@ -102,8 +116,23 @@ def _trained_on(own: DataConfig, splits: Splits) -> list[str]:
     return [f"{len(repeats)} of {len(splits.test)} test images are images that the run was trained on: {names}"]
 
 
-def _figures(metrics: Mapping[str, Any]) -> str:
-    """The clean figures as a small table."""
+def _best_epoch(run: Path, protocol: Protocol) -> str:
+    """The third switch of the published protocol, where the test set was scored after every epoch of the run."""
+    from unblot.studies import best_epoch
+    from unblot.studies.epochs import read_epochs
+
+    if not (epochs := [entry for entry in read_epochs(run) if protocol.name in entry]):
+        return "\n(last epoch; the best one on the test set is known for runs of `unblot compare` and `unblot study`)"
+    number, figures = best_epoch(epochs, protocol.name)
+    return (
+        f"\nbest of {len(epochs)} epochs on the test set: epoch {number}, AUROC {figures['auroc']:.3f}, "
+        f"AUPRC {figures['auprc']:.3f}"
+    )
+
+
+def _figures(evaluation: Evaluation) -> str:
+    """The figures as a small table."""
+    metrics, protocol = evaluation.metrics, evaluation.protocol
     names = {
         "auroc": "AUROC",
         "auprc": "AUPRC",
@@ -113,10 +142,14 @@ def _figures(metrics: Mapping[str, Any]) -> str:
         "false_positive_rate": "false alarms",
     }
     threshold, n = metrics["threshold"]["threshold"], metrics["threshold"]["n"]
-    lines = [
-        f"protocol  {metrics['protocol']}: evaluation mode, each image on its own, no test image used for any choice,",
-        f"          threshold {threshold:.4g} from {n} held-out normal images",
-    ]
+    if protocol.reachable:
+        lines = [
+            "protocol  clean: evaluation mode, each image on its own, no test image used for any choice,",
+            f"          threshold {threshold:.4g} from {n} held-out normal images",
+        ]
+    else:
+        lines = textwrap.wrap(f"{protocol.label}: {protocol.text}", 100)
+        lines = [f"{'protocol' if k == 0 else '':<9} {line}" for k, line in enumerate(lines)]
     rows = {label: metrics[key] for key, label in names.items()}
     if metrics["pixel"]:
         rows |= {"pixel AUROC": metrics["pixel"]["auroc"], "pixel PRO": metrics["pixel"]["pro_0.3"]}

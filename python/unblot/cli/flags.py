@@ -33,7 +33,8 @@ def _read_config(ctx: typer.Context, path: Path | None) -> Path | None:
     if not isinstance(values, dict):
         raise UserError(f"{path} must hold names and values, such as epochs = 5; it holds a {type(values).__name__}")
     own = {_flag(param): param for param in ctx.command.params}
-    known = own | {_flag(param): param for param in ctx.parent.command.commands["train"].params}  # type: ignore[attr-defined]
+    training = ctx.find_root().command.commands["train"].params  # type: ignore[attr-defined]
+    known = own | {_flag(param): param for param in training}
     defaults: dict[str, Any] = {}
     for name, value in values.items():
         flag = str(name).replace("_", "-")
@@ -70,7 +71,7 @@ def _as_given(param: Any, value: Any) -> Any:
     return str(value)
 
 
-def _add_options(ctx: typer.Context, values: list[str] | None) -> list[str]:
+def add_options(ctx: typer.Context, values: list[str] | None) -> list[str]:
     """Options of the detector from the file, then those from the command line: a later one goes before an earlier."""
     return [*(ctx.default_map or {}).get("set_", []), *(values or [])]
 
@@ -131,7 +132,7 @@ Set = Annotated[
         None,
         "--set",
         metavar="KEY=VALUE",
-        callback=_add_options,
+        callback=add_options,
     ),
 ]
 Corruption = Annotated[
@@ -146,6 +147,13 @@ Devices = Annotated[int | None, _model("Number of devices.", "1")]
 Precision = Annotated[str | None, _model("fp32 or bf16.", "fp32")]
 Workers = Annotated[int | None, _model("Processes that load and blot images; 0 does it in the main process.", "0")]
 Quantile = Annotated[float | None, _model("Quantile of held-out normal scores that is the threshold.", "0.95")]
+Judge = Annotated[
+    str | None,
+    _model(
+        "Corruption left out of training; by it and held-out normal images some detectors choose an epoch or weights.",
+        "none",
+    ),
+]
 ScoreBatch = Annotated[
     int, typer.Option("--batch-size", help="Images scored at a time; does not change a score.", min=1)
 ]

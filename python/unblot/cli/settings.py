@@ -63,9 +63,9 @@ def train_config(given: Mapping[str, Any]) -> TrainConfig:
     values = chosen(TrainConfig, given)
     if "set_" in given:
         values["model_options"] = values.get("model_options", {}) | dict(map(key_value, given["set_"]))
-    if "corruption" in values:
-        corruption(values["corruption"])
-        values["corruption"] = absolute(values["corruption"])
+    for name in {"corruption", "judge"} & values.keys():
+        corruption(values[name])
+        values[name] = absolute(values[name])
     with user_values():
         return TrainConfig(**values)
 

@@ -54,6 +54,7 @@ def train(
     precision: flags.Precision = None,
     workers: flags.Workers = None,
     quantile: flags.Quantile = None,
+    judge: flags.Judge = None,
 ) -> None:
     """Train a detector on the normal images of DATA and take its threshold from held-out normal images."""
     given = settings.given(locals())

@@ -3,7 +3,7 @@
 from unblot.data.config import DataConfig
 from unblot.data.imageset import ImageSet
 from unblot.data.items import Found, Item, Source
-from unblot.data.loading import DATA_SETS, Splits, exact_repeats, find_images, load_data, load_paths
+from unblot.data.loading import DATA_SETS, Splits, class_names, exact_repeats, find_images, load_data, load_paths
 from unblot.data.splits import find_groups, split_by_group
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Item",
     "Source",
     "Splits",
+    "class_names",
     "exact_repeats",
     "find_groups",
     "find_images",

@@ -8,7 +8,9 @@ from unblot.data.classes import choose_classes
 from unblot.data.config import DataConfig
 from unblot.data.items import Found, Item, Source
 
-__all__ = ["find"]
+__all__ = ["CLASSES", "find"]
+
+CLASSES = tuple(str(d) for d in range(10))
 
 
 def find(config: DataConfig) -> Found:
@@ -16,9 +18,8 @@ def find(config: DataConfig) -> Found:
     from sklearn.datasets import load_digits  # takes a second to import, which other data sets need not wait for
 
     digits = load_digits()
-    known = [str(d) for d in range(10)]
     default = () if config.normal else ("0",)
-    normal, abnormal = choose_classes(known, config.normal, config.abnormal or default)
+    normal, abnormal = choose_classes(CLASSES, config.normal, config.abnormal or default)
     pixels = np.round(digits.images * (255 / 16)).astype(np.uint8)
     pool = []
     for index, (image, target) in enumerate(zip(pixels, digits.target, strict=True)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,9 +18,10 @@ from unblot.data.pixels import in_threads, probe
 from unblot.data.splits import draw_limit, find_groups, split_by_group
 from unblot.errors import UserError
 
-__all__ = ["DATA_SETS", "Splits", "exact_repeats", "find_images", "load_data", "load_paths"]
+__all__ = ["DATA_SETS", "Splits", "class_names", "exact_repeats", "find_images", "load_data", "load_paths"]
 
-# A named data set is a module with a function find(config) and a line here.
+# A named data set is a module with a function find(config), CLASSES where each may be left out in turn, and a line
+# here.
 DATA_SETS: dict[str, Callable[[DataConfig], Found]] = {
     "cifar10": cifar10.find,
     "digits": digits.find,
@@ -114,6 +116,17 @@ def exact_repeats(
     """Pairs of names (test image, training image) whose pixels are the same at the size that was loaded."""
     known = {d: i.name for part in training for d, i in zip(part.digests(progress), part.items, strict=True)}
     return [(i.name, known[d]) for d, i in zip(test.digests(progress), test.items, strict=True) if d in known]
+
+
+def class_names(data: str) -> tuple[str, ...]:
+    """Classes of a named data set that may be left out in turn as abnormal; empty for folders and for sets of defects.
+
+    Example:
+        >>> class_names("digits")[:3]
+        ('0', '1', '2')
+    """
+    finder = DATA_SETS.get(data)
+    return () if finder is None else getattr(sys.modules[finder.__module__], "CLASSES", ())
 
 
 def find_images(config: DataConfig) -> Found:

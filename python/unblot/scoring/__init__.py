@@ -1,17 +1,25 @@
-"""Scores, metrics, thresholds and the clean evaluation protocol."""
+"""Scores, metrics, thresholds and the evaluation protocols."""
 
 from unblot.scoring.evaluate import Evaluation, evaluate
 from unblot.scoring.metrics import image_metrics, pixel_metrics
+from unblot.scoring.protocol import CLEAN, NOT_REACHABLE, PROTOCOLS, PUBLISHED, Protocol, protocol_named
 from unblot.scoring.score import ScoreSet, score_set
-from unblot.scoring.thresholds import Calibration, calibrate
+from unblot.scoring.thresholds import Calibration, calibrate, paper_threshold
 
 __all__ = [
+    "CLEAN",
+    "NOT_REACHABLE",
+    "PROTOCOLS",
+    "PUBLISHED",
     "Calibration",
     "Evaluation",
+    "Protocol",
     "ScoreSet",
     "calibrate",
     "evaluate",
     "image_metrics",
+    "paper_threshold",
     "pixel_metrics",
+    "protocol_named",
     "score_set",
 ]

@@ -1,6 +1,7 @@
-"""Evaluation under the clean protocol: what a user of the detector can really have.
+"""Evaluation: by default under the clean protocol, which shows what a user of the detector can really have.
 
-Eval mode, the last epoch, a threshold from held-out normal images; test images choose nothing.
+Eval mode, the last epoch, a threshold from held-out normal images; test images choose nothing. What other protocols do,
+and why their figures carry a label, says :mod:`unblot.scoring.protocol`.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from numpy.typing import NDArray
 from unblot.data import ImageSet, Splits
 from unblot.models.detector import Detector
 from unblot.scoring.metrics import image_metrics, pixel_metrics
+from unblot.scoring.protocol import CLEAN, NOT_REACHABLE, Protocol
 from unblot.scoring.score import ScoreSet, score_set
-from unblot.scoring.thresholds import Calibration
+from unblot.scoring.thresholds import Calibration, paper_threshold
 
 __all__ = ["FORMAT", "Evaluation", "evaluate"]
 
@@ -34,17 +36,17 @@ class Evaluation:
     """A judged test set.
 
     Attributes:
-        protocol: "clean".
+        protocol: how the test images were scored.
         metrics: what ``metrics.json`` holds: the keys of :func:`image_metrics` and ``format``, ``protocol``, ``data``,
             ``counts``, ``threshold`` (value and provenance), ``per_kind`` (n, auroc, recall of each kind of defect
             against all normals), ``pixel`` (of :func:`pixel_metrics`, at the size that was loaded, or None),
-            ``images_per_second``, ``warnings``.
+            ``images_per_second``, ``warnings``, ``reachable_in_use`` and the protocol's ``switches``.
         scores: of the test images, in order.
         splits: the data.
         calibration: the threshold.
     """
 
-    protocol: str
+    protocol: Protocol
     metrics: dict[str, Any]
     scores: ScoreSet
     splits: Splits
@@ -58,15 +60,19 @@ class Evaluation:
     def write(self, folder: str | Path) -> None:
         """Write ``metrics.json`` and ``scores.csv`` (name, kind, group, label, score, predicted) into ``folder``.
 
-        Each file is replaced whole or left as it was.
+        Scores that are not reachable in use say so in a column of their own, ``protocol``. Each file is replaced whole
+        or left as it was.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         table = io.StringIO(newline="")
         writer = csv.writer(table, lineterminator="\n")
-        writer.writerow(["name", "kind", "group", "label", "score", "predicted"])
+        label = {} if self.protocol.reachable else {"protocol": self.protocol.label}
+        writer.writerow(["name", "kind", "group", "label", "score", "predicted", *label])
         rows = zip(self.splits.test.items, self.scores.image.tolist(), self.predicted.tolist(), strict=True)
-        writer.writerows([i.name, i.kind, i.group, i.label, repr(score), called] for i, score, called in rows)
+        writer.writerows(
+            [i.name, i.kind, i.group, i.label, repr(score), called, *label.values()] for i, score, called in rows
+        )
         _replace(folder / "scores.csv", table.getvalue(), errors="surrogateescape")
         text = json.dumps(self.metrics, indent=2, ensure_ascii=False, allow_nan=False)
         _replace(folder / "metrics.json", text + "\n", errors="backslashreplace")
@@ -77,21 +83,38 @@ def evaluate(
     splits: Splits,
     calibration: Calibration,
     *,
+    protocol: Protocol = CLEAN,
     batch_size: int = 64,
     device: str | torch.device = "cpu",
     progress: bool = True,
 ) -> Evaluation:
-    """Score the test images and judge the scores under the clean protocol.
+    """Score the test images with the detector as it is and judge the scores.
+
+    Args:
+        detector: fits the images.
+        splits: the data; ``splits.test`` is judged.
+        calibration: the threshold. The paper's takes its place under a protocol that is not reachable in use, whose
+            scores are on a scale of their own.
+        protocol: how to score. ``best_epoch`` is not looked at: the weights of other epochs are gone.
+        batch_size: as in :func:`score_set`.
+        device: as in :func:`score_set`.
+        progress: show a progress bar (only where stderr is a terminal).
 
     Raises:
         ValueError: the detector does not fit the images.
         UserError: a score that is not finite.
     """
     test = splits.test
-    scores = score_set(detector, test, batch_size=batch_size, device=device, progress=progress)
+    protocol = protocol.at_last_epoch()
+    scores = score_set(detector, test, protocol=protocol, batch_size=batch_size, device=device, progress=progress)
+    source = "held-out normal images"
+    if not protocol.reachable:
+        calibration, source = paper_threshold(scores.image), f"test images ({NOT_REACHABLE})"
     metrics: dict[str, Any] = {
         "format": FORMAT,
-        "protocol": "clean",
+        "protocol": protocol.name,
+        "reachable_in_use": protocol.reachable,
+        "switches": protocol.to_dict(),
         "data": splits.name,
         "counts": {
             "train": len(splits.train),
@@ -99,14 +122,14 @@ def evaluate(
             "test_normal": int((test.labels == 0).sum()),
             "test_abnormal": int((test.labels == 1).sum()),
         },
-        "threshold": {**calibration.to_dict(), "source": "held-out normal images"},
+        "threshold": {**calibration.to_dict(), "source": source},
         **image_metrics(test.labels, scores.image, calibration.threshold),
         "per_kind": _per_kind(test, scores.image, calibration.threshold),
         "pixel": pixel_metrics(scores.maps, map(test.mask, range(len(test)))) if test.has_masks else None,
         "images_per_second": round(scores.images_per_second, 1),
         "warnings": list(splits.warnings),
     }
-    return Evaluation("clean", metrics, scores, splits, calibration)
+    return Evaluation(protocol, metrics, scores, splits, calibration)
 
 
 def _per_kind(test: ImageSet, scores: NDArray[np.float64], threshold: float) -> dict[str, dict[str, Any]]:

@@ -19,10 +19,11 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 from sklearn.metrics import average_precision_score, precision_recall_fscore_support, roc_auc_score
 
+from unblot.scoring.thresholds import PAPER_THRESHOLD
+
 __all__ = ["image_metrics", "pixel_metrics"]
 
 PRO_LIMIT = 0.3
-PAPER_THRESHOLD = 0.2
 
 
 def image_metrics(labels: ArrayLike, scores: ArrayLike, threshold: float) -> dict[str, Any]:

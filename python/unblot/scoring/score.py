@@ -1,13 +1,14 @@
 """The one scoring path: every score of the project, for a threshold, an evaluation or a prediction, comes from here.
 
 Networks are in eval mode, so that an image's score does not depend on the batch it stands in and no running statistic
-moves. Scores made in train mode on test batches that are ordered by class look far better and cannot be had in use.
+moves. Only the published protocol (:mod:`unblot.scoring.protocol`) is different, to show what it does to a figure.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from unblot.data import ImageSet
 from unblot.errors import UserError
 from unblot.models.detector import Detector
 from unblot.models.pixels import to_signed
+from unblot.scoring.protocol import CLEAN, Protocol, batch_statistics
 
 __all__ = ["ScoreSet", "score_set"]
 
@@ -42,6 +44,7 @@ def score_set(
     detector: Detector,
     images: ImageSet,
     *,
+    protocol: Protocol = CLEAN,
     batch_size: int = 64,
     device: str | torch.device = "cpu",
     progress: bool = True,
@@ -50,8 +53,9 @@ def score_set(
 
     Args:
         detector: takes images of the set's channels and size.
-        images: the set; its labels are not looked at.
-        batch_size: images at a time; does not change a score.
+        images: the set; its labels are not looked at, but for a protocol that orders test images by class.
+        protocol: how to score; whatever is not clean must be labelled as :attr:`Protocol.label` says.
+        batch_size: images at a time; does not change a clean score. Other protocols have their own.
         device: "auto" takes a GPU where there is one.
         progress: show a progress bar (only where stderr is a terminal).
 
@@ -64,8 +68,8 @@ def score_set(
             f"the detector takes {detector.channels} channels at {detector.size} x {detector.size}, the images have "
             f"{images.channels} at {images.size} x {images.size}; load them with the detector's channels and size"
         )
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+    if protocol.reachable:
+        protocol = replace(protocol, batch_size=batch_size)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     detector = detector.to(device).eval()
@@ -73,15 +77,15 @@ def score_set(
     scores = np.empty(n, dtype=np.float64)
     maps = np.empty((n, images.size, images.size), dtype=np.float32)
     start = time.perf_counter()
-    with torch.no_grad(), tqdm(total=n, desc="scoring", unit="img", disable=None if progress else True) as bar:
-        done = 0
-        for batch in DataLoader(images, batch_size=batch_size):
+    mode = batch_statistics(detector) if protocol.batch_statistics else nullcontext()
+    hidden = None if progress else True  # None: hidden unless stderr is a terminal
+    with torch.no_grad(), mode, tqdm(total=n, desc="scoring", unit="img", disable=hidden) as bar:
+        for batch in DataLoader(images, batch_sampler=protocol.batches(images.labels)):
             result = detector.score(to_signed(batch["image"].to(device)))
-            part = slice(done, done + len(batch["image"]))
-            scores[part] = result.image.double().cpu().numpy()
-            maps[part] = result.map.float().cpu().numpy()[:, 0]
-            done = part.stop
-            bar.update(part.stop - part.start)
+            at = batch["index"].numpy()
+            scores[at] = result.image.double().cpu().numpy()
+            maps[at] = result.map.float().cpu().numpy()[:, 0]
+            bar.update(len(at))
     seconds = time.perf_counter() - start
     _check_finite(scores, maps, images)
     return ScoreSet(scores, maps, n / max(seconds, 1e-9))

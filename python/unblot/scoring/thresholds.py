@@ -1,9 +1,11 @@
-"""The deployable threshold: a quantile of the scores of held-out normal images.
+"""Thresholds: the deployable one, a quantile of the scores of held-out normal images, and the paper's for comparison.
 
 No abnormal and no test image takes part (``docs/design.md``), so the threshold is what a user without a single defect
 image can have. With n held-out scores and quantile q it is the smallest score that leaves at most a share 1 - q of them
 above (``numpy.quantile(method="higher")``): about that share of future normal images is flagged. Where n * (1 - q) < 1
 it is the largest held-out score.
+
+The paper's is 0.2 of the range of the test scores (its equations 6 and 13): not reachable in use.
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-__all__ = ["Calibration", "calibrate"]
+__all__ = ["PAPER_THRESHOLD", "Calibration", "calibrate", "paper_threshold"]
+
+PAPER_THRESHOLD = 0.2
 
 
 @dataclass(frozen=True)
@@ -24,13 +28,13 @@ class Calibration:
 
     Attributes:
         threshold: in units of the detector's score.
-        quantile: of the held-out normal scores, in (0, 1].
-        n: number of held-out normal images.
-        method: how the quantile was taken.
+        quantile: of the held-out normal scores, in (0, 1]; None where the threshold comes from elsewhere.
+        n: number of images that it comes from.
+        method: how the quantile was taken, or the rule that took its place.
     """
 
     threshold: float
-    quantile: float
+    quantile: float | None
     n: int
     method: str = "higher"
 
@@ -66,3 +70,18 @@ def calibrate(scores: ArrayLike, quantile: float = 0.95) -> Calibration:
     if not np.isfinite(values).all():
         raise ValueError(f"{np.count_nonzero(~np.isfinite(values))} of {values.size} held-out scores are not finite")
     return Calibration(float(np.quantile(values, quantile, method="higher")), quantile, values.size)
+
+
+def paper_threshold(scores: ArrayLike) -> Calibration:
+    """The paper's threshold: 0.2 of the way from the lowest to the highest test score.
+
+    Args:
+        scores: of the test images, shape (N,), N > 0.
+
+    Example:
+        >>> paper_threshold([0.0, 1.0, 5.0]).threshold
+        1.0
+    """
+    values = np.asarray(scores, dtype=np.float64).ravel()
+    low, high = float(values.min()), float(values.max())
+    return Calibration(low + PAPER_THRESHOLD * (high - low), None, values.size, f"{PAPER_THRESHOLD} of the range")

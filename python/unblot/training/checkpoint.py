@@ -1,9 +1,9 @@
 """Checkpoints: one safetensors file with weights, optimizer moments and where training stands.
 
-No pickle: a checkpoint from elsewhere can hold wrong numbers, never code. Tensors are named ``model/<parameter>`` and
-``optimizer/<name>/<parameter number>/<moment>``; the file's header carries, as JSON under "unblot", the format number,
-the :class:`Position` and a CRC-32 over both. The file is replaced as a whole, so a kill at any moment leaves the old
-one or the new one. Two runs with the same bits write the same bytes.
+No pickle: a checkpoint from elsewhere can hold wrong numbers, never code. Tensors are named ``model/<parameter>``,
+``optimizer/<name>/<parameter number>/<moment>`` and, of the best epoch so far, ``best/<parameter>``; the file's header
+carries, as JSON under "unblot", the format number, the :class:`Position` and a CRC-32 over both. The file is replaced
+as a whole, so a kill at any moment leaves the old one or the new one. Two runs with the same bits write the same bytes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import os
 import zlib
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -25,7 +25,7 @@ from torch.optim import Optimizer
 
 from unblot.errors import UserError
 
-__all__ = ["FORMAT", "Checkpoint", "Position", "read", "write", "write_atomically"]
+__all__ = ["FORMAT", "Best", "Checkpoint", "Position", "better", "read", "write", "write_atomically"]
 
 FORMAT = 1
 
@@ -39,12 +39,34 @@ class Position:
         epoch: finished epochs of that phase.
         step: finished batches of the whole run.
         finished: everything is done, calibration included.
+        best: judgement of the best epoch of this phase so far; None where none was judged.
     """
 
     phase: int = 0
     epoch: int = 0
     step: int = 0
     finished: bool = False
+    best: float | None = None
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best epoch of a phase so far.
+
+    Attributes:
+        value: of the judgement, larger is better.
+        tensors: parameters and buffers of the judged detector, by name.
+    """
+
+    value: float
+    tensors: Mapping[str, Tensor]
+
+
+def better(best: Best | None, value: float, model: nn.Module) -> Best:
+    """``best``, or what ``model`` holds now if ``value`` is higher; a copy."""
+    if best is not None and value <= best.value:
+        return best
+    return Best(value, {name: tensor.detach().clone() for name, tensor in model.state_dict().items()})
 
 
 @dataclass(frozen=True)
@@ -54,6 +76,12 @@ class Checkpoint:
     path: Path
     position: Position
     tensors: Mapping[str, Tensor]
+
+    @property
+    def best(self) -> Best | None:
+        """The best epoch so far of the phase that training stands in, if there is one."""
+        tensors = _under("best/", self.tensors)
+        return None if self.position.best is None else Best(self.position.best, tensors)
 
     def restore_model(self, model: nn.Module) -> None:
         """Put parameters and buffers back.
@@ -82,7 +110,13 @@ class Checkpoint:
             optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
-def write(path: Path, model: nn.Module, optimizers: Mapping[str, Optimizer], position: Position) -> None:
+def write(
+    path: Path,
+    model: nn.Module,
+    optimizers: Mapping[str, Optimizer],
+    position: Position,
+    best: Best | None = None,
+) -> None:
     """Replace the checkpoint at ``path``.
 
     Raises:
@@ -96,6 +130,9 @@ def write(path: Path, model: nn.Module, optimizers: Mapping[str, Optimizer], pos
                 if not isinstance(value, Tensor):
                     raise TypeError(f"optimizer {name!r} keeps {moment!r} as {type(value).__name__}, not as a tensor")
                 tensors[f"optimizer/{name}/{number}/{moment}"] = value
+    if best is not None:
+        tensors |= {f"best/{name}": tensor for name, tensor in best.tensors.items()}
+    position = replace(position, best=None if best is None else best.value)
     # A copy of its own for each: safetensors refuses tensors that share memory (tied weights).
     tensors = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
     header = {"format": FORMAT, "position": asdict(position), "crc32": _checksum(tensors, position)}

@@ -38,6 +38,8 @@ class TrainConfig:
         precision: "fp32", or "bf16" for mixed precision with bfloat16.
         workers: processes that load and corrupt; 0 does it in the training process. Never changes a result.
         quantile: of the held-out normal scores, in (0, 1), that becomes the threshold.
+        judge: corruption, named as for ``corruption``, that training leaves out; by it and held-out normal images some
+            detectors choose their best epoch or their weights. "none" keeps the last epoch.
 
     Raises:
         UserError: a value out of its range.
@@ -59,6 +61,7 @@ class TrainConfig:
     precision: str = "fp32"
     workers: int = 0
     quantile: float = 0.95
+    judge: str = "none"
 
     def __post_init__(self) -> None:
         if self.model not in available():

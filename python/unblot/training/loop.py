@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -25,14 +25,15 @@ from unblot.data import DataConfig, Splits
 from unblot.errors import UserError
 from unblot.models import Batch, Detector, Phase, create, to_signed
 from unblot.scoring import calibrate, score_set
-from unblot.training.checkpoint import Position, read, write
+from unblot.training.checkpoint import Position, better, read, write
 from unblot.training.config import TrainConfig
 from unblot.training.engine import average_gradients, make_fabric, set_modes, set_up
 from unblot.training.feed import Feed, derived_seed
+from unblot.training.judge import Judge, judge_of
 from unblot.training.monitor import Log, Means, NonFiniteLossError, collapse
-from unblot.training.run import CALIBRATION, CHECKPOINT, corruption_of, describe, load_run, prepare, write_json
+from unblot.training.run import CALIBRATION, CHECKPOINT, NOTES, corruption_of, describe, load_run, prepare, write_json
 
-__all__ = ["train"]
+__all__ = ["build", "train"]
 
 logger = logging.getLogger("unblot.training")
 
@@ -45,6 +46,7 @@ def train(
     data: DataConfig | None = None,
     resume: bool = False,
     progress: bool = True,
+    after_epoch: Callable[[Detector, int], None] | None = None,
 ) -> Detector:
     """Train a detector on ``splits.train``, take its threshold from ``splits.held_out``, keep all in a run directory.
 
@@ -59,6 +61,9 @@ def train(
         data: what the data were asked for; kept with the run so that an evaluation finds them again.
         resume: continue the run in ``out``. All settings but ``device`` and ``workers`` must be the same.
         progress: show a progress bar (only where stderr is a terminal).
+        after_epoch: called in the first process with the detector and the number of finished epochs, after each epoch
+            of the last phase and before its checkpoint is written: of a run that was killed it sees every epoch, one
+            perhaps twice. It may score with the detector; training goes on to the same bits as without it.
 
     Returns:
         The trained detector, on the CPU, in eval mode, as :func:`load_run` gives it.
@@ -75,19 +80,21 @@ def train(
         ...     train(TrainConfig("dae", epochs=1), load_data(data), folder, data=data, progress=False).name
         'dae'
     """
-    out, spec = Path(out), corruption_of(config)
+    out, spec = Path(out), corruption_of(config.corruption)
+    judge = judge_of(config, spec, splits)
     fabric = make_fabric(config)
     if len(splits.train) < 2 * fabric.world_size:
         each = f" for each of {fabric.world_size} devices" if fabric.world_size > 1 else ""
         raise UserError(f"training needs at least 2 images{each}, got {len(splits.train)}. Give more normal images")
-    description = describe(config, data, _build(config, splits), spec)
+    description = describe(config, data, build(config, splits), spec)
     if fabric.is_global_zero:
         prepare(out, description, resume=resume)
     if resume and (out / CHECKPOINT).exists() and read(out / CHECKPOINT).position.finished:
         logger.warning("%s is finished: there is nothing to resume", out)
     else:
         try:
-            fabric.launch(partial(_train, config=config, spec=spec, splits=splits, out=out, progress=progress))
+            work = partial(_train, config=config, spec=spec, splits=splits, judge=judge, out=out)
+            fabric.launch(partial(work, progress=progress, after_epoch=after_epoch))
         except KeyboardInterrupt as stop:
             stop.add_note(f"{out} keeps all finished epochs; continue it with resume=True (--resume)")
             raise
@@ -100,11 +107,13 @@ def _train(
     config: TrainConfig,
     spec: BoxNoise | FullGaussian | None,
     splits: Splits,
+    judge: Judge | None,
     out: Path,
     progress: bool,
+    after_epoch: Callable[[Detector, int], None] | None,
 ) -> None:
     """What each process does."""
-    detector = _build(config, splits).to(fabric.device)
+    detector = build(config, splits).to(fabric.device)
     saved = read(out / CHECKPOINT) if (out / CHECKPOINT).exists() else None
     if saved:
         saved.restore_model(detector)
@@ -113,6 +122,7 @@ def _train(
     phases = detector.phases(config.lr)
     epochs = [phase.epochs or (config.epochs if phase.optimizers else 1) for phase in phases]
     at = saved.position if saved else Position()
+    best = saved.best if saved else None
     log = Log(out / "log") if fabric.is_global_zero else None
 
     for number in range(at.phase, len(phases)):
@@ -151,6 +161,12 @@ def _train(
             seconds = time.perf_counter() - start
             at = replace(at, epoch=epoch + 1, step=at.step + len(feed))
             last = at.epoch == epochs[number]
+            if judge and phase.judged is not None:
+                values["judged_auroc"] = judge.auroc(phase.judged, fabric.device)
+                best = better(best, values["judged_auroc"], phase.judged)
+                if last:
+                    phase.judged.load_state_dict(best.tensors)
+                    best = None
             if last:
                 detector.finish_phase(phase.name)
                 at = replace(at, phase=number + 1, epoch=0)
@@ -159,10 +175,12 @@ def _train(
                 log.epoch(phase.name, epoch, at.step, values | {"images_per_second": feed.images / seconds})
                 if problem := collapse(values):
                     log.say_once(*problem)
-                write(out / CHECKPOINT, detector, {} if last else phase.optimizers, at)
+                if after_epoch and number == len(phases) - 1:
+                    after_epoch(detector, epoch + 1)
+                write(out / CHECKPOINT, detector, {} if last else phase.optimizers, at, best)
 
     if log:
-        _calibrate(detector, config, splits, out, log)
+        _calibrate(detector, config, splits, judge, out, log)
         write(out / CHECKPOINT, detector, {}, replace(at, finished=True))
         log.close()
     fabric.barrier()
@@ -192,7 +210,9 @@ def _epoch(fabric: Fabric, detector: Detector, phase: Phase, batches: Iterator[B
     return means.values()
 
 
-def _calibrate(detector: Detector, config: TrainConfig, splits: Splits, out: Path, log: Log) -> None:
+def _calibrate(
+    detector: Detector, config: TrainConfig, splits: Splits, judge: Judge | None, out: Path, log: Log
+) -> None:
     """Let the detector weigh its parts on held-out normal images, then take the threshold from their scores."""
     images, device = splits.held_out, next((p.device for p in detector.parameters()), torch.device("cpu"))
     if len(images) == 0:
@@ -201,13 +221,16 @@ def _calibrate(detector: Detector, config: TrainConfig, splits: Splits, out: Pat
     detector.eval()
     with torch.no_grad():
         loader = DataLoader(images, batch_size=config.batch_size)
-        detector.calibrate(to_signed(sample["image"].to(device)) for sample in loader)
+        normal = (to_signed(sample["image"].to(device)) for sample in loader)
+        detector.calibrate(normal, judge.blotted(device) if judge else ())
+    if notes := detector.notes():
+        write_json(out / NOTES, notes)
     scores = score_set(detector, images, batch_size=config.batch_size, device=device, progress=False)
     write_json(out / CALIBRATION, calibrate(scores.image, config.quantile).to_dict())
 
 
-def _build(config: TrainConfig, splits: Splits) -> Detector:
-    """The detector with its initial weights, the same in every process."""
+def build(config: TrainConfig, splits: Splits) -> Detector:
+    """The untrained detector: initial weights from ``config.seed``, the same in every process."""
     torch.manual_seed(derived_seed(config.seed, "weights"))
     images = splits.train
     try:

@@ -27,6 +27,7 @@ __all__ = [
     "CHECKPOINT",
     "CONFIG",
     "FORMAT",
+    "NOTES",
     "Run",
     "corruption_of",
     "describe",
@@ -36,7 +37,7 @@ __all__ = [
 ]
 
 FORMAT = 1
-CONFIG, CHECKPOINT, CALIBRATION = "config.json", "checkpoint.safetensors", "calibration.json"
+CONFIG, CHECKPOINT, CALIBRATION, NOTES = "config.json", "checkpoint.safetensors", "calibration.json", "notes.json"
 
 # Where a run computes, not what: these may differ when it is resumed.
 _PLACE = ("training.device", "training.workers")
@@ -166,17 +167,18 @@ def prepare(path: Path, description: Mapping[str, Any], *, resume: bool) -> None
         )
 
 
-def corruption_of(config: TrainConfig) -> BoxNoise | FullGaussian | None:
-    """The corruption that a run asks for, by name or from a file.
+def corruption_of(name: str, setting: str = "corruption") -> BoxNoise | FullGaussian | None:
+    """The corruption that a setting of a run asks for, by name or from a file.
 
     Raises:
         UserError: neither a name nor a usable file.
     """
-    if config.corruption in ("box", "gaussian", "none"):
-        return named(config.corruption)
-    if not Path(config.corruption).exists():
-        raise UserError(f"corruption must be box, gaussian, none or a spec file; there is no file {config.corruption}")
-    return load_spec(config.corruption)
+    try:
+        return named(name)
+    except ValueError as error:
+        if Path(name).exists():
+            return load_spec(name)
+        raise UserError(f"{setting}: {error}, or a spec file; there is no file {name}") from None
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:

@@ -1,0 +1,173 @@
+"""``unblot compare``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from unblot.cli import flags, output, settings
+from unblot.cli.program import app
+from unblot.errors import UserError
+
+if TYPE_CHECKING:
+    from unblot.studies import Outcome
+
+__all__ = ["compare"]
+
+
+def _names(text: str, default: str, metavar: str) -> Any:
+    return typer.Option(help=text, show_default=default or False, metavar=metavar, rich_help_panel="Grid")
+
+
+@app.command()
+def compare(
+    data: flags.Data = None,
+    *,
+    config: flags.Config = None,
+    models: Annotated[list[str] | None, _names("Detectors.", "dae,nested", "NAME,NAME")] = None,
+    corruptions: Annotated[
+        list[str] | None, _names("none, gaussian, box, or JSON files.", "none,gaussian,box", "NAME,NAME")
+    ] = None,
+    protocols: Annotated[list[str] | None, _names("clean, published.", "clean", "NAME,NAME")] = None,
+    seeds: Annotated[
+        list[str] | None, _names("Each fixes a training, and its split unless --split-seed is given.", "0", "N,N")
+    ] = None,
+    classes: Annotated[
+        list[str] | None, _names("Classes left out in turn as abnormal; all for every one.", "", "NAME,NAME")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="An option of every detector (KEY=VALUE) or of one (MODEL.KEY=VALUE); repeatable.",
+            metavar="[MODEL.]KEY=VALUE",
+            callback=flags.add_options,
+            rich_help_panel="Grid",
+        ),
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            help="Trainings at a time.", min=1, show_default="one for each GPU, else 1", rich_help_panel="Grid"
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the grid; one that is there goes on.", show_default="compare/DATA")
+    ] = None,
+    quiet: flags.Quiet = False,
+    root: flags.Root = None,
+    normal: flags.Normal = None,
+    abnormal: flags.Abnormal = None,
+    masks: flags.Masks = None,
+    size: flags.Size = None,
+    channels: flags.Channels = None,
+    group: flags.Group = None,
+    group_gap: flags.GroupGap = None,
+    held_out: flags.HeldOut = None,
+    test: flags.Test = None,
+    split_seed: flags.SplitSeed = None,
+    limit: flags.Limit = None,
+    epochs: flags.Epochs = None,
+    batch_size: flags.BatchSize = None,
+    lr: flags.Lr = None,
+    device: flags.Device = None,
+    precision: flags.Precision = None,
+    workers: flags.Workers = None,
+    quantile: flags.Quantile = None,
+    judge: flags.Judge = None,
+) -> None:
+    """Train detectors with corruptions and seeds, judge them under protocols, and put the figures into one table.
+
+    Started again, it goes on where it stopped; more names may be given then. A failure stops no other training, stands
+    in the table and makes the exit code 1.
+    """
+    given = settings.given(locals())
+    from unblot.scoring import protocol_named
+    from unblot.studies import plan, run_grid, summarise, write_tables
+
+    data_config = settings.data_config(given)
+    chosen = _split_names(given.get("models", ("dae", "nested")))
+    train_config = settings.train_config({name: value for name, value in given.items() if name != "set_"})
+    modes = [protocol_named(name) for name in dict.fromkeys(_split_names(given.get("protocols", ("clean",))))]
+    trainings = plan(
+        data_config,
+        train_config,
+        models=chosen,
+        corruptions=_corruptions(_split_names(given.get("corruptions", ("none", "gaussian", "box")))),
+        seeds=[_seed(text) for text in _split_names(given.get("seeds", ("0",)))],
+        classes=_split_names(given.get("classes", ())),
+        options=_options(given.get("set_", ()), chosen),
+        split_by_seed=split_seed is None,
+    )
+    folder = output.make_folder(out or Path("compare") / settings.slug(data_config.data))
+    typer.echo(f"grid      {len(trainings)} trainings, {len(trainings) * len(modes)} cells, in {folder}")
+    outcomes: dict[str, Outcome] = {}
+
+    def report(outcome: Outcome, done: int, left: float | None) -> None:
+        outcomes[outcome.training.name] = outcome
+        typer.echo(_progress(outcome, done, len(trainings), left))
+        so_far = [outcomes[training.name] for training in trainings if training.name in outcomes]
+        write_tables(summarise(so_far, data_config, train_config), folder)
+
+    ended = run_grid(trainings, modes, folder, jobs=jobs, progress=not quiet, report=report)
+    failed = [outcome for outcome in ended if outcome.error is not None]
+    typer.echo(f"\ntables    {folder / 'table.md'}, table.json, {folder / 'table.html'}")
+    if failed:
+        typer.echo(f"{len(failed)} of {len(ended)} trainings failed; why says {folder / 'errors'}", err=True)
+        raise typer.Exit(1)
+
+
+def _split_names(values: tuple[str, ...]) -> list[str]:
+    """Names from flags that may be repeated and hold several with commas."""
+    return [name.strip() for value in values for name in value.split(",") if name.strip()]
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        raise UserError(f"--seeds takes whole numbers, such as 0,1,2; got {text!r}")
+    return int(text)
+
+
+def _corruptions(names: list[str]) -> dict[str, str]:
+    """What the library takes, by the short name for tables."""
+    short: dict[str, str] = {}
+    for name in names:
+        settings.corruption(name)
+        key = settings.slug(Path(name).stem)
+        if key in short:
+            raise UserError(f"two corruptions would both be called {key!r}: {short[key]} and {name}")
+        short[key] = settings.absolute(name)
+    return short
+
+
+def _options(texts: tuple[str, ...], models: list[str]) -> Mapping[str, dict[str, Any]]:
+    """Options by model; one without a model's name belongs to all."""
+    options: dict[str, dict[str, Any]] = {model: {} for model in models}
+    for text in texts:
+        key, value = settings.key_value(text)
+        model, dot, name = key.partition(".")
+        if dot and model not in options:
+            raise UserError(f"--set {text}: {model!r} is none of the detectors {', '.join(models)}")
+        for target in [model] if dot else models:
+            options[target][name if dot else key] = value
+    return options
+
+
+def _progress(outcome: Outcome, done: int, total: int, left: float | None) -> str:
+    """One line for a training that ended."""
+    figures = [
+        f"{name} {'–' if cell['auroc'] is None else format(cell['auroc'], '.3f')}"
+        for name, cell in outcome.cells.items()
+    ]
+    said = ", ".join([*(["AUROC " + ", ".join(figures)] if figures else []), *filter(None, [outcome.error])])
+    time = "" if left is None or done == total else f"   about {_duration(left)} left"
+    return f"[{done:>{len(str(total))}}/{total}] {outcome.training.name}: {said}{time}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,68 @@
+"""``unblot study``: what changes a figure, shown on one training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unblot.cli import flags, output, settings
+from unblot.cli.program import app
+
+__all__ = ["protocol"]
+
+study = typer.Typer(help="Studies of what changes a figure.", no_args_is_help=True)
+app.add_typer(study, name="study")
+
+
+@study.callback()
+def _study() -> None:
+    """Makes a group of a single study."""
+
+
+@study.command()
+def protocol(
+    data: flags.Data = None,
+    *,
+    config: flags.Config = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to write.", show_default="studies/DATA-MODEL")] = None,
+    quiet: flags.Quiet = False,
+    root: flags.Root = None,
+    normal: flags.Normal = None,
+    abnormal: flags.Abnormal = None,
+    size: flags.Size = None,
+    channels: flags.Channels = None,
+    group: flags.Group = None,
+    group_gap: flags.GroupGap = None,
+    held_out: flags.HeldOut = None,
+    test: flags.Test = None,
+    split_seed: flags.SplitSeed = None,
+    limit: flags.Limit = None,
+    model: flags.Model = None,
+    set_: flags.Set = None,
+    corruption: flags.Corruption = None,
+    epochs: flags.Epochs = None,
+    batch_size: flags.BatchSize = None,
+    lr: flags.Lr = None,
+    seed: flags.Seed = None,
+    device: flags.Device = None,
+    precision: flags.Precision = None,
+    workers: flags.Workers = None,
+    judge: flags.Judge = None,
+) -> None:
+    """Train once, then change the test mode alone: batch statistics, order by class, best epoch, with two controls.
+
+    Started again, it goes on where it stopped.
+    """
+    given = settings.given(locals())
+    from unblot.data import load_data
+    from unblot.studies import protocol_study
+
+    data_config, train_config = settings.data_config(given), settings.train_config(given)
+    named = "-".join([settings.slug(data_config.data), *map(settings.slug, data_config.abnormal), train_config.model])
+    folder = output.make_folder(out or Path("studies") / named)
+    splits = load_data(data_config, progress=False if quiet else None)
+    output.say(splits, settings.new_detector(train_config, splits), study=folder)
+    protocol_study(train_config, data_config, splits, folder, progress=not quiet)
+    typer.echo(f"\n{(folder / 'table.md').read_text(encoding='utf-8')}\nplot      {folder / 'plot.png'}")

@@ -1,0 +1,124 @@
+"""``feature_dae``: a denoising autoencoder in feature space; the patent's corruption on the input side.
+
+Sources: the patent's claim 1 corrupts the input of "any existing model" and asks for the clean image; here what is
+asked for are the *features* that a frozen teacher gives of the clean image. Student and teacher compared by the cosine
+at several strides: Bergmann et al., arXiv 1911.02357; Wang et al., arXiv 2103.04257. A student that sees the corrupted
+image learns to infer what belongs under a blot from around it; at a defect it tells what should have been there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from unblot.models.detector import Batch, Detector, Phase, Scores, Step, register
+from unblot.models.pooling import top_mean
+from unblot.models.teacher import PACKAGED, Teacher
+from unblot.models.unet import UNet
+
+__all__ = ["FeatureDenoisingAutoencoder", "cosine_distance"]
+
+
+def cosine_distance(a: Tensor, b: Tensor) -> Tensor:
+    """1 - cos of the angle between feature vectors, (N, C, H, W) twice to (N, 1, H, W), in [0, 2]."""
+    return 1 - F.cosine_similarity(a.float(), b.float(), dim=1).unsqueeze(1)
+
+
+@register
+class FeatureDenoisingAutoencoder(Detector):
+    """Restoration of a teacher's features.
+
+    The loss is the sum over ``strides`` of the mean cosine distance between what the student makes of the corrupted
+    image and the teacher of the clean one. The anomaly map is the cosine distance at ``score_strides``, each divided by
+    its mean on held-out normal images, averaged and enlarged; the score is the mean of its largest ``top`` share. Its
+    figures depend on ImageNet weights (:class:`Teacher`).
+
+    Args:
+        channels: 1 or 3.
+        size: a multiple of 32, at least 64.
+        teacher: a timm model (:class:`Teacher`).
+        strides: of the features that are restored, ascending.
+        score_strides: those of them that are scored.
+        width: of the student (:class:`UNet`).
+        top: share of the map whose mean is the score.
+
+    Raises:
+        ValueError: an option out of its range.
+        UserError: the teacher cannot be had.
+    """
+
+    name = "feature_dae"
+    size_multiple = 32
+    size_min = 64
+
+    def __init__(
+        self,
+        *,
+        channels: int,
+        size: int,
+        teacher: str = PACKAGED,
+        strides: Sequence[int] = (4, 8, 16),
+        score_strides: Sequence[int] = (16,),
+        width: int = 32,
+        top: float = 0.02,
+    ) -> None:
+        options = {
+            "teacher": teacher,
+            "strides": list(strides),
+            "score_strides": list(score_strides),
+            "width": width,
+            "top": top,
+        }
+        super().__init__(channels=channels, size=size, options=options)
+        if not (width >= 1 and 0 <= top <= 1):
+            raise ValueError(f"width must be 1 or more and top in 0..1, got {options!r}")
+        if not score_strides or not set(score_strides) <= set(strides):
+            raise ValueError(f"score_strides must be some of strides {list(strides)}, got {list(score_strides)}")
+        self.teacher = Teacher(teacher, strides)
+        heads = dict(zip(strides, self.teacher.channels, strict=True))
+        self.student = UNet(channels, heads, width, depth=max(strides).bit_length())
+        self.score_strides, self.top = tuple(score_strides), top
+        self.register_buffer("usual", torch.ones(len(self.score_strides)))
+
+    usual: Tensor
+
+    def start(self) -> None:
+        """Load the teacher's weights."""
+        self.teacher.load_pretrained()
+
+    def phases(self, lr: float) -> Sequence[Phase]:
+        """One phase, AdamW for the student; its best judged epoch stays."""
+        adam = torch.optim.AdamW(self.student.parameters(), lr, weight_decay=1e-4)
+        return [Phase("train", {"student": adam}, judged=self)]
+
+    def training_step(self, phase: str, batch: Batch) -> Iterator[Step]:  # noqa: ARG002  (there is one phase)
+        """One step: the cosine distances of all strides."""
+        with torch.no_grad():
+            wanted = self.teacher(batch.clean)
+        made = self.student(batch.noisy)
+        terms = {
+            f"stride_{s}": cosine_distance(a, b).mean()
+            for s, a, b in zip(self.teacher.strides, made, wanted, strict=True)
+        }
+        yield Step("student", terms)
+
+    def _distances(self, images: Tensor) -> list[Tensor]:
+        """Cosine distance at each scored stride."""
+        pairs = zip(self.teacher.strides, self.student(images), self.teacher(images), strict=True)
+        found = {s: cosine_distance(a, b) for s, a, b in pairs if s in self.score_strides}
+        return [found[s] for s in self.score_strides]
+
+    def calibrate(self, held_out: Iterable[Tensor], blotted: Iterable[Tensor]) -> None:  # noqa: ARG002
+        """Take the mean distance at each stride."""
+        means = [torch.stack([d.mean() for d in self._distances(images)]) for images in held_out]
+        self.usual = torch.stack(means).mean(0).clamp_min(1e-6)
+
+    def score(self, images: Tensor) -> Scores:
+        """Mean of the largest values of the map."""
+        parts = [d / u for d, u in zip(self._distances(images), self.usual, strict=True)]
+        fine = parts[0].shape[-2:]
+        coarse = torch.stack([F.interpolate(d, fine, mode="bilinear") for d in parts]).mean(0)
+        return Scores(top_mean(coarse, self.top), F.interpolate(coarse, images.shape[-2:], mode="bilinear"))

@@ -1,0 +1,206 @@
+"""A grid's figures as tables: mean and standard deviation over seeds, per class and on average, paper beside ours."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from unblot.data import DataConfig
+from unblot.report.compare import Comparison, Table, markdown, page
+from unblot.scoring import NOT_REACHABLE, PROTOCOLS
+from unblot.studies.grid import Outcome
+from unblot.studies.paper import printed
+from unblot.training import TrainConfig
+from unblot.training.checkpoint import write_atomically
+from unblot.training.run import write_json
+
+__all__ = ["spread", "summarise", "write_tables"]
+
+_RATES = ("f1", "precision", "recall")
+_PAPER = "the paper, as printed"
+
+
+def summarise(outcomes: Sequence[Outcome], data: DataConfig, config: TrainConfig) -> Comparison:
+    """Tables of a grid, of whatever part of it is finished.
+
+    Args:
+        outcomes: of :func:`unblot.studies.run_grid`; not empty.
+        data: what the grid was asked for.
+        config: settings common to all its trainings.
+    """
+    cells = [cell for outcome in outcomes for cell in outcome.cells.values()]
+    name = Path(data.data).name
+    classes = list(dict.fromkeys(outcome.training.left_out or name for outcome in outcomes))
+    rows = [_row(group, classes) for group in _groups(cells)]
+    errors = [f"{o.training.name}: {o.error}" for o in outcomes if o.error is not None]
+    summary = {
+        "format": 1,
+        "data": data.data,
+        "classes": classes,
+        "settings": {"data": data.to_dict(), "training": config.to_dict()},
+        "rows": rows,
+        "cells": cells,
+        "errors": errors,
+    }
+    several = len(classes) > 1
+    tables = [
+        _by_class("AUROC", "auroc", rows, classes, data.data),
+        _by_class("AUPRC", "auprc", rows, classes, data.data),
+        _rates(
+            "At the threshold",
+            "The threshold of a user: from held-out normal images.",
+            [row for row in rows if row["reachable"]],
+            "",
+        ),
+        _rates(
+            "At 0.2 of the test scores' range, as in the paper",
+            f"The range is that of the test images themselves: {NOT_REACHABLE}, whatever the protocol.",
+            rows,
+            "_minmax_0.2",
+        ),
+        _pixels(rows),
+        _speeds(rows),
+    ]
+    notes = [
+        f"epochs: {config.epochs}, batches of {config.batch_size}, {data.size} × {data.size} pixels"
+        + (f", at most {data.limit} training images" if data.limit else "")
+        + ". ± is the standard deviation over seeds"
+        + ("; the average over classes is taken seed by seed." if several else "."),
+        *_protocol_notes(cells),
+    ]
+    return Comparison(f"Detectors compared on {name}", summary, [t for t in tables if t.rows], notes, errors)
+
+
+def write_tables(tables: Comparison, out: Path) -> None:
+    """Write ``table.md``, ``table.json`` and ``table.html`` into ``out``, each replaced whole."""
+    write_json(out / "table.json", tables.summary)
+    write_atomically(out / "table.md", markdown(tables).encode())
+    write_atomically(out / "table.html", page(tables).encode())
+
+
+def spread(values: Iterable[float | None]) -> dict[str, Any] | None:
+    """Mean, sample standard deviation (None for one value) and number; None where a value is missing or there is none.
+
+    Example:
+        >>> spread([0.5, 0.7])["mean"]
+        0.6
+    """
+    known = list(values)
+    if not known or None in known:
+        return None
+    numbers = [float(value) for value in known if value is not None]
+    return {
+        "mean": statistics.fmean(numbers),
+        "std": statistics.stdev(numbers) if len(numbers) > 1 else None,
+        "n": len(numbers),
+    }
+
+
+def _groups(cells: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
+    """Cells by model, corruption and protocol, in order of appearance."""
+    groups: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
+    for cell in cells:
+        groups.setdefault((cell["model"], cell["corruption"], cell["protocol"]["name"]), []).append(cell)
+    order = list(PROTOCOLS)
+    keys = list(groups)
+    first = {key[:2]: number for number, key in reversed(list(enumerate(keys)))}
+    return [groups[key] for key in sorted(keys, key=lambda key: (order.index(key[2]), first[key[:2]]))]
+
+
+def _row(cells: Sequence[Mapping[str, Any]], classes: Sequence[str]) -> dict[str, Any]:
+    """Mean and spread over seeds of each figure, by class and on average."""
+    first = cells[0]
+    figures: dict[str, dict[str, Any]] = {}
+    for key in ("auroc", "auprc", *_RATES, *(f"{rate}_minmax_0.2" for rate in _RATES)):
+        by_class: dict[str, dict[int, float | None]] = {name: {} for name in classes}
+        for cell in cells:
+            by_class[cell["left_out"] or classes[0]][cell["seed"]] = cell[key]
+        seeds = sorted({seed for values in by_class.values() for seed in values})
+        averages = [spread(by_class[name].get(seed) for name in classes) for seed in seeds]
+        figures[key] = {name: spread(values.values()) for name, values in by_class.items()}
+        figures[key]["average"] = spread(None if a is None else a["mean"] for a in averages)
+    pixel = {
+        key: spread(cell["pixel"][key] for cell in cells) if all(cell["pixel"] for cell in cells) else None
+        for key in ("auroc", "pro_0.3")
+    }
+    return {
+        "model": first["model"],
+        "corruption": first["corruption"],
+        "protocol": first["protocol"]["name"],
+        "reachable": first["reachable_in_use"],
+        "seeds": sorted({cell["seed"] for cell in cells}),
+        "figures": figures,
+        "pixel": pixel,
+        "parameters": first["parameters"],
+        "training_images_per_second": spread(cell["training_images_per_second"] for cell in cells),
+        "scoring_images_per_second": spread(cell["scoring_images_per_second"] for cell in cells),
+    }
+
+
+def _by_class(caption: str, key: str, rows: Sequence[Mapping[str, Any]], classes: Sequence[str], data: str) -> Table:
+    """A column for each class; the paper's figures below those of the same detector."""
+    columns = [*classes, "average"] if len(classes) > 1 else list(classes)
+    lines = [[*_head(row), *(_text(row["figures"][key][name]) for name in columns)] for row in rows]
+    for model in dict.fromkeys(row["model"] for row in rows):
+        if figures := printed(data, model, key):
+            shown = [figures.get(n) if n != "average" or len(classes) == len(figures) - 1 else None for n in columns]
+            lines.append([model, _PAPER, "published", *("–" if f is None else f"{f:.3f}" for f in shown)])
+    text = "Columns are the classes left out." if len(classes) > 1 else ""
+    header = ["detector", "corruption", "protocol", *columns]
+    return Table(caption, text, header, lines, _unreachable(rows) | set(range(len(rows), len(lines))))
+
+
+def _rates(caption: str, text: str, rows: Sequence[Mapping[str, Any]], suffix: str) -> Table:
+    """F1, precision and recall, averaged over classes."""
+    lines = [[*_head(row), *(_text(row["figures"][f"{rate}{suffix}"]["average"]) for rate in _RATES)] for row in rows]
+    header = ["detector", "corruption", "protocol", "F1", "precision", "recall"]
+    return Table(caption, text, header, lines, _unreachable(rows))
+
+
+def _pixels(rows: Sequence[Mapping[str, Any]]) -> Table:
+    lines = [
+        [*_head(row), _text(row["pixel"]["auroc"]), _text(row["pixel"]["pro_0.3"])]
+        for row in rows
+        if row["pixel"]["auroc"] and row["reachable"]
+    ]
+    return Table("Pixels", "Anomaly maps against masks.", ["detector", "corruption", "protocol", "AUROC", "PRO"], lines)
+
+
+def _speeds(rows: Sequence[Mapping[str, Any]]) -> Table:
+    lines = [
+        [
+            row["model"],
+            row["corruption"],
+            f"{row['parameters']:,}",
+            _text(row["training_images_per_second"], 0),
+            _text(row["scoring_images_per_second"], 0),
+        ]
+        for row in rows
+        if row["protocol"] == rows[0]["protocol"]
+    ]
+    header = ["detector", "corruption", "parameters", "training, images/s", "scoring, images/s"]
+    text = "Loading and corruption included; of runs side by side each has a share."
+    return Table("Size and speed", text, header, lines)
+
+
+def _protocol_notes(cells: Sequence[Mapping[str, Any]]) -> list[str]:
+    names = dict.fromkeys(cell["protocol"]["name"] for cell in cells)
+    return [f"{PROTOCOLS[name].label}: {PROTOCOLS[name].text}" for name in names]
+
+
+def _unreachable(rows: Sequence[Mapping[str, Any]]) -> frozenset[int]:
+    return frozenset(number for number, row in enumerate(rows) if not row["reachable"])
+
+
+def _head(row: Mapping[str, Any]) -> list[str]:
+    label = row["protocol"] if row["reachable"] else f"{row['protocol']} ({NOT_REACHABLE})"
+    return [row["model"], row["corruption"], label]
+
+
+def _text(value: Mapping[str, Any] | None, digits: int = 3) -> str:
+    if value is None:
+        return "–"
+    mean = f"{value['mean']:,.{digits}f}"
+    return mean if value["std"] is None else f"{mean} ± {value['std']:,.{digits}f}"

@@ -1,0 +1,90 @@
+"""Tables: mean and spread over seeds, what is missing stays missing, what is not reachable says so."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from unblot.data import DataConfig
+from unblot.scoring import CLEAN, NOT_REACHABLE, PUBLISHED
+from unblot.studies import Outcome, Training, summarise, write_tables
+from unblot.studies.paper import TABLE_1, TABLE_2, printed
+from unblot.studies.table import spread
+from unblot.training import TrainConfig
+
+DATA, CONFIG = DataConfig("cifar10", root="x"), TrainConfig("nested")
+
+
+def made(left_out: str, seed: int, auroc: dict[str, float | None], error: str | None = None) -> Outcome:
+    cells: dict[str, dict[str, Any]] = {}
+    for protocol in (CLEAN, PUBLISHED):
+        if protocol.name in auroc:
+            cells[protocol.name] = {
+                **{"left_out": left_out, "model": "nested", "corruption": "none", "seed": seed},
+                **{"protocol": protocol.to_dict(), "reachable_in_use": protocol.reachable},
+                **{"auroc": auroc[protocol.name], "auprc": 0.5, "f1": 0.4, "precision": None, "recall": 0.2},
+                **{"f1_minmax_0.2": 0.6, "precision_minmax_0.2": 0.7, "recall_minmax_0.2": 0.8},
+                **{"pixel": None, "parameters": 1234567, "warnings": []},
+                **{"training_images_per_second": 100.0, "scoring_images_per_second": 200.0 + seed},
+            }
+    return Outcome(Training(f"{left_out}-{seed}", left_out, "none", DATA, CONFIG), cells, error)
+
+
+def test_spread_is_mean_and_sample_deviation() -> None:
+    assert spread([0.4, 0.8]) == {"mean": pytest.approx(0.6), "std": pytest.approx(0.08**0.5), "n": 2}
+    assert spread([0.4]) == {"mean": 0.4, "std": None, "n": 1}
+    assert spread([]) is None
+    assert spread([0.4, None]) is None
+
+
+def test_the_average_is_taken_seed_by_seed() -> None:
+    values = {("bird", 0): 0.2, ("bird", 1): 0.4, ("ship", 0): 0.8, ("ship", 1): 0.6}
+    outcomes = [made(name, seed, {"clean": value}) for (name, seed), value in values.items()]
+    row = summarise(outcomes, DATA, CONFIG).summary["rows"][0]["figures"]["auroc"]
+    assert row["bird"]["mean"] == pytest.approx(0.3)
+    assert row["average"] == {"mean": pytest.approx(0.5), "std": pytest.approx(0.0), "n": 2}
+
+
+def test_missing_figures_make_no_average_and_errors_are_shown() -> None:
+    outcomes = [made("bird", 0, {"clean": 0.4}), made("ship", 0, {}, error="RuntimeError: out of memory")]
+    tables = summarise(outcomes, DATA, CONFIG)
+    assert tables.tables[0].rows[0] == ["nested", "none", "clean", "0.400", "–", "–"]
+    assert tables.errors == ["ship-0: RuntimeError: out of memory"]
+
+
+def test_what_is_not_reachable_says_so_everywhere(tmp_path: Path) -> None:
+    outcomes = [made("bird", 0, {"clean": 0.4, "published": 0.9}), made("ship", 0, {"clean": 0.5, "published": 0.8})]
+    comparison = summarise(outcomes, DATA, CONFIG)
+    for table in comparison.tables[:2]:
+        for number, row in enumerate(table.rows):
+            assert (number in table.unreachable) == ("published" in row[2])
+            if row[1] == "none" and row[2] != "clean":
+                assert NOT_REACHABLE in row[2]
+    write_tables(comparison, tmp_path)
+    text = (tmp_path / "table.md").read_text(encoding="utf-8")
+    assert f"| nested | none | published ({NOT_REACHABLE}) | 0.900 | 0.800 | 0.850 |" in text
+    page = (tmp_path / "table.html").read_text(encoding="utf-8")
+    assert "0.850" in page
+    assert 'class="warned"' in page
+    assert "http" not in page
+    stored = json.loads((tmp_path / "table.json").read_text(encoding="utf-8"))
+    assert [row["reachable"] for row in stored["rows"]] == [True, False]
+    assert len(stored["cells"]) == 4
+
+
+def test_the_paper_stands_beside_ours() -> None:
+    (auroc, auprc, *_) = summarise([made("bird", 0, {"clean": 0.4})], DATA, CONFIG).tables
+    assert auroc.rows[-1] == ["nested", "the paper, as printed", "published", "0.874"]
+    assert auprc.rows[-1][-1] == "0.818"
+    assert printed("digits", "nested", "auroc") == {}
+    other = summarise([made("bird", 0, {"clean": 0.4})], DataConfig("digits"), CONFIG)
+    assert len(other.tables[0].rows) == 1
+
+
+@pytest.mark.parametrize("row", [*TABLE_1.values(), *TABLE_2.values()])
+def test_the_papers_averages_are_those_of_its_rows(row: tuple[float, ...]) -> None:
+    """A slip in typing would show."""
+    assert sum(row[:10]) / 10 == pytest.approx(row[10], abs=6e-4)
