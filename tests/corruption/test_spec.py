@@ -203,7 +203,7 @@ def test_named() -> None:
     assert named("box") == BoxNoise()
     assert named("gaussian") == FullGaussian()
     assert named("none") is None
-    with pytest.raises(ValueError, match=r"'boxes'.*box, mixed, scars, blobs, gaussian, none"):
+    with pytest.raises(ValueError, match=r"'boxes'.*box, gaussian, none, mixed, scars, blobs"):
         named("boxes")
 
 

@@ -136,7 +136,10 @@ Set = Annotated[
     ),
 ]
 Corruption = Annotated[
-    str | None, _model("box, gaussian, none, or a JSON file that describes a corruption.", "box", "--corruption")
+    str | None,
+    _model(
+        "box, gaussian, none, mixed, scars, blobs, or a JSON file that describes a corruption.", "box", "--corruption"
+    ),
 ]
 Epochs = Annotated[int | None, _model("Passes over the training images.", "15")]
 BatchSize = Annotated[int | None, _model("Images per training step.", "64")]

@@ -88,13 +88,13 @@ def key_value(text: str) -> tuple[str, Any]:
 
 def corruption(name: str) -> Spec | None:
     """A corruption by name or file."""
-    from unblot.corruption.spec import load_spec, named
+    from unblot.corruption.spec import NAMES, load_spec, named
 
-    if name in ("box", "gaussian", "none"):
+    if name in NAMES:
         return named(name)
     if not Path(name).is_file():
         raise UserError(
-            f"no corruption named {name!r} and no file of that name; give box, gaussian, none, or a JSON file"
+            f"no corruption named {name!r} and no file of that name; give {', '.join(NAMES)}, or a JSON file"
         )
     return load_spec(name)
 

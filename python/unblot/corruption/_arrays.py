@@ -53,9 +53,10 @@ def share_of_range(name: str, value: object) -> float:
     """``value`` as a float in [0, 1)."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number in [0, 1), a share of the value range, got {value!r}")
-    if not 0 <= value < 1:
+    share = float(value)
+    if not 0 <= share < 1:
         raise ValueError(f"{name} must be a number in [0, 1), a share of the value range, got {value!r}")
-    return float(value)
+    return share
 
 
 def check_seed(seed: object) -> int:

@@ -50,7 +50,8 @@ class BoxNoiseCollate:
         image: where the image stands: position in a tuple or list, key of a mapping, field of a named tuple.
         index: where the sample's index (a whole number, at least 0) stands; None draws keys from torch's default
             generator.
-        mask: whether to return a mask: "boxes" (or True), 1 inside the blots, or "changed", 1 where a pixel really changed.
+        mask: whether to return a mask: "boxes" (or True), 1 inside the blots, or "changed", 1 where a pixel really
+            changed.
         changed: by how much, for the latter: the share of the value range that a channel must change by more than.
         seed: 0 to 2**64 - 1.
         threads: as in :func:`unblot.corrupt`; None is 1 in a worker.

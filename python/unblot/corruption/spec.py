@@ -557,8 +557,9 @@ Spec: TypeAlias = BoxNoise | FullGaussian
 
 
 def _mixed() -> BoxNoise:
-    # Real defects are small, of any outline, and mostly look like something: so small to medium blots of every shape, half
-    # of them texture from elsewhere. The others are noise, from hardly visible to strong, on the pixels or on a flat spot.
+    # Real defects are small, of any outline, and mostly look like something: so small to medium blots of every shape,
+    # half of them texture from elsewhere. The others are noise, from hardly visible to strong, on the pixels or on a
+    # flat spot.
     return BoxNoise(
         scale=(0.01, 0.15),
         base="any",
@@ -575,7 +576,7 @@ def _mixed() -> BoxNoise:
 
 
 def _faint(shape: str, scale: tuple[float, float]) -> BoxNoise:
-    # To judge what was trained on other corruptions: weaker than any of theirs, and with flat stains, which "mixed" lacks.
+    # To judge what was trained on another corruption: weaker than that, and with flat stains, which "mixed" lacks.
     patch = Paste(gain=(0.7, 1.3), offset=(-0.15, 0.15), opacity=(0.3, 0.7))
     stain = Paste(gain=0.0, offset=(0.0, 1.0), opacity=(0.2, 0.5))
     noise = (patch, stain, Gaussian((0.04, 0.15)))
@@ -584,11 +585,11 @@ def _faint(shape: str, scale: tuple[float, float]) -> BoxNoise:
 
 _NAMED: dict[str, Callable[[], Spec | None]] = {
     "box": BoxNoise,
+    "gaussian": FullGaussian,
+    "none": lambda: None,
     "mixed": _mixed,
     "scars": lambda: _faint("scar", (0.003, 0.03)),
     "blobs": lambda: _faint("blob", (0.005, 0.05)),
-    "gaussian": FullGaussian,
-    "none": lambda: None,
 }
 
 NAMES = tuple(_NAMED)
@@ -599,12 +600,12 @@ def named(name: str) -> Spec | None:
     """The corruption that a name of :data:`NAMES` stands for.
 
     - "box": :class:`BoxNoise` as it comes;
+    - "gaussian": :class:`FullGaussian`;
+    - "none": None;
     - "mixed": for training detectors of defects: 1 to 15 % of the image, half of the blots pasted, the others the four
       noise kinds on any base, in all shapes;
     - "scars" and "blobs": for judging what was trained on another corruption: faint patches, stains and noise in that
-      one shape, at most 3 and 5 % of the image;
-    - "gaussian": :class:`FullGaussian`;
-    - "none": None.
+      one shape, at most 3 and 5 % of the image.
     """
     if name not in _NAMED:
         raise ValueError(f"no corruption named {name!r}; accepted: {', '.join(NAMES)}")

@@ -27,8 +27,8 @@ class TrainConfig:
     Args:
         model: name of a detector (:func:`unblot.models.available`).
         model_options: that detector's own keyword options, JSON values.
-        corruption: "box" (:class:`~unblot.BoxNoise` as it comes), "gaussian" (:class:`~unblot.FullGaussian`), "none",
-            or the path of a corruption spec file.
+        corruption: a name that :func:`~unblot.corruption.named` knows, such as "box" (:class:`~unblot.BoxNoise` as it
+            comes), "mixed" or "none", or the path of a corruption spec file.
         epochs: passes over the training images, for each phase that does not say its own.
         batch_size: images per step and device.
         lr: base learning rate; decays linearly to 0 over a phase.
