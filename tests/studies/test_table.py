@@ -15,7 +15,7 @@ from unblot.studies.paper import TABLE_1, TABLE_2, printed
 from unblot.studies.table import spread
 from unblot.training import TrainConfig
 
-DATA, CONFIG = DataConfig("cifar10", root="x"), TrainConfig("nested")
+DATA, CONFIG = DataConfig("cifar10", root="x"), TrainConfig("nested", model_options={"width": 0.5})
 
 
 def made(left_out: str, seed: int, auroc: dict[str, float | None], error: str | None = None) -> Outcome:
@@ -73,6 +73,9 @@ def test_what_is_not_reachable_says_so_everywhere(tmp_path: Path) -> None:
     stored = json.loads((tmp_path / "table.json").read_text(encoding="utf-8"))
     assert [row["reachable"] for row in stored["rows"]] == [True, False]
     assert len(stored["cells"]) == 4
+    assert "nested with width=0.5." in text
+    assert stored["settings"]["options"] == {"nested": {"width": 0.5}}
+    assert "seed" not in stored["settings"]["training"]  # each training has its own
 
 
 def test_the_paper_stands_beside_ours() -> None:

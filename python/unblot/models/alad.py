@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
-from unblot.models.blocks import Decoder, Discriminator, Encoder, bce, dcgan_init, frozen, pyramid
+from unblot.models.blocks import Decoder, Discriminator, Encoder, adam, bce, dcgan_init, frozen, pyramid
 from unblot.models.detector import Batch, Detector, Phase, Scores, Step, register
 
 __all__ = ["ALAD", "ImageLatentDiscriminator", "ImagePairDiscriminator", "LatentPairDiscriminator"]
@@ -98,7 +98,7 @@ class ALAD(Detector):
                              -log D_zz(z, z)  - log(1 - D_zz(z, E(G(z))))
         generator, encoder:  -log(1 - D_xz(x, ẑ))  - log D_xz(G(z), z)  - log D_xx(x, x̂)  - log D_zz(z, E(G(z)))
 
-    The second line is the paper's min-max problem in its non-saturating form, as the authors' code has it. The
+    The last line is the paper's min-max problem in its non-saturating form, as the authors' code has it. The
     corruption enters at the encoder alone: it sees x̃, and every discriminator sees the clean x beside what came of it,
     so that the cycle restores. Without corruption x̃ is x.
 
@@ -159,12 +159,8 @@ class ALAD(Detector):
 
     def phases(self, lr: float) -> Sequence[Phase]:
         """One phase: an Adam for the discriminators, one for generator and encoder, betas 0.5 and 0.999."""
-        sides = {"discriminators": (self.d_xz, self.d_xx, self.d_zz), "generator": (self.encoder, self.generator)}
-        adam = {
-            side: torch.optim.Adam([p for network in networks for p in network.parameters()], lr, betas=(0.5, 0.999))
-            for side, networks in sides.items()
-        }
-        return [Phase("train", adam)]
+        sides = {"discriminators": [self.d_xz, self.d_xx, self.d_zz], "generator": [self.encoder, self.generator]}
+        return [Phase("train", {side: adam(nn.ModuleList(networks), lr) for side, networks in sides.items()})]
 
     def training_step(self, phase: str, batch: Batch) -> Iterator[Step]:  # noqa: ARG002  (there is one phase)
         """The discriminators' step, then that of generator and encoder on the same images and latents."""
@@ -178,7 +174,7 @@ class ALAD(Detector):
         xx = self.d_xx(x, x)[0], self.d_xx(x, restored.detach())[0]
         zz = self.d_zz(z, z), self.d_zz(z, again.detach())
         pairs = {"xz": xz, "xx": xx, "zz": zz}
-        logs = {}
+        logs: dict[str, Tensor] = {}
         for name, (real, fake) in pairs.items():
             of = "" if name == "xz" else f"_{name}"
             logs |= {f"d_real{of}": real.detach().sigmoid().mean(), f"d_fake{of}": fake.detach().sigmoid().mean()}

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unblot.models.blocks import frozen, pyramid
+from unblot.models.blocks import adam, frozen, pyramid
 from unblot.models.detector import Batch, Detector, Phase, Scores, Step, register
 
 __all__ = ["Critic", "Encoder", "FAnoGAN", "Generator", "PreActivation", "gradient_penalty"]
@@ -154,7 +154,8 @@ def gradient_penalty(critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
         between = (share * real + (1 - share) * fake).requires_grad_()
         value, _ = critic(between)
         (gradient,) = torch.autograd.grad(value.sum(), between, create_graph=True)
-        return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
+        penalty: Tensor = (gradient.flatten(1).norm(dim=1) - 1).square().mean()
+        return penalty
 
 
 @register
@@ -230,12 +231,9 @@ class FAnoGAN(Detector):
 
     def phases(self, lr: float) -> Sequence[Phase]:
         """The GAN (Adam, betas 0 and 0.9, as Gulrajani et al.), then the encoder (betas 0.5 and 0.999)."""
-        gan = {
-            name: torch.optim.Adam(network.parameters(), lr, betas=(0.0, 0.9))
-            for name, network in (("critic", self.critic), ("generator", self.generator))
-        }
-        encoder = torch.optim.Adam(self.encoder.parameters(), lr, betas=(0.5, 0.999))
-        return [Phase("gan", gan), Phase("encoder", {"encoder": encoder})]
+        networks = {"critic": self.critic, "generator": self.generator}
+        gan = {name: adam(network, lr, betas=(0.0, 0.9)) for name, network in networks.items()}
+        return [Phase("gan", gan), Phase("encoder", {"encoder": adam(self.encoder, lr)})]
 
     def training_step(self, phase: str, batch: Batch) -> Iterator[Step]:
         """The steps of one batch in either phase."""

@@ -57,13 +57,13 @@ def protocol_study(
     from unblot.report.study import plot_protocol_study
 
     run = out / "run"
-    watch = EachEpoch(run, splits, list(MODES.values()))
+    watch = EachEpoch(run, splits, list(MODES.values()), progress=progress)
     train(config, splits, run, data=data, resume=(run / CONFIG).exists(), progress=progress, after_epoch=watch)
     epochs = read_epochs(run)
     untrained = build(config, splits).to(make_fabric(config).device)
     controls = {
         protocol.name: {
-            "untrained_auroc": judge(untrained, splits, protocol)["auroc"],
+            "untrained_auroc": judge(untrained, splits, protocol, progress=progress)["auroc"],
             "mean_colour_auroc": _auroc(splits.test.labels, colour_scores(splits, protocol)),
         }
         for protocol in MODES.values()

@@ -343,6 +343,7 @@ def _run(training: Training, protocols: Sequence[Protocol], out: Path, progress:
             folder.parent.mkdir(parents=True, exist_ok=True)
             _watched(folder).touch()
         if not (folder / CHECKPOINT).exists() or not read(folder / CHECKPOINT).position.finished:
+            watch = EachEpoch(folder, splits, [PUBLISHED], progress=progress)
             train(
                 training.config,
                 splits,
@@ -350,7 +351,7 @@ def _run(training: Training, protocols: Sequence[Protocol], out: Path, progress:
                 data=training.data,
                 resume=(folder / CONFIG).exists(),
                 progress=progress,
-                after_epoch=EachEpoch(folder, splits, [PUBLISHED]) if _watched(folder).exists() else None,
+                after_epoch=watch if _watched(folder).exists() else None,
             )
         try:
             _judge(training, splits, protocol, folder, progress)

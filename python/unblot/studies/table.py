@@ -34,12 +34,13 @@ def summarise(outcomes: Sequence[Outcome], data: DataConfig, config: TrainConfig
     name = Path(data.data).name
     classes = list(dict.fromkeys(outcome.training.left_out or name for outcome in outcomes))
     rows = [_row(group, classes) for group in _groups(cells)]
+    options = {o.training.config.model: o.training.config.model_options for o in outcomes}
     errors = [f"{o.training.name}: {o.error}" for o in outcomes if o.error is not None]
     summary = {
         "format": 1,
         "data": data.data,
         "classes": classes,
-        "settings": {"data": data.to_dict(), "training": config.to_dict()},
+        "settings": {"data": _common(data.to_dict()), "training": _common(config.to_dict()), "options": options},
         "rows": rows,
         "cells": cells,
         "errors": errors,
@@ -68,6 +69,11 @@ def summarise(outcomes: Sequence[Outcome], data: DataConfig, config: TrainConfig
         + (f", at most {data.limit} training images" if data.limit else "")
         + ". ± is the standard deviation over seeds"
         + ("; the average over classes is taken seed by seed." if several else "."),
+        *(
+            f"{model} with {', '.join(f'{key}={value}' for key, value in given.items())}."
+            for model, given in options.items()
+            if given
+        ),
         *_protocol_notes(cells),
     ]
     return Comparison(f"Detectors compared on {name}", summary, [t for t in tables if t.rows], notes, errors)
@@ -183,6 +189,12 @@ def _speeds(rows: Sequence[Mapping[str, Any]]) -> Table:
     header = ["detector", "corruption", "parameters", "training, images/s", "scoring, images/s"]
     text = "Loading and corruption included; of runs side by side each has a share."
     return Table("Size and speed", text, header, lines)
+
+
+def _common(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that all trainings of a grid share."""
+    own = ("split_seed", "model", "model_options", "corruption", "seed")
+    return {key: value for key, value in settings.items() if key not in own}
 
 
 def _protocol_notes(cells: Sequence[Mapping[str, Any]]) -> list[str]:
