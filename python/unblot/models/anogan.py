@@ -54,8 +54,8 @@ class AnoGAN(Detector):
     so the same image has the same score whatever it is scored with (but for rounding, since matrix products add up
     differently in larger batches). With ``restarts`` above 1 there are as many starts, and the best end counts.
 
-    Scoring is slow, for each image costs ``search_steps`` passes forward and backward: RGB, 32×32, the default width and
-    500 steps, one CPU core scores 0.7 images/s.
+    Scoring is slow, for each image costs ``search_steps`` passes forward and backward: at the default, RGB, 32×32, one
+    CPU core scores 0.7 images/s.
 
     Parameters at the default, RGB, 32×32: generator 1.07 million, discriminator 0.66; 64×64: 3.58 and 2.77.
 
