@@ -89,7 +89,7 @@ def _model(text: str, default: str | None = None, *names: str, **more: Any) -> A
 Data = Annotated[
     str | None,
     typer.Argument(
-        help="digits, cifar10, magnetic-tile, or a folder: MVTec AD layout (train/good, test/<defect>), or any folder "
+        help="digits, cifar10, fashion-mnist, magnetic-tile, or a folder: MVTec AD layout (train/good, test/<defect>), or any folder "
         "with --normal and --abnormal.",
         show_default="digits",
     ),
@@ -114,7 +114,10 @@ Size = Annotated[int | None, _data("Height and width in pixels that images are r
 Channels = Annotated[int | None, _data("1 (grayscale) or 3 (RGB).", "found from the images")]
 Group = Annotated[
     str | None,
-    _data("Regular expression on an image's path; what it captures names the part or session, which no split divides."),
+    _data(
+        "The part or session an image shows, which no split divides: a regular expression on its path (what it "
+        "captures is the name), folder:N, a .csv file with columns path and group, or none."
+    ),
 ]
 GroupGap = Annotated[int | None, _data("Join groups whose captured numbers lie at most this far apart.")]
 HeldOut = Annotated[float | None, _data("Share of the training normals kept for the threshold.", "0.1")]

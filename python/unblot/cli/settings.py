@@ -52,6 +52,8 @@ def data_config(given: Mapping[str, Any]) -> DataConfig:
             values[name] = tuple(f if (Path(data) / f).is_dir() else absolute(f) for f in values[name])
     if "root" in values:
         values["root"] = str(Path(values["root"]).resolve())
+    if str(values.get("group", "")).lower().endswith(".csv"):
+        values["group"] = absolute(values["group"])
     with user_values():
         return DataConfig(**values)
 
