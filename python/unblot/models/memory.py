@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from unblot.models.detector import Batch, Detector, Phase, Scores, Step, register
+from unblot.models.detector import Batch, Detector, Phase, Recommended, Scores, Step, register
 from unblot.models.pooling import top_mean
 from unblot.models.teacher import PACKAGED, Teacher
 
@@ -57,6 +57,7 @@ class Memory(Detector):
     name = "memory"
     size_multiple = 32
     size_min = 64
+    recommended = Recommended(size=128, corruption="none")
 
     def __init__(
         self,
