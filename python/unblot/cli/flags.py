@@ -160,7 +160,7 @@ Judge = Annotated[
     str | None,
     _model(
         "Corruption left out of training; by it and held-out normal images some detectors choose an epoch or weights.",
-        "none",
+        "scars",
     ),
 ]
 ScoreBatch = Annotated[
