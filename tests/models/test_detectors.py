@@ -18,9 +18,12 @@ SMALL: dict[str, dict[str, object]] = {
     "anogan": {"width": 4, "latent": 8, "search_steps": 3},
     "auto": {"part_options": PARTS},
     "dae": {"width": 8},
+    "egbad": {"width": 4, "latent": 8},
     "f_anogan": {"width": 4, "latent": 8, "n_critic": 1},
     "fusion": {"part_options": PARTS},
+    "ganomaly": {"width": 4, "latent": 8},
     "nested": {"width": 0.125},
+    "skip_ganomaly": {"width": 4},
     **PARTS,
 }
 
