@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FAKE", "FINE", "LEVELS", "SHARE", "WARNING", "Audit", "Finding", "Shown"]
+__all__ = ["FAKE", "FINE", "LEVELS", "NOTED", "SHARE", "WARNING", "Audit", "Finding", "Shown"]
 
 FINE, WARNING, FAKE = "fine", "warning", "fake"
 LEVELS = (FINE, WARNING, FAKE)
@@ -21,6 +21,10 @@ What a detector gains on a share s of the normal test images lifts its AUROC by 
 images that were guessed at (0.5) and are now all ranked right lift it by s / 2, at 0.05 by 0.025. Tables of this field
 argue about differences of that size, so from there on the leak may be what a table shows.
 """
+
+
+NOTED = SHARE / 5
+"""Share from which on something is worth a look: it can move the second decimal of an AUROC by one half."""
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,8 @@ def sessions(sample: Sample) -> Finding | None:
     remedy = ""
     if level != FINE:
         text += " So the images come in sessions, and the split cuts through them."
-        flag = f"--group '{best.order.pattern}' --group-gap {best.gap}" if best.order.pattern else "--group FILE.csv"
+        joined = f" --group-gap {best.gap}" if best.gap else ""
+        flag = f"--group '{best.order.pattern}'{joined}" if best.order.pattern else "--group FILE.csv"
         remedy = f"If a session shows one part, split by session, such as {flag}."
     figures = {
         "order": best.order.name,

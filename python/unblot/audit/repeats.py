@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from unblot.audit.findings import FAKE, FINE, SHARE, WARNING, Finding, Shown
+from unblot.audit.findings import FAKE, FINE, NOTED, SHARE, WARNING, Finding, Shown
 from unblot.audit.neighbours import nearest
 from unblot.audit.sample import Sample
 
@@ -92,7 +92,7 @@ def near_duplicates(sample: Sample) -> Finding | None:
     share = float(across.found.mean())
     inside, other = _inside(sample, k)
     fine_groups = other is not None and other >= SHARE
-    level = FAKE if share >= SHARE else WARNING if across.found.any() or fine_groups else FINE
+    level = FAKE if share >= SHARE else WARNING if share >= NOTED or fine_groups else FINE
     text = (
         f"{across.found.sum()} of {len(across.p)} normal test images ({share:.1%}) have near-duplicates in training: "
         f"neighbours that stand apart from all other images, as photographs of one thing do. {inside:.1%} of the "
@@ -101,7 +101,7 @@ def near_duplicates(sample: Sample) -> Finding | None:
     remedy = ""
     if level == FAKE:
         remedy = "Name the part or session that an image shows with --group, and no split will divide it."
-    elif across.found.any():
+    elif share >= NOTED:
         remedy = f"Look at the pairs. So few can move AUROC by {share / 2:.3f} or so."
     elif fine_groups:
         remedy = "Some groups may show one thing; another --split-seed may put them on both sides."

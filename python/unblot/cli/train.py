@@ -60,6 +60,7 @@ def train(
     """Train a detector on the normal images of DATA and take its threshold from held-out normal images."""
     asked = settings.given(locals())
     given = settings.with_recommended(asked)
+    from unblot.audit import quick_warnings
     from unblot.data import load_data
     from unblot.models import recommended
     from unblot.training import NonFiniteLossError
@@ -71,6 +72,7 @@ def train(
         given = _asked_for(folder) | asked
         data_config, train_config = settings.data_config(given), settings.train_config(given)
     splits = load_data(data_config, progress=False if quiet else None)
+    splits.warnings.extend(quick_warnings(splits))
     if "epochs" not in given:
         train_config = replace(train_config, epochs=recommended(train_config.model).epochs(len(splits.train)))
     output.say(
