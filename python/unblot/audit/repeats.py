@@ -11,7 +11,11 @@ Bickel and by TwoNN rest on it). Several photographs of one thing break that: m 
 and s_m stands out. The largest share of one among K such variables, g = max s_j / Σ s_j, has a distribution without D
 (Fisher's test, 1929): P(g > x) ≤ K (1 − x)^(K − 1), exact for x > 1/2. An image with P below ``CHANCE`` has
 near-duplicates: its first m neighbours. Nothing in this was fitted to a data set. K must be larger than the number of
-photographs of one thing and smaller than a class, whose edge is a gap as well.
+photographs of one thing, smaller than a class, whose edge is a gap as well, and a small part of all images, for the
+last of them are spread thinly.
+
+Photographs of some other part lie close to each other as well, and behind them is a gap for everyone who happens to
+look that way. So two images are near-duplicates only if each lies before the gap of the other.
 
 Real images are no Poisson process, so no single image condemns a split: the share of images does (``SHARE``).
 """
@@ -84,11 +88,11 @@ def near_duplicates(sample: Sample) -> Finding | None:
     Returns:
         None where there are too few training images to tell.
     """
-    k = min(NEIGHBOURS, len(sample.references) - 2)
+    k = min(NEIGHBOURS, len(sample.references) // 4)
     if k < FEWEST or not len(sample.queries):
         return None
-    distances, positions = nearest(sample.query_vectors, sample.reference_vectors, k + 1)
-    across = bursts(distances)
+    nobody, everybody = np.full(len(sample.queries), -1), np.arange(len(sample.references))
+    across = _near(sample.query_vectors, sample.reference_vectors, k, (nobody, everybody))
     share = float(across.found.mean())
     inside, other = _inside(sample, k)
     fine_groups = other is not None and other >= SHARE
@@ -117,20 +121,50 @@ def near_duplicates(sample: Sample) -> Finding | None:
         "chance": CHANCE,
         "fakes_from": SHARE,
     }
-    rows = [_row(sample, int(i), positions[i], int(across.size[i])) for i in shown]
+    rows = [_row(sample, int(i), across.positions[i], int(across.size[i])) for i in shown]
     return Finding("near-duplicates across the split", level, text + sample.note, remedy, figures, rows)
+
+
+@dataclass(frozen=True)
+class _Near:
+    """Neighbours of some images (nearest first), the chance of their gap, which have near-duplicates, and how many."""
+
+    positions: NDArray[np.int64]
+    p: NDArray[np.float64]
+    found: NDArray[np.bool_]
+    size: NDArray[np.int64]
+
+
+def _near(
+    queries: NDArray[np.float32],
+    references: NDArray[np.float32],
+    k: int,
+    apart: tuple[NDArray[np.int64], NDArray[np.int64]],
+) -> _Near:
+    """Near-duplicates of the queries among the references; ``apart`` as for :func:`nearest`."""
+    distances, positions = nearest(queries, references, k + 1, apart=apart)
+    enough = np.isfinite(distances).all(1)  # of a query whose own group is nearly everything, nothing can be said
+    gaps = bursts(np.where(enough[:, None], distances, 1.0))
+    found = gaps.found & enough
+    at = np.flatnonzero(found)
+    first, step = positions[at, 0], distances[at, :1]
+    back, whose = nearest(references[first], references, k + 1, apart=(apart[0][at], apart[1]))
+    back = np.where(whose == first[:, None], np.inf, back)  # an image is no neighbour of its own
+    seen = np.sort(np.concatenate([back, step], axis=1), axis=1)[:, :-1]
+    # Mutual: so many images are nearer to the neighbour than the query is, and its gap must lie behind the query.
+    rank = (seen < step).sum(1)
+    found[at] = np.isfinite(seen).all(1) & (rank < bursts(np.where(np.isfinite(seen), seen, 1.0)).size)
+    return _Near(positions, gaps.p, found, gaps.size)
 
 
 def _inside(sample: Sample, k: int) -> tuple[float, float | None]:
     """Share of training images with near-duplicates among all others, and among those of other groups."""
     some, vectors, groups = sample.some_references, sample.reference_vectors, sample.reference_groups
     own = np.arange(len(vectors))
-    all_others = bursts(nearest(vectors[some], vectors, k + 1, apart=(own[some], own))[0])
-    if len(set(groups.tolist())) == len(groups):  # each image its own group
-        return float(all_others.found.mean()), None
-    distances = nearest(vectors[some], vectors, k + 1, apart=(groups[some], groups))[0]
-    distances = distances[np.isfinite(distances).all(1)]
-    return float(all_others.found.mean()), float(bursts(distances).found.mean()) if len(distances) else None
+    share = float(_near(vectors[some], vectors, k, (own[some], own)).found.mean())
+    if len(set(groups.tolist())) in (1, len(groups)):  # all are one group, or each image is its own
+        return share, None
+    return share, float(_near(vectors[some], vectors, k, (groups[some], groups)).found.mean())
 
 
 def _row(sample: Sample, i: int, positions: NDArray[np.int64], size: int) -> list[Shown]:
