@@ -11,7 +11,6 @@ from unblot.models.blocks import (
     PairDiscriminator,
     Res,
     ThinConv,
-    ThinConvTranspose,
     Up,
     adam,
     bce,
@@ -108,16 +107,10 @@ def test_through_has_values_and_gradient_of_the_losses_and_spares_the_network() 
     assert all(p.grad is not None for p in network.parameters())
 
 
-@pytest.mark.parametrize(
-    ("thin", "plain", "a", "b"), [(ThinConv, nn.Conv2d, 3, 8), (ThinConvTranspose, nn.ConvTranspose2d, 8, 3)]
-)
-def test_thin_convolutions_compute_what_the_plain_ones_do(
-    thin: type[nn.Module], plain: type[nn.Module], a: int, b: int
-) -> None:
-    ours, torchs, x = thin(a, b), plain(a, b, 4, 2, padding=1), torch.rand(2, a, 6, 8)
-    torchs.load_state_dict(ours.state_dict())
-    assert ours(x).shape == torchs(x).shape
-    assert torch.allclose(ours(x), torchs(x), atol=1e-5)
+def test_thin_convolution_computes_what_torchs_does() -> None:
+    thin, plain, x = ThinConv(3, 8), nn.Conv2d(3, 8, 4, 2, padding=1), torch.rand(2, 3, 6, 10)
+    plain.load_state_dict(thin.state_dict())
+    assert torch.allclose(thin(x), plain(x), atol=1e-5)
 
 
 def test_adam_takes_the_same_steps_as_torchs_plain_one() -> None:

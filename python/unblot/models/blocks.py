@@ -22,7 +22,6 @@ __all__ = [
     "PairDiscriminator",
     "Res",
     "ThinConv",
-    "ThinConvTranspose",
     "Up",
     "adam",
     "bce",
@@ -154,7 +153,7 @@ class Decoder(nn.Module):
         for b in reversed(widths[:-1]):
             layers += [nn.ConvTranspose2d(a, b, 4, 2, padding=1, bias=False), nn.BatchNorm2d(b), nn.ReLU(True)]
             a = b
-        self.layers = nn.Sequential(*layers, ThinConvTranspose(a, channels))
+        self.layers = nn.Sequential(*layers, nn.ConvTranspose2d(a, channels, 4, 2, padding=1))
         self.apply(dcgan_init)
         nn.init.normal_(self.first.weight, 0.0, 0.02)
 
@@ -227,18 +226,6 @@ class ThinConv(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """(N, channels_in, H, W) to (N, channels_out, H / 2, W / 2)."""
         return F.conv2d(F.pixel_unshuffle(F.pad(x, (1, 1, 1, 1)), 2), F.pixel_unshuffle(self.weight, 2), self.bias)
-
-
-class ThinConvTranspose(nn.ConvTranspose2d):
-    """The same for a transposed convolution to few channels, as a DCGAN generator's last layer."""
-
-    def __init__(self, channels_in: int, channels_out: int) -> None:
-        super().__init__(channels_in, channels_out, 4, 2, padding=1)
-
-    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:  # noqa: ARG002
-        """(N, channels_in, H, W) to (N, channels_out, 2 H, 2 W)."""
-        weight = F.pixel_unshuffle(self.weight, 2).transpose(0, 1).flip(2, 3)
-        return F.pixel_shuffle(F.conv2d(x, weight, padding=1), 2)[..., 1:-1, 1:-1] + self.bias[:, None, None]
 
 
 def _halvings(channels: int, widths: list[int], dropout: float = 0.0) -> nn.Sequential:

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unblot.models.blocks import Discriminator, ThinConv, ThinConvTranspose, adam, bce, dcgan_init, through
+from unblot.models.blocks import Discriminator, ThinConv, adam, bce, dcgan_init, through
 from unblot.models.detector import Batch, Detector, Phase, Scores, Step, register
 
 __all__ = ["Generator", "SkipGANomaly"]
@@ -60,7 +60,7 @@ class Generator(nn.Module):
         for i, (a, b) in enumerate(pairwise(reversed(widths))):
             conv_up = nn.ConvTranspose2d(a if i == 0 else 2 * a, b, 4, 2, padding=1, bias=False)
             self.up.append(nn.Sequential(nn.ReLU(), conv_up, nn.BatchNorm2d(b)))
-        self.head = nn.Sequential(nn.ReLU(), ThinConvTranspose(2 * width, channels))
+        self.head = nn.Sequential(nn.ReLU(), nn.ConvTranspose2d(2 * width, channels, 4, 2, padding=1))
         self.apply(dcgan_init)
 
     def forward(self, images: Tensor) -> Tensor:
