@@ -21,8 +21,8 @@ def photograph() -> Photograph:
     """Photograph number ``n`` of a part, uint8 (32, 32): another exposure, a shift by up to a pixel, noise."""
 
     def take(part: int, n: int) -> NDArray[np.uint8]:
-        surface = torch.from_numpy(np.random.default_rng(part).uniform(0, 1, (1, 1, 10, 10)))
-        surface = F.interpolate(surface, size=(SIZE + 2, SIZE + 2), mode="bicubic")[0, 0].clamp(0, 1).numpy()
+        coarse = torch.from_numpy(np.random.default_rng(part).uniform(0, 1, (1, 1, 10, 10)))
+        surface = F.interpolate(coarse, size=(SIZE + 2, SIZE + 2), mode="bicubic")[0, 0].clamp(0, 1).numpy()
         rng = np.random.default_rng([part, n])
         y, x = rng.integers(0, 3, 2)
         seen = surface[y : y + SIZE, x : x + SIZE] * rng.uniform(0.4, 0.9) + rng.normal(0, 0.01, (SIZE, SIZE))

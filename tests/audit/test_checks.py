@@ -17,7 +17,7 @@ from unblot.audit import audit, class_leakage, quick_warnings
 from unblot.audit.classes import class_split, leakage_of
 from unblot.audit.facts import trivial_facts
 from unblot.audit.findings import Audit, Finding
-from unblot.data import DataConfig, load_data
+from unblot.data import DataConfig, Source, load_data
 from unblot.errors import UserError
 
 Write = Callable[..., DataConfig]
@@ -162,13 +162,12 @@ def test_leakage_is_chance_where_classes_say_nothing_and_0_where_they_are_apart(
 
 
 def test_class_leakage_of_a_split_takes_equally_many_of_each_class(photograph: Photograph) -> None:
-    def images(kind: str, brightness: float, count: int, label: int = 0) -> list:
-        pixels = [(photograph(i, len(kind)) * brightness).astype(np.uint8) for i in range(count)]
-        return [source(f"{kind}{i}", x, kind=kind, label=label) for i, x in enumerate(pixels)]
+    def images(kind: str, brightness: float, count: int, label: int = 0, part: str = "") -> list[Source]:
+        pixels = [(photograph(i, len(part + kind)) * brightness).astype(np.uint8) for i in range(count)]
+        return [source(f"{part}{kind}{i}", x, kind=kind, label=label) for i, x in enumerate(pixels)]
 
     train = images("dark", 0.3, 100) + images("mid", 0.6, 30)
-    test = images("dark ", 0.3, 20) + images("bright", 1.0, 25, label=1)
-    test = [source(s.item.name, s.image, kind=s.item.kind.strip(), label=s.item.label) for s in test]  # type: ignore[arg-type]
+    test = images("dark", 0.3, 20, part="test ") + images("bright", 1.0, 25, label=1)
     found = class_leakage(splits_of(train, test))
     assert found.per_class == 25
     assert found.leakage.keys() == {"dark", "mid", "bright"}

@@ -6,6 +6,8 @@ import random
 
 import numpy as np
 import pytest
+import torch
+from numpy.typing import NDArray
 from tests.audit.conftest import Photograph, source, splits_of
 
 from unblot.audit.neighbours import gradient_histograms, nearest
@@ -63,10 +65,8 @@ def test_equal_images_are_a_burst_and_equally_far_ones_are_not() -> None:
 
 
 def test_exposure_and_small_shifts_hardly_move_a_vector(photograph: Photograph) -> None:
-    def vector(part: int, n: int) -> np.ndarray:
-        import torch
-
-        return gradient_histograms(torch.from_numpy(photograph(part, n))[None, None])[0]
+    def vector(part: int, n: int) -> NDArray[np.float32]:
+        return gradient_histograms(torch.from_numpy(photograph(part, n))[None, None]).ravel()
 
     own = [np.linalg.norm(vector(part, 0) - vector(part, 1)) for part in range(20)]
     other = [np.linalg.norm(vector(part, 0) - vector(part + 1, 0)) for part in range(20)]
@@ -131,10 +131,6 @@ def test_a_sample_says_that_it_is_one(photograph: Photograph) -> None:
     for i in range(100):
         shown = sample.show_reference(i, "")
         assert shown.name == sample.reference_items[i].name
-        assert np.allclose(gradient_histograms(_tensor(shown.pixels))[0], sample.reference_vectors[i], atol=1e-6)
-
-
-def _tensor(pixels: np.ndarray) -> object:
-    import torch
-
-    return torch.from_numpy(pixels)[None]
+        assert np.allclose(
+            gradient_histograms(torch.from_numpy(shown.pixels)[None])[0], sample.reference_vectors[i], atol=1e-6
+        )

@@ -143,9 +143,9 @@ def _near(
 ) -> _Near:
     """Near-duplicates of the queries among the references; ``apart`` as for :func:`nearest`."""
     distances, positions = nearest(queries, references, k + 1, apart=apart)
-    enough = np.isfinite(distances).all(1)  # of a query whose own group is nearly everything, nothing can be said
+    enough: NDArray[np.bool_] = np.isfinite(distances).all(axis=1)  # of a query whose own group is nearly everything, nothing can be said
     gaps = bursts(np.where(enough[:, None], distances, 1.0))
-    found = gaps.found & enough
+    found: NDArray[np.bool_] = np.logical_and(gaps.found, enough)
     at = np.flatnonzero(found)
     first, step = positions[at, 0], distances[at, :1]
     back, whose = nearest(references[first], references, k + 1, apart=(apart[0][at], apart[1]))

@@ -78,7 +78,7 @@ def find_groups(names: Sequence[str], rule: str | None = None, gap: int | None =
         return list(names)
     if found := _FOLDER.fullmatch(rule):
         check_rule(rule)
-        keys = [(_folder(name, int(found[1])),) for name in names]
+        keys: list[tuple[str, ...]] = [(_folder(name, int(found[1])),) for name in names]
     elif _is_table(rule):
         table = _read_table(Path(rule))
         keys = [(_row(name, table, rule),) for name in names]
