@@ -143,7 +143,8 @@ def _near(
 ) -> _Near:
     """Near-duplicates of the queries among the references; ``apart`` as for :func:`nearest`."""
     distances, positions = nearest(queries, references, k + 1, apart=apart)
-    enough: NDArray[np.bool_] = np.isfinite(distances).all(axis=1)  # of a query whose own group is nearly everything, nothing can be said
+    # A query whose own group is nearly everything has too few neighbours to tell.
+    enough = np.asarray(np.isfinite(distances).all(axis=1))
     gaps = bursts(np.where(enough[:, None], distances, 1.0))
     found: NDArray[np.bool_] = np.logical_and(gaps.found, enough)
     at = np.flatnonzero(found)
