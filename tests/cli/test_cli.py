@@ -22,7 +22,8 @@ from typer.testing import CliRunner, Result
 import unblot
 from unblot import __main__ as start
 from unblot import cli, training
-from unblot.cli.settings import key_value
+from unblot.cli.flags import OWN
+from unblot.cli.settings import key_value, with_recommended
 from unblot.cli.train import train as train_verb
 from unblot.data import DataConfig
 from unblot.report.sheet import CAPTION, CELL, GAP
@@ -98,10 +99,22 @@ def test_every_setting_is_a_flag_that_shows_its_default() -> None:
             shown = option.show_default or None
             if field.name == "channels":
                 assert default is None
+            elif shown == OWN:
+                assert field.name in {"size", "corruption", "epochs", "batch_size", "lr"}
             elif default in ((), {}, None):
                 assert shown is None
             else:
                 assert type(default)(shown) == default, field.name
+
+
+def test_a_detector_brings_its_own_settings_where_none_are_given() -> None:
+    from unblot.models import recommended
+
+    own = with_recommended({"model": "mask", "lr": 0.5})
+    assert own["size"] == recommended("mask").size != DataConfig().size
+    assert own["lr"] == 0.5
+    assert "epochs" not in own  # follows from the number of images
+    assert recommended("mask").epochs(1000) > recommended("mask").epochs(10_000) >= 1
 
 
 def test_help_of_every_verb_loads_neither_torch_nor_numpy() -> None:

@@ -115,7 +115,7 @@ def test_groups_are_numbered_within_a_set(folder: Path) -> None:
     assert [images[i]["group"] for i in range(3)] == [1, 0, 1]
 
 
-@pytest.mark.parametrize("name", ["classes", "config", "imageset", "loading", "splits"])
+@pytest.mark.parametrize("name", ["classes", "config", "groups", "imageset", "loading", "splits"])
 def test_examples_in_docstrings_run(name: str) -> None:
     result = doctest.testmod(importlib.import_module(f"unblot.data.{name}"))
     assert result.attempted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unblot.data import DATA_SETS, DataConfig, find_images, load_data
+from unblot.data import DATA_SETS, DataConfig, fashion_mnist, find_images, load_data
 from unblot.data.cifar10 import CLASSES
 from unblot.errors import UserError
 
@@ -115,6 +116,68 @@ def test_wrong_cifar10_is_named(cifar: Path, values: dict[str, object], said: st
         load_data(DataConfig.from_dict({"data": "cifar10", "root": str(cifar), **values}))
 
 
+def write_idx(path: Path, values: np.ndarray) -> None:
+    """The idx format as its authors describe it: magic number, sizes, bytes."""
+    head = bytes((0, 0, 8, values.ndim)) + b"".join(n.to_bytes(4, "big") for n in values.shape)
+    data = head + values.astype(np.uint8).tobytes()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+
+
+def write_fashion(folder: Path, suffix: str = ".gz") -> None:
+    rng = np.random.default_rng(0)
+    for prefix, count in (("train", 50), ("t10k", 10)):
+        write_idx(folder / f"{prefix}-images-idx3-ubyte{suffix}", rng.integers(0, 256, (count, 28, 28)))
+        write_idx(folder / f"{prefix}-labels-idx1-ubyte{suffix}", np.arange(count) % 10)
+
+
+@pytest.mark.parametrize(("below", "suffix"), [("", ".gz"), ("raw", ""), ("FashionMNIST/raw", ".gz")])
+def test_fashion_mnist_is_found_and_split_five_to_one(tmp_path: Path, below: str, suffix: str) -> None:
+    write_fashion(tmp_path / below, suffix)
+    splits = load_data(DataConfig("fashion-mnist", root=str(tmp_path), abnormal=("boot",), size=28))
+    assert len(splits.train) + len(splits.held_out) == 45
+    assert Counter(splits.test.labels.tolist()) == {0: 9, 1: 6}
+    assert {i.kind for i in splits.test.items if i.label} == {"ankle-boot"}
+    assert splits.train.channels == 1
+    pixels = np.random.default_rng(0).integers(0, 256, (50, 28, 28))  # the training part comes first
+    names = {item.name: n for n, item in enumerate(splits.train.items)}
+    name = next(name for name in names if name.startswith("train/"))
+    assert (splits.train[names[name]]["image"].numpy()[0] == pixels[int(name[-5:])]).all()
+    assert name.split("/")[1] == fashion_mnist.CLASSES[int(name[-5:]) % 10]
+
+
+def test_fashion_mnist_is_downloaded_where_it_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def download(root: str, download: bool) -> None:
+        if Path(root).name == "offline":
+            raise RuntimeError("no route to host")
+        write_fashion(Path(root) / "FashionMNIST/raw")
+
+    monkeypatch.setattr("torchvision.datasets.FashionMNIST", download)
+    config = DataConfig("fashion-mnist", root=str(tmp_path), abnormal=("bag",))
+    assert Counter(load_data(config).test.labels.tolist()) == {0: 9, 1: 6}
+    with pytest.raises(UserError, match=r"no route to host.*dataset-fashion-mnist"):
+        load_data(DataConfig("fashion-mnist", root=str(tmp_path / "offline"), abnormal=("bag",)))
+
+
+def test_wrong_fashion_mnist_is_named(tmp_path: Path) -> None:
+    write_fashion(tmp_path)
+    images = tmp_path / "train-images-idx3-ubyte.gz"
+    whole = images.read_bytes()
+    config = DataConfig("fashion-mnist", root=str(tmp_path), abnormal=("bag",))
+    for broken in (whole[:500], b"", gzip.compress(b"<html>"), gzip.compress(gzip.decompress(whole)[:-1])):
+        images.write_bytes(broken)
+        with pytest.raises(UserError, match=r"train-images-idx3-ubyte\.gz is no idx file.*get the file again"):
+            load_data(config)
+    images.write_bytes(whole)
+    write_idx(tmp_path / "t10k-labels-idx1-ubyte.gz", np.arange(9))
+    with pytest.raises(UserError, match="10 images and 9 labels"):
+        load_data(config)
+    with pytest.raises(UserError, match="needs --root DIR: the folder that holds its four files"):
+        load_data(DataConfig("fashion-mnist", abnormal=("bag",)))
+    with pytest.raises(UserError, match="--abnormal CLASS, one of t-shirt"):
+        load_data(DataConfig("fashion-mnist", root=str(tmp_path)))
+
+
 @pytest.fixture
 def tiles(tmp_path: Path, picture: Picture, mask: Picture) -> Path:
     """Twelve captures of six exposures, defect-free; two further captures with a blowhole, one with a crack."""
@@ -149,6 +212,21 @@ def test_magnetic_tile_takes_the_users_grouping_and_kinds(tiles: Path) -> None:
         load_data(DataConfig("magnetic-tile", root=str(tiles), size=16, group_gap=9_850))
 
 
+def test_magnetic_tile_split_at_random_says_what_that_does(tiles: Path) -> None:
+    splits = load_data(DataConfig("magnetic-tile", root=str(tiles), size=16, group="none"))
+    assert {i.group for i in splits.train.items} == {i.name for i in splits.train.items}
+    normals = [i for i in splits.test.items if i.label == 0]
+    said = next(w for w in splits.warnings if "show a part that is also in training" in w)
+    assert f" of {len(normals)} normal test images" in said
+    assert not load_data(DataConfig("magnetic-tile", root=str(tiles), size=16)).warnings
+
+
+def test_masks_of_defect_free_tiles_are_spare(tiles: Path) -> None:
+    spare = find_images(DataConfig("magnetic-tile", root=str(tiles))).spare_masks
+    assert len(spare) == 72
+    assert all("MT_Free" in str(mask) and mask.suffix == ".png" for mask in spare)
+
+
 def test_wrong_magnetic_tile_is_named(tiles: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="needs --root DIR"):
         load_data(DataConfig("magnetic-tile"))
@@ -162,4 +240,4 @@ def test_wrong_magnetic_tile_is_named(tiles: Path, tmp_path: Path) -> None:
 
 
 def test_every_named_data_set_is_tested_here() -> None:
-    assert set(DATA_SETS) == {"cifar10", "digits", "magnetic-tile"}
+    assert set(DATA_SETS) == {"cifar10", "digits", "fashion-mnist", "magnetic-tile"}

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unblot.data.magnetic_tile import GROUP, GROUP_GAP
-from unblot.data.splits import draw_limit, find_groups, split_by_group
+from unblot.data.splits import draw_limit, split_by_group
 from unblot.errors import UserError
 
 images = st.lists(
@@ -108,50 +106,3 @@ def test_a_limit_takes_whole_groups_and_cuts_the_last() -> None:
     assert sorted(Counter(groups[i] for i in kept).values()) == [2, 4, 4]
     assert kept == draw_limit(groups, 10, seed=0) != draw_limit(groups, 10, seed=1)
     assert draw_limit(groups, 99, seed=0) == list(range(40))
-
-
-def test_groups_come_from_captures_or_the_whole_match() -> None:
-    names = ["line 1/part7_a.png", "line 1/part7_b.png", "line 2/part7_a.png"]
-    assert find_groups(names, r"part\d+") == ["part7"] * 3
-    assert find_groups(names, r"line (\d)/part(\d+)") == ["1/7", "1/7", "2/7"]
-    assert find_groups(names) == names
-
-
-@given(st.lists(st.integers(0, 3000), min_size=1, max_size=60), st.integers(0, 100))
-def test_numbers_share_a_group_where_small_steps_lead_from_one_to_the_other(numbers: list[int], gap: int) -> None:
-    groups = find_groups([f"n{n}.png" for n in numbers], r"n(\d+)", gap)
-    pairs = sorted(zip(numbers, groups, strict=True))
-    for (a, group_a), (b, group_b) in pairwise(pairs):
-        assert (group_a == group_b) == (b - a <= gap)
-
-
-def test_numbers_are_joined_only_within_equal_other_captures() -> None:
-    assert find_groups(["a1.png", "b2.png", "a3.png"], r"(\w)(\d)", 5) == ["a/1-3", "b/2-2", "a/1-3"]
-
-
-def test_magnetic_tile_captures_are_found_again_from_their_names() -> None:
-    rng = random.Random(0)
-    captures = []
-    start = 0
-    for tile in range(202):  # numbers within a capture at most 200 apart, captures further apart
-        start += rng.randint(201, 40_000)
-        for exposure in range(1, 7):
-            captures.append((f"MT_Free/Imgs/exp{exposure}_num_{start}.jpg", tile))
-            start += rng.randint(1, 200) if exposure < 6 else 0
-    rng.shuffle(captures)
-    groups = find_groups([name for name, _ in captures], GROUP, GROUP_GAP)
-    assert len(set(groups)) == 202
-    assert len({(group, tile) for group, (_, tile) in zip(groups, captures, strict=True)}) == 202
-
-
-@pytest.mark.parametrize(
-    ("pattern", "gap", "said"),
-    [
-        (r"tile(\d+)", None, "does not match 'x/part1.png'"),
-        (r"(part)", 3, "in 'x/part1.png' it is 'part'"),
-        (None, 3, "give group"),
-    ],
-)
-def test_a_grouping_that_cannot_be_names_the_path(pattern: str | None, gap: int | None, said: str) -> None:
-    with pytest.raises(UserError, match=said):
-        find_groups(["x/part1.png"], pattern, gap)

@@ -10,6 +10,7 @@ from unblot.models.blocks import (
     Encoder,
     PairDiscriminator,
     Res,
+    ThinConv,
     Up,
     adam,
     bce,
@@ -86,23 +87,30 @@ def test_bce_by_hand() -> None:
     assert bce(logits, 0.0).item() == pytest.approx((math.log(2) + wrong) / 2)
 
 
-def test_through_has_value_and_gradient_of_the_loss_and_spares_the_network() -> None:
+def test_through_has_values_and_gradient_of_the_losses_and_spares_the_network() -> None:
     torch.manual_seed(0)
     network, source = Discriminator(1, 16, width=4), torch.rand(2, 1, 16, 16, requires_grad=True)
     made = 2 * source
-    loss = bce(network(made)[0], 1.0)
-    (expected,) = torch.autograd.grad(loss, source, retain_graph=True)
+    logits, feature = network(made)
+    losses = {"adversarial": bce(logits, 1.0), "latent": feature.square().mean()}
+    (expected,) = torch.autograd.grad(losses["adversarial"] + losses["latent"], source, retain_graph=True)
 
     given = made.detach().requires_grad_()
-    logits, _ = network(given)
-    passed = through(bce(logits, 1.0), given, made)
-    assert passed.item() == pytest.approx(loss.item())
-    passed.backward()
+    logits, feature = network(given)
+    passed = through({"adversarial": bce(logits, 1.0), "latent": feature.square().mean()}, given, made)
+    assert all(passed[name].item() == pytest.approx(losses[name].item()) for name in losses)
+    (passed["adversarial"] + passed["latent"]).backward()
     assert source.grad is not None
     assert torch.allclose(source.grad, expected)
     assert all(p.grad is None for p in network.parameters())
     bce(logits, 0.0).backward()  # the graph of the pass is still there for the network's own step
     assert all(p.grad is not None for p in network.parameters())
+
+
+def test_thin_convolution_computes_what_torchs_does() -> None:
+    thin, plain, x = ThinConv(3, 8), nn.Conv2d(3, 8, 4, 2, padding=1), torch.rand(2, 3, 6, 10)
+    plain.load_state_dict(thin.state_dict())
+    assert torch.allclose(thin(x), plain(x), atol=1e-5)
 
 
 def test_adam_takes_the_same_steps_as_torchs_plain_one() -> None:

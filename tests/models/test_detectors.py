@@ -14,11 +14,16 @@ from unblot.training.engine import set_modes
 DETECTORS = available()
 PARTS: dict[str, dict[str, object]] = {"feature_dae": {"width": 4}, "mask": {"width": 4}, "memory": {"entries": 50}}
 SMALL: dict[str, dict[str, object]] = {
+    "alad": {"width": 4, "latent": 8},
+    "anogan": {"width": 4, "latent": 8, "search_steps": 3},
     "auto": {"part_options": PARTS},
     "dae": {"width": 8},
+    "egbad": {"width": 4, "latent": 8},
     "f_anogan": {"width": 4, "latent": 8, "n_critic": 1},
     "fusion": {"part_options": PARTS},
+    "ganomaly": {"width": 4, "latent": 8},
     "nested": {"width": 0.125},
+    "skip_ganomaly": {"width": 4},
     **PARTS,
 }
 

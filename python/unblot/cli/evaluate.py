@@ -51,6 +51,7 @@ def evaluate(
 ) -> None:
     """Judge a trained detector on test images, by default those of its own split: figures and a report."""
     given = settings.given(locals())
+    from unblot.audit import quick_warnings
     from unblot.data import load_data
     from unblot.report import write_report
     from unblot.scoring import evaluate as judge
@@ -61,6 +62,7 @@ def evaluate(
     trained = load_run(run)
     own, config = _eval_config(trained, given)
     splits = load_data(config, progress=False if quiet else None)
+    splits.warnings.extend(quick_warnings(splits))
     if config != own:
         splits.warnings.extend(_trained_on(own, splits))
     named = ["eval", *([] if config == own else [settings.slug(config.data)]), *([] if mode.reachable else [mode.name])]

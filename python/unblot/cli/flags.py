@@ -76,6 +76,9 @@ def add_options(ctx: typer.Context, values: list[str] | None) -> list[str]:
     return [*(ctx.default_map or {}).get("set_", []), *(values or [])]
 
 
+OWN = "what suits the detector"
+
+
 def _data(text: str, default: str | None = None, **more: Any) -> Any:
     return typer.Option(help=text, show_default=default or False, rich_help_panel="Data", **more)
 
@@ -89,8 +92,8 @@ def _model(text: str, default: str | None = None, *names: str, **more: Any) -> A
 Data = Annotated[
     str | None,
     typer.Argument(
-        help="digits, cifar10, magnetic-tile, or a folder: MVTec AD layout (train/good, test/<defect>), or any folder "
-        "with --normal and --abnormal.",
+        help="digits, cifar10, fashion-mnist, magnetic-tile, or a folder: MVTec AD layout (train/good, test/<defect>), "
+        "or any folder with --normal and --abnormal.",
         show_default="digits",
     ),
 ]
@@ -110,11 +113,14 @@ Abnormal = Annotated[
     list[str] | None, _data("Class or folder of abnormal images, for the test; repeatable.", metavar="NAME")
 ]
 Masks = Annotated[list[str] | None, _data("Folder of pixel masks of the abnormal images; repeatable.", metavar="NAME")]
-Size = Annotated[int | None, _data("Height and width in pixels that images are resized to.", "32")]
+Size = Annotated[int | None, _data("Height and width in pixels that images are resized to.", OWN)]
 Channels = Annotated[int | None, _data("1 (grayscale) or 3 (RGB).", "found from the images")]
 Group = Annotated[
     str | None,
-    _data("Regular expression on an image's path; what it captures names the part or session, which no split divides."),
+    _data(
+        "The part or session an image shows, which no split divides: a regular expression on its path (what it "
+        "captures is the name), folder:N, a .csv file with columns path and group, or none."
+    ),
 ]
 GroupGap = Annotated[int | None, _data("Join groups whose captured numbers lie at most this far apart.")]
 HeldOut = Annotated[float | None, _data("Share of the training normals kept for the threshold.", "0.1")]
@@ -138,12 +144,12 @@ Set = Annotated[
 Corruption = Annotated[
     str | None,
     _model(
-        "box, gaussian, none, mixed, scars, blobs, or a JSON file that describes a corruption.", "box", "--corruption"
+        "box, gaussian, none, mixed, scars, blobs, or a JSON file that describes a corruption.", OWN, "--corruption"
     ),
 ]
-Epochs = Annotated[int | None, _model("Passes over the training images.", "15")]
-BatchSize = Annotated[int | None, _model("Images per training step.", "64")]
-Lr = Annotated[float | None, _model("Learning rate at the start.", "0.0002")]
+Epochs = Annotated[int | None, _model("Passes over the training images.", OWN)]
+BatchSize = Annotated[int | None, _model("Images per training step.", OWN)]
+Lr = Annotated[float | None, _model("Learning rate at the start.", OWN)]
 Seed = Annotated[int | None, _model("Seed of weights, shuffling and corruption.", "0")]
 Device = Annotated[str | None, _model("auto, cpu or cuda.", "auto")]
 Devices = Annotated[int | None, _model("Number of devices.", "1")]
@@ -154,7 +160,7 @@ Judge = Annotated[
     str | None,
     _model(
         "Corruption left out of training; by it and held-out normal images some detectors choose an epoch or weights.",
-        "none",
+        "scars",
     ),
 ]
 ScoreBatch = Annotated[

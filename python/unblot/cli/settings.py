@@ -30,6 +30,16 @@ def chosen(cls: type[Any], given: Mapping[str, Any]) -> dict[str, Any]:
     return {field.name: given[field.name] for field in fields(cls) if field.name in given}
 
 
+def with_recommended(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The flags, and for what they leave open what the detector is best trained with; epochs stay open."""
+    from unblot.models import recommended
+    from unblot.training import TrainConfig
+
+    with user_values():
+        best = recommended(given.get("model", TrainConfig.model))
+    return {f.name: getattr(best, f.name) for f in fields(best) if f.name != "presentations"} | dict(given)
+
+
 @contextmanager
 def user_values() -> Iterator[None]:
     """Inside, a value that the library refuses is the user's to correct."""
@@ -52,6 +62,8 @@ def data_config(given: Mapping[str, Any]) -> DataConfig:
             values[name] = tuple(f if (Path(data) / f).is_dir() else absolute(f) for f in values[name])
     if "root" in values:
         values["root"] = str(Path(values["root"]).resolve())
+    if str(values.get("group", "")).lower().endswith(".csv"):
+        values["group"] = absolute(values["group"])
     with user_values():
         return DataConfig(**values)
 

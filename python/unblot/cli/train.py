@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -57,17 +58,23 @@ def train(
     judge: flags.Judge = None,
 ) -> None:
     """Train a detector on the normal images of DATA and take its threshold from held-out normal images."""
-    given = settings.given(locals())
+    asked = settings.given(locals())
+    given = settings.with_recommended(asked)
+    from unblot.audit import quick_warnings
     from unblot.data import load_data
+    from unblot.models import recommended
     from unblot.training import NonFiniteLossError
     from unblot.training import train as run_training
 
     data_config, train_config = settings.data_config(given), settings.train_config(given)
     folder = _run_folder(out, resume, data_config, train_config)
     if resume:
-        given = _asked_for(folder) | given
+        given = _asked_for(folder) | asked
         data_config, train_config = settings.data_config(given), settings.train_config(given)
     splits = load_data(data_config, progress=False if quiet else None)
+    splits.warnings.extend(quick_warnings(splits))
+    if "epochs" not in given:
+        train_config = replace(train_config, epochs=recommended(train_config.model).epochs(len(splits.train)))
     output.say(
         splits,
         settings.new_detector(train_config, splits),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from unblot.data.classes import choose_classes
+from unblot.data.classes import found_classes, leave_out, sources_of_arrays
 from unblot.data.config import DataConfig
 from unblot.data.folders import list_images
 from unblot.data.items import Found, Item, Source
@@ -19,20 +19,15 @@ __all__ = ["CLASSES", "find"]
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 _ALIASES = {"plane": "airplane", "car": "automobile"}
+_ROOT = "where its PNG class folders lie, or where it is to be downloaded"
 
 
 def find(config: DataConfig) -> Found:
     """All images of the chosen classes; one sixth of the normals is for testing."""
-    if not config.abnormal and not config.normal:
-        raise UserError(f"cifar10 needs to know which class is abnormal: --abnormal CLASS, one of {', '.join(CLASSES)}")
-    normal, abnormal = choose_classes(CLASSES, config.normal, config.abnormal, aliases=_ALIASES)
-    if config.root is None:
-        raise UserError("cifar10 needs --root DIR: where its PNG class folders lie, or where it is to be downloaded")
-    root = Path(config.root)
-    label = {**dict.fromkeys(normal, 0), **dict.fromkeys(abnormal, 1)}
-    pool = _from_folders(root, label) if (root / "train").is_dir() else _from_torchvision(root, label)
-    notes = ["training and test part are pooled and split anew, one sixth of the normals for testing"]
-    return Found("cifar10", pool, test_share=1 / 6, ungrouped="which show one object is not known", notes=notes)
+    root, label = leave_out(config, CLASSES, aliases=_ALIASES, root=_ROOT)
+    return found_classes(
+        "cifar10", _from_folders(root, label) if (root / "train").is_dir() else _from_torchvision(root, label)
+    )
 
 
 def _from_folders(root: Path, label: dict[str, int]) -> list[Source]:
@@ -57,9 +52,5 @@ def _from_torchvision(root: Path, label: dict[str, int]) -> list[Source]:
                 f"CIFAR-10 could not be downloaded into {root} ({error}). Without internet, give as --root a folder "
                 "with PNG class folders train/<class> and test/<class>, as github.com/cyizhuo/CIFAR-10-dataset has them"
             ) from error
-        for index, (image, target) in enumerate(zip(data.data, data.targets, strict=True)):
-            kind = CLASSES[target]
-            if kind in label:
-                name = f"{part}/{kind}/{index:05d}"
-                pool.append(Source(Item(name, label[kind], kind, group=name), image))
+        pool += sources_of_arrays(part, data.data, data.targets, CLASSES, label)
     return pool

@@ -1,13 +1,19 @@
-"""Class names of the named data sets: which are normal, which abnormal."""
+"""Class names of the named data sets: which are normal, which abnormal; and what all sets of classes share."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from unblot.data.config import DataConfig
+from unblot.data.items import Found, Item, Source
 from unblot.errors import UserError
 
-__all__ = ["choose_classes", "did_you_mean"]
+__all__ = ["choose_classes", "did_you_mean", "found_classes", "leave_out", "sources_of_arrays"]
 
 
 def choose_classes(
@@ -38,6 +44,55 @@ def choose_classes(
     if not normals or not abnormals or set(normals) & set(abnormals):
         raise UserError(f"at least one class must be normal and one abnormal; classes: {', '.join(known)}")
     return normals, abnormals
+
+
+def leave_out(
+    config: DataConfig, known: Sequence[str], *, aliases: Mapping[str, str] | None = None, root: str
+) -> tuple[Path, dict[str, int]]:
+    """The root, and the label (0 normal, 1 abnormal) of every class that takes part, normal ones first.
+
+    Args:
+        config: names the data set, its root and its classes.
+        known: all classes.
+        aliases: other names of classes.
+        root: what ``--root`` is for, for the user who left it out.
+
+    Raises:
+        UserError: no class chosen, a wrong one, or no root.
+    """
+    if not config.abnormal and not config.normal:
+        raise UserError(
+            f"{config.data} needs to know which class is abnormal: --abnormal CLASS, one of {', '.join(known)}"
+        )
+    normal, abnormal = choose_classes(known, config.normal, config.abnormal, aliases=aliases)
+    if config.root is None:
+        raise UserError(f"{config.data} needs --root DIR: {root}")
+    return Path(config.root), {**dict.fromkeys(normal, 0), **dict.fromkeys(abnormal, 1)}
+
+
+def sources_of_arrays(
+    part: str, images: NDArray[np.uint8], targets: Iterable[int], known: Sequence[str], label: Mapping[str, int]
+) -> list[Source]:
+    """Those images of one part of a data set whose class takes part, named "<part>/<class>/<number in the part>".
+
+    Args:
+        part: "train" or "test".
+        images: shape (N, H, W) or (N, H, W, 3).
+        targets: N numbers of classes in ``known``.
+        known: all classes.
+        label: label by class, from :func:`leave_out`.
+    """
+    named = [
+        (f"{part}/{known[t]}/{n:05d}", known[t], image)
+        for n, (image, t) in enumerate(zip(images, targets, strict=True))
+    ]
+    return [Source(Item(name, label[kind], kind, group=name), image) for name, kind, image in named if kind in label]
+
+
+def found_classes(name: str, pool: list[Source]) -> Found:
+    """The pooled images of a set of classes: one sixth of the normals is for testing, as 9 000 of CIFAR-10's 54 000."""
+    notes = ["training and test part are pooled and split anew, one sixth of the normals for testing"]
+    return Found(name, pool, test_share=1 / 6, ungrouped="which show one object is not known", notes=notes)
 
 
 def did_you_mean(given: str, known: Sequence[str] | Mapping[str, str]) -> str:

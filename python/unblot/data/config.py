@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from unblot.data.groups import check_rule
 from unblot.errors import UserError
 
 __all__ = ["DataConfig"]
@@ -17,7 +17,8 @@ class DataConfig:
     """Which images, at what size, and how they are split.
 
     Attributes:
-        data: a named data set ("digits", "cifar10", "magnetic-tile") or a folder.
+        data: a named data set ("digits", "cifar10", "fashion-mnist", "magnetic-tile") or a
+            folder.
         root: where a named data set lies (or is downloaded to).
         normal: classes of a named data set, or folders of normal images (looked for inside ``data`` first).
         abnormal: the same for abnormal images.
@@ -25,8 +26,9 @@ class DataConfig:
             name for each; a mask has its image's path below the folder, with any suffix, optionally "_mask" before it.
         size: height and width in pixels that every image is resized to.
         channels: 1 (grayscale), 3 (RGB) or None: found from the training images.
-        group: regular expression searched in an item's relative path; its captures name the physical part or capture
-            session that the image shows. None: every image stands alone (or the data set's own rule holds).
+        group: rule for the physical part or capture session that an image shows: a regular expression searched in its
+            relative path (what it captures names the group), "folder:N", a .csv file, or "none" for every image its
+            own (:mod:`unblot.data.groups`). None: the data set's own rule, or every image its own where it has none.
         group_gap: the last capture of ``group`` is a number, and numbers at most this far apart are one group.
         held_out: share of the training normals kept out of training, for the threshold; in (0, 1).
         test: share of the normals for testing where the data set has no test split of its own; in (0, 1).
@@ -34,7 +36,7 @@ class DataConfig:
         limit: at most so many training images.
 
     Raises:
-        UserError: a value out of range, or a regular expression that does not compile.
+        UserError: a value out of range, or a rule of grouping that can hold for no image.
 
     Example:
         >>> DataConfig("digits", abnormal=("3",), size=16).to_dict()["abnormal"]
@@ -71,13 +73,7 @@ class DataConfig:
         if self.limit is not None and self.limit < 1:
             raise UserError(f"limit must be at least 1 image, got {self.limit}")
         if self.group is not None:
-            try:
-                re.compile(self.group)
-            except re.error as error:
-                raise UserError(
-                    f"group is not a regular expression: {self.group!r} ({error}). Example: 'part(\\d+)' takes the "
-                    "number after 'part' in the path of an image"
-                ) from error
+            check_rule(self.group)
         if self.group_gap is not None and self.group_gap < 0:
             raise UserError(f"group_gap must not be negative, got {self.group_gap}")
 

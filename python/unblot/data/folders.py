@@ -88,7 +88,8 @@ def _mvtec(root: Path) -> Found:
         label = NORMAL if kind == "good" else ABNORMAL
         stem = path.relative_to(root / "test").with_suffix("").as_posix()
         test.append(_source(path, path.relative_to(root).as_posix(), label, kind, masks.get(stem) if label else None))
-    return Found(f"{root.resolve().name} (MVTec AD layout)", train, test, warnings=_without_mask(test))
+    name = f"{root.resolve().name} (MVTec AD layout)"
+    return Found(name, train, test, spare_masks=_spare(masks.values(), test), warnings=_without_mask(test))
 
 
 def _plain(config: DataConfig, root: Path) -> Found:
@@ -99,9 +100,10 @@ def _plain(config: DataConfig, root: Path) -> Found:
     )
     base = _base(root.resolve(), normal + abnormal)
     pool: dict[Path, Source] = {}
+    all_masks = _masks(abnormal, masks)
     for label, folder, mask_of in (
         *((NORMAL, folder, {}) for folder in normal),
-        *((ABNORMAL, folder, found) for folder, found in zip(abnormal, _masks(abnormal, masks), strict=True)),
+        *((ABNORMAL, folder, found) for folder, found in zip(abnormal, all_masks, strict=True)),
     ):
         for path in list_images(folder):
             if path in pool:
@@ -121,7 +123,8 @@ def _plain(config: DataConfig, root: Path) -> Found:
             f"no mask in {', '.join(config.masks)} belongs to an abnormal image; a mask has its image's path below the "
             "folder, with any suffix, its name optionally ending in _mask"
         )
-    return Found(root.resolve().name, sources, warnings=_without_mask(sources))
+    spare = _spare((mask for found in all_masks for mask in found.values()), sources)
+    return Found(root.resolve().name, sources, spare_masks=spare, warnings=_without_mask(sources))
 
 
 def _inside(root: Path, given: str) -> Path:
@@ -155,6 +158,12 @@ def _masks(abnormal: list[Path], masks: list[Path]) -> list[dict[str, Path]]:
 def _by_stem(folder: Path) -> dict[str, Path]:
     """Mask files by their path below ``folder``, without suffix and "_mask"."""
     return {p.relative_to(folder).with_suffix("").as_posix().removesuffix("_mask"): p for p in list_images(folder)}
+
+
+def _spare(masks: Iterable[Path], sources: Iterable[Source]) -> list[Path]:
+    """Those of the masks that no image has."""
+    used = {s.mask for s in sources}
+    return [mask for mask in masks if mask not in used]
 
 
 def _without_mask(sources: Iterable[Source]) -> list[str]:

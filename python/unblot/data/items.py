@@ -57,6 +57,7 @@ class Found:
         group: the data set's own grouping rule, as in :class:`DataConfig`; the user's goes first.
         group_gap: belongs to ``group``.
         ungrouped: what the user should know where there is no rule.
+        spare_masks: files of masks that belong to no abnormal image.
         notes: sentences for ``describe()``.
         warnings: sentences that the user must see.
     """
@@ -68,5 +69,6 @@ class Found:
     group: str | None = None
     group_gap: int | None = None
     ungrouped: str = "if several images show one part, say so with --group"
+    spare_masks: list[Path] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)

@@ -9,22 +9,33 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from unblot.data import cifar10, digits, folders, magnetic_tile
+from unblot.data import cifar10, digits, fashion_mnist, folders, magnetic_tile
 from unblot.data.classes import did_you_mean
 from unblot.data.config import DataConfig
+from unblot.data.groups import NONE, find_groups
 from unblot.data.imageset import ImageSet
 from unblot.data.items import ABNORMAL, NORMAL, Found, Source
 from unblot.data.pixels import in_threads, probe
-from unblot.data.splits import draw_limit, find_groups, split_by_group
+from unblot.data.splits import draw_limit, split_by_group
 from unblot.errors import UserError
 
-__all__ = ["DATA_SETS", "Splits", "class_names", "exact_repeats", "find_images", "load_data", "load_paths"]
+__all__ = [
+    "DATA_SETS",
+    "Splits",
+    "class_names",
+    "exact_repeats",
+    "find_images",
+    "load_data",
+    "load_found",
+    "load_paths",
+]
 
 # A named data set is a module with a function find(config), CLASSES where each may be left out in turn, and a line
 # here.
 DATA_SETS: dict[str, Callable[[DataConfig], Found]] = {
     "cifar10": cifar10.find,
     "digits": digits.find,
+    "fashion-mnist": fashion_mnist.find,
     "magnetic-tile": magnetic_tile.find,
 }
 
@@ -72,7 +83,11 @@ def load_data(config: DataConfig, *, progress: bool | None = None) -> Splits:
         >>> len(splits.train), len(splits.held_out), len(splits.test)
         (1165, 130, 502)
     """
-    found = find_images(config)
+    return load_found(find_images(config), config, progress=progress)
+
+
+def load_found(found: Found, config: DataConfig, *, progress: bool | None = None) -> Splits:
+    """Group, split and decode what :func:`find_images` found; the second half of :func:`load_data`."""
     pool, own_test = _grouped(found, config)
     groups = [s.item.group for s in pool]
     share = config.test if found.test_share is None else found.test_share
@@ -86,7 +101,7 @@ def load_data(config: DataConfig, *, progress: bool | None = None) -> Splits:
     train, held_out, test = ([pool[i] for i in part] for part in (parts.train, parts.held_out, parts.test))
     notes, warnings = list(found.notes), list(found.warnings)
     if own_test is None:
-        warnings += _over_share(pool, test, share)
+        warnings += _over_share(pool, test, share) + _against_own_rule(found, config, train + held_out, test)
     else:
         test = own_test
         warnings += _shared_groups(pool, test)
@@ -150,13 +165,15 @@ def find_images(config: DataConfig) -> Found:
 def _grouped(found: Found, config: DataConfig) -> tuple[list[Source], list[Source] | None]:
     """The pool and the own test part with their groups filled in."""
     everything = found.pool + (found.test or [])
-    pattern = found.group if config.group is None else config.group
+    rule = found.group if config.group is None else config.group
     gap = found.group_gap if config.group is None and config.group_gap is None else config.group_gap
-    groups = find_groups([s.item.name for s in everything], pattern, gap)
+    groups = find_groups([s.item.name for s in everything], rule, gap)
     everything = [replace(s, item=replace(s.item, group=g)) for s, g in zip(everything, groups, strict=True)]
-    if pattern is not None:
+    if rule == NONE:
+        found.notes.append("groups: each image is its own, as asked for (group none)")
+    elif rule is not None:
         joined = "" if gap is None else f", numbers within {gap} joined"
-        found.notes.append(f"groups: {len(set(groups))} by {pattern}{joined}")
+        found.notes.append(f"groups: {len(set(groups))} by {rule}{joined}")
     else:
         found.notes.append(f"groups: each image is its own; {found.ungrouped}")
     cut = len(found.pool)
@@ -174,6 +191,23 @@ def _over_share(pool: Sequence[Source], test: Sequence[Source], share: float) ->
     return [
         f"{tested} of {normal} normal images are for testing instead of {share * normal:.0f}: "
         f"{forced} stand in groups with an abnormal image"
+    ]
+
+
+def _against_own_rule(
+    found: Found, config: DataConfig, training: Sequence[Source], test: Sequence[Source]
+) -> list[str]:
+    """What a rule of the user's does to the groups that the data set itself knows."""
+    if config.group is None or found.group is None:
+        return []
+    own = find_groups([s.item.name for s in (*training, *test)], found.group, found.group_gap)
+    seen = set(own[: len(training)])
+    normals = [group for s, group in zip(test, own[len(training) :], strict=True) if s.item.label == NORMAL]
+    if not (shared := sum(group in seen for group in normals)):
+        return []
+    return [
+        f"{shared} of {len(normals)} normal test images show a part that is also in training: group {config.group} "
+        f"takes apart what the data set's own rule joins, and scores look better than they are; leave out group"
     ]
 
 

@@ -34,15 +34,12 @@ def find(config: DataConfig) -> Found:
             "MT_Fray, MT_Uneven must be there. It is at github.com/abin24/Magnetic-tile-defect-datasets."
         )
     normal, abnormal = choose_classes(list(kinds), config.normal or ("Free",), config.abnormal)
-    pool = []
+    pool, spare = [], []
     for kind in (*normal, *abnormal):
-        for path in list_images(kinds[kind] / "Imgs"):
-            if path.suffix.lower() != ".png":
-                name = path.relative_to(root).as_posix()
-                mask = path.with_suffix(".png") if kind in abnormal else None
-                if mask is not None and not mask.is_file():
-                    raise UserError(
-                        f"{path} has no mask {mask.name} beside it; get the file again or move the image out"
-                    )
-                pool.append(Source(Item(name, int(kind in abnormal), kind, group=name), path, mask))
-    return Found("magnetic-tile", pool, group=GROUP, group_gap=GROUP_GAP)
+        for path in (p for p in list_images(kinds[kind] / "Imgs") if p.suffix.lower() != ".png"):
+            name, label, mask = path.relative_to(root).as_posix(), int(kind in abnormal), path.with_suffix(".png")
+            if label and not mask.is_file():
+                raise UserError(f"{path} has no mask {mask.name} beside it; get the file again or move the image out")
+            pool.append(Source(Item(name, label, kind, group=name), path, mask if label else None))
+            spare += [mask] if mask.is_file() and not label else []  # they mark nothing, if all is well
+    return Found("magnetic-tile", pool, group=GROUP, group_gap=GROUP_GAP, spare_masks=spare)

@@ -1,7 +1,4 @@
-"""Grouping and splitting: images of one physical part or capture session never stand on both sides of a random split.
-
-Why: a set that photographs each part several times, split image by image, puts the same part into training and into
-test. On the magnetic tile set that alone lifts the image AUROC of one and the same detector by 0.1.
+"""Splitting: images of one physical part or capture session never stand on both sides of a random split.
 
 The order in which groups are drawn is a hash of (seed, purpose, group name). It needs no random generator, so it is the
 same on every machine and version, and does not depend on the order in which the files were found.
@@ -9,7 +6,6 @@ same on every machine and version, and does not depend on the order in which the
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,68 +13,7 @@ from hashlib import blake2b
 
 from unblot.errors import UserError
 
-__all__ = ["Parts", "draw_limit", "find_groups", "split_by_group"]
-
-
-def find_groups(names: Sequence[str], pattern: str | None = None, gap: int | None = None) -> list[str]:
-    r"""The group of each image.
-
-    Args:
-        names: relative posix paths.
-        pattern: regular expression searched in each name; the group is its captures joined by "/", or the whole match
-            if it has none. None: every image is its own group.
-        gap: the last capture is a number. Among names whose other captures are equal the numbers are sorted, and
-            neighbours at most ``gap`` apart belong to one group, called "<others>/<first>-<last>".
-
-    Raises:
-        UserError: a name that the pattern does not match, a last capture that is no number, or ``gap`` without
-            ``pattern``.
-
-    Example:
-        >>> find_groups(["a/t7_1.png", "a/t7_2.png", "b/t8_1.png"], r"t(\d+)")
-        ['7', '7', '8']
-        >>> find_groups(["n10.png", "n12.png", "n40.png"], r"n(\d+)", gap=5)
-        ['10-12', '10-12', '40-40']
-    """
-    if pattern is None:
-        if gap is not None:
-            raise UserError("group_gap joins numbers that group finds; give group (a regular expression) as well")
-        return list(names)
-    keys = [_captures(name, pattern) for name in names]
-    if gap is None:
-        return ["/".join(key) for key in keys]
-    runs = _runs({_numbered(key, name, pattern) for key, name in zip(keys, names, strict=True)}, gap)
-    return [runs[(key[:-1], int(key[-1]))] for key in keys]
-
-
-def _captures(name: str, pattern: str) -> tuple[str, ...]:
-    found = re.search(pattern, name)
-    if found is None:
-        raise UserError(
-            f"group {pattern!r} does not match {name!r}; every image needs a group. Change the expression, or move the "
-            "image out"
-        )
-    return tuple(found.groups("")) or (found.group(),)
-
-
-def _numbered(key: tuple[str, ...], name: str, pattern: str) -> tuple[tuple[str, ...], int]:
-    try:
-        return key[:-1], int(key[-1])
-    except ValueError:
-        raise UserError(
-            f"group_gap needs a number as the last capture of group {pattern!r}; in {name!r} it is {key[-1]!r}"
-        ) from None
-
-
-def _runs(numbers: Iterable[tuple[tuple[str, ...], int]], gap: int) -> dict[tuple[tuple[str, ...], int], str]:
-    """Name of the run that each (others, number) belongs to."""
-    runs: list[list[tuple[tuple[str, ...], int]]] = []
-    for entry in sorted(numbers):
-        if runs and runs[-1][-1][0] == entry[0] and entry[1] - runs[-1][-1][1] <= gap:
-            runs[-1].append(entry)
-        else:
-            runs.append([entry])
-    return {entry: "/".join((*run[0][0], f"{run[0][1]}-{run[-1][1]}")) for run in runs for entry in run}
+__all__ = ["Parts", "draw_limit", "split_by_group"]
 
 
 @dataclass(frozen=True)

@@ -9,17 +9,30 @@ from __future__ import annotations
 from importlib import import_module
 from pkgutil import iter_modules
 
-from unblot.models.detector import Batch, Detector, Phase, Scores, Step, available, create, register
+from unblot.models.detector import (
+    Batch,
+    Detector,
+    Phase,
+    Recommended,
+    Scores,
+    Step,
+    available,
+    create,
+    recommended,
+    register,
+)
 from unblot.models.pixels import to_signed, to_uint8
 
 __all__ = [
     "Batch",
     "Detector",
     "Phase",
+    "Recommended",
     "Scores",
     "Step",
     "available",
     "create",
+    "recommended",
     "register",
     "to_signed",
     "to_uint8",

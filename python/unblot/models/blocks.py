@@ -8,7 +8,7 @@ that losses are always taken in float32.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -21,6 +21,7 @@ __all__ = [
     "Encoder",
     "PairDiscriminator",
     "Res",
+    "ThinConv",
     "Up",
     "adam",
     "bce",
@@ -212,12 +213,28 @@ def pyramid(size: int, width: int) -> tuple[list[int], int]:
     return widths, size
 
 
+class ThinConv(nn.Conv2d):
+    """Convolution 4×4 with stride 2 and padding 1 of few channels, as a DCGAN network's first layer.
+
+    It computes what ``nn.Conv2d`` does, as a convolution 2×2 of four times as many channels (each 2×2 pixels side by
+    side): with three channels the gradient of the image takes a third of the time that way on a CPU.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        super().__init__(channels_in, channels_out, 4, 2, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, channels_in, H, W) to (N, channels_out, H / 2, W / 2)."""
+        return F.conv2d(F.pixel_unshuffle(F.pad(x, (1, 1, 1, 1)), 2), F.pixel_unshuffle(self.weight, 2), self.bias)
+
+
 def _halvings(channels: int, widths: list[int], dropout: float = 0.0) -> nn.Sequential:
     layers: list[nn.Module] = []
     for a, b in zip([channels, *widths], widths, strict=False):
-        layers.append(nn.Conv2d(a, b, 4, 2, padding=1, bias=not layers))
-        if len(layers) > 1:
-            layers.append(nn.BatchNorm2d(b))
+        if layers:
+            layers += [nn.Conv2d(a, b, 4, 2, padding=1, bias=False), nn.BatchNorm2d(b)]
+        else:
+            layers.append(ThinConv(a, b))
         layers.append(nn.LeakyReLU(0.2, inplace=True))
         if dropout:
             layers.append(nn.Dropout(dropout))
@@ -237,28 +254,32 @@ def adam(network: nn.Module, lr: float, betas: tuple[float, float] = (0.5, 0.999
     return torch.optim.Adam(network.parameters(), lr, betas=betas, fused=True)
 
 
-def through(loss: Tensor, given: Tensor, made: Tensor) -> Tensor:
-    """``loss``, a function of ``given``, as a loss on ``made``, of which ``given`` is a detached copy.
+def through(losses: Mapping[str, Tensor], given: Tensor, made: Tensor) -> dict[str, Tensor]:
+    """``losses``, functions of ``given``, as losses on ``made``, of which ``given`` is a detached copy.
 
-    It has the value of ``loss`` and the gradient that ``loss`` has in ``given``. The gradient is taken here, through
-    what lies between and for nothing in there, and the graph of ``loss`` is kept. So one pass of a discriminator over
-    restored images serves the generator's step and then its own.
+    They keep their values, and their sum has the gradient that it has in ``given`` (as a graph it hangs on the first).
+    The gradient is taken here, through what lies between and for nothing in there, and the graph is kept. So one pass
+    of a discriminator over restored images serves the generator's step and then its own.
 
     Args:
-        loss: a scalar.
+        losses: scalars by name, at least one.
         given: a leaf that requires a gradient.
         made: same shape, with the graph that the gradient shall go on through.
 
     Example:
         >>> made = torch.tensor([1.0, 2.0], requires_grad=True)
         >>> given = made.detach().requires_grad_()
-        >>> through(given.square().sum(), given, made).item()
-        5.0
+        >>> through({"squares": given.square().sum()}, given, made)["squares"].backward()
+        >>> made.grad
+        tensor([2., 4.])
     """
     with torch.autocast(given.device.type, enabled=False):
-        (gradient,) = torch.autograd.grad(loss, given, retain_graph=True)
-        linear = (gradient * made).sum()
-        return linear + (loss - linear).detach()
+        (gradient,) = torch.autograd.grad(torch.stack([*losses.values()]).sum(), given, retain_graph=True)
+        change = (gradient * made).sum()
+    passed = {name: loss.detach() for name, loss in losses.items()}
+    first = next(iter(passed))
+    passed[first] = passed[first] + (change - change.detach())
+    return passed
 
 
 def dcgan_init(module: nn.Module) -> None:

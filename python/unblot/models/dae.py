@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unblot.models.blocks import Up
+from unblot.models.blocks import Up, adam
 from unblot.models.detector import Batch, Detector, Phase, Scores, Step, register
 
 __all__ = ["Autoencoder", "DenoisingAutoencoder"]
@@ -84,9 +84,7 @@ class DenoisingAutoencoder(Detector):
 
     def phases(self, lr: float) -> Sequence[Phase]:
         """One phase, one Adam (betas 0.5 and 0.999, as for the GANs beside it)."""
-        return [
-            Phase("train", {"autoencoder": torch.optim.Adam(self.autoencoder.parameters(), lr, betas=(0.5, 0.999))})
-        ]
+        return [Phase("train", {"autoencoder": adam(self.autoencoder, lr)})]
 
     def training_step(self, phase: str, batch: Batch) -> Iterator[Step]:  # noqa: ARG002  (there is one phase)
         """One step: the squared error of the restoration."""

@@ -14,7 +14,18 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Batch", "Detector", "Phase", "Scores", "Step", "available", "create", "register"]
+__all__ = [
+    "Batch",
+    "Detector",
+    "Phase",
+    "Recommended",
+    "Scores",
+    "Step",
+    "available",
+    "create",
+    "recommended",
+    "register",
+]
 
 
 @dataclass(frozen=True)
@@ -84,6 +95,34 @@ class Scores:
     map: Tensor
 
 
+@dataclass(frozen=True)
+class Recommended:
+    """Settings that a detector is best trained with where the user asks for nothing else.
+
+    Attributes:
+        size: height and width of the images in pixels.
+        corruption: by name.
+        batch_size: images per step.
+        lr: learning rate.
+        presentations: how many images a phase is shown in all, which gives the number of epochs; None is 15 epochs.
+    """
+
+    size: int = 32
+    corruption: str = "box"
+    batch_size: int = 64
+    lr: float = 2e-4
+    presentations: int | None = None
+
+    def epochs(self, images: int) -> int:
+        """Epochs for a training set of so many images, at least 1.
+
+        Example:
+            >>> Recommended(presentations=20_000).epochs(700)
+            29
+        """
+        return 15 if self.presentations is None else max(1, round(self.presentations / images))
+
+
 class Detector(nn.Module, ABC):
     """Base class of all detectors.
 
@@ -102,6 +141,7 @@ class Detector(nn.Module, ABC):
     name: ClassVar[str]
     size_multiple: ClassVar[int] = 1
     size_min: ClassVar[int] = 1
+    recommended: ClassVar[Recommended] = Recommended()
 
     def __init__(self, *, channels: int, size: int, options: Mapping[str, Any]) -> None:
         super().__init__()
@@ -173,15 +213,29 @@ def available() -> list[str]:
     return sorted(_REGISTRY)
 
 
+def recommended(name: str) -> Recommended:
+    """The settings that a detector is best trained with.
+
+    Raises:
+        ValueError: no such detector.
+    """
+    return _class(name).recommended
+
+
+def _class(name: str) -> type[Detector]:
+    if name not in _REGISTRY:
+        raise ValueError(f"no detector named {name!r}; available: {', '.join(available())}")
+    return _REGISTRY[name]
+
+
 def create(name: str, *, channels: int, size: int, **options: Any) -> Detector:
     """Build a detector by name with its own keyword options.
 
     Raises:
         ValueError: no such detector, an option that it does not know, or sizes that it does not take.
     """
-    if name not in _REGISTRY:
-        raise ValueError(f"no detector named {name!r}; available: {', '.join(available())}")
+    cls = _class(name)
     try:
-        return _REGISTRY[name](channels=channels, size=size, **options)
+        return cls(channels=channels, size=size, **options)
     except TypeError as error:
         raise ValueError(f"{name} does not accept these options: {options!r} ({error})") from error

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from unblot.models.detector import Batch, Detector, Phase, Scores, Step, register
+from unblot.models.detector import Batch, Detector, Phase, Recommended, Scores, Step, register
 from unblot.models.pooling import top_mean
 from unblot.models.teacher import PACKAGED, Teacher
 from unblot.models.unet import UNet
@@ -53,6 +53,7 @@ class FeatureDenoisingAutoencoder(Detector):
     name = "feature_dae"
     size_multiple = 32
     size_min = 64
+    recommended = Recommended(size=128, corruption="mixed", batch_size=16, lr=1e-3, presentations=10_000)
 
     def __init__(
         self,

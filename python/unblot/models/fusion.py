@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unblot.models.detector import Batch, Detector, Phase, Scores, Step, create, register
+from unblot.models.detector import Batch, Detector, Phase, Recommended, Scores, Step, create, register
 
 __all__ = ["Auto", "Fusion"]
 
@@ -42,6 +42,7 @@ class Fusion(Detector):
     """
 
     name = "fusion"
+    recommended = Recommended(size=128, corruption="mixed", batch_size=16, lr=1e-3, presentations=15_000)
 
     def __init__(
         self,

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unblot.models.blocks import Discriminator, frozen
-from unblot.models.detector import Batch, Detector, Phase, Scores, Step, register
+from unblot.models.detector import Batch, Detector, Phase, Recommended, Scores, Step, register
 from unblot.models.pooling import top_mean
 from unblot.models.unet import UNet
 
@@ -62,6 +62,7 @@ class MaskDetector(Detector):
     name = "mask"
     size_multiple = 32
     size_min = 64
+    recommended = Recommended(size=128, corruption="mixed", batch_size=16, lr=1e-3, presentations=20_000)
 
     def __init__(
         self,

@@ -17,14 +17,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from unblot.models.detector import Batch, Detector, Phase, Scores, Step, register
+from unblot.models.detector import Batch, Detector, Phase, Recommended, Scores, Step, register
 from unblot.models.pooling import top_mean
 from unblot.models.teacher import PACKAGED, Teacher
 
 __all__ = ["Memory", "coreset", "nearest"]
 
 PROJECTED = 32  # dimensions in which the coreset is chosen
-BLOCK = 100  # entries whose smallest distance is found together
+BLOCK = 64  # entries whose smallest distance is found together
+ROWS = 4096  # patches whose distances are in memory at a time
 CANDIDATES = 10  # entries are chosen among so many times as many patches
 
 
@@ -57,6 +58,7 @@ class Memory(Detector):
     name = "memory"
     size_multiple = 32
     size_min = 64
+    recommended = Recommended(size=128, corruption="none")
 
     def __init__(
         self,
@@ -206,19 +208,21 @@ def nearest(rows: Tensor, memory: Tensor, count: int) -> tuple[Tensor, Tensor]:
         Euclidean distances, float, and positions, int64, each of shape (n, min(count, m)).
     """
     count = min(count, len(memory))
-    lengths = memory.square().sum(1)
-    found = [_nearest(part, memory, lengths, count) for part in torch.split(rows, 4096)]
+    spare = -len(memory) % BLOCK  # whole blocks; the spare entries are infinitely far
+    entries = F.pad(memory, (0, 0, 0, spare))
+    lengths = F.pad(memory.square().sum(1), (0, spare), value=torch.inf)
+    found = [_nearest(part, entries, lengths, count) for part in torch.split(rows, ROWS)]
     return torch.cat([f[0] for f in found]), torch.cat([f[1] for f in found])
 
 
-def _nearest(rows: Tensor, memory: Tensor, lengths: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    squares = torch.addmm(lengths, rows, memory.T, alpha=-2)  # less the rows' own, which does not change an order
-    blocks = F.pad(squares, (0, -len(memory) % BLOCK), value=torch.inf).view(len(rows), -1, BLOCK)
+def _nearest(rows: Tensor, entries: Tensor, lengths: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    squares = torch.addmm(lengths, rows, entries.T, alpha=-2)  # less the rows' own, which does not change an order
+    blocks = squares.view(len(rows), -1, BLOCK)
     best = blocks.amin(2).topk(min(count, blocks.shape[1]), largest=False).indices
     places = (best[..., None] * BLOCK + torch.arange(BLOCK, device=rows.device)).flatten(1)
-    inside = blocks.gather(1, best[..., None].expand(-1, -1, BLOCK)).flatten(1)
+    inside = squares.gather(1, places)
     smallest = inside.topk(count, largest=False)
-    # Differences, not the product's cancelled squares: near entries would lose half their digits.
     position = places.gather(1, smallest.indices)
-    exact = (rows[:, None] - memory[position]).square().sum(2).sqrt()
+    # Differences, not the product's cancelled squares: near entries would lose half their digits.
+    exact = (rows[:, None] - entries[position]).square().sum(2).sqrt()
     return exact, position

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unblot.models.blocks import Discriminator, Res, Up, frozen
+from unblot.models.blocks import Discriminator, Res, Up, adam, bce, frozen
 from unblot.models.detector import Batch, Detector, Phase, Scores, Step, register
 
 __all__ = ["Generator", "Nested"]
@@ -160,9 +160,7 @@ class Nested(Detector):
 
     def phases(self, lr: float) -> Sequence[Phase]:
         """One phase; an Adam for each network."""
-        networks = {"discriminator": self.discriminator, "generator": self.generator}
-        adam = {name: torch.optim.Adam(net.parameters(), lr, betas=(0.5, 0.999)) for name, net in networks.items()}
-        return [Phase("train", adam)]
+        return [Phase("train", {"discriminator": adam(self.discriminator, lr), "generator": adam(self.generator, lr)})]
 
     def training_step(self, phase: str, batch: Batch) -> Iterator[Step]:  # noqa: ARG002  (there is one phase)
         """The discriminator's step, then the generator's on the same restored images."""
@@ -172,7 +170,7 @@ class Nested(Detector):
         fake, _ = self.discriminator(restored.detach())
         yield Step(
             "discriminator",
-            losses={"discriminator": _bce(real, 1.0) + _bce(fake, 0.0)},
+            losses={"discriminator": bce(real, 1.0) + bce(fake, 0.0)},
             logs={"d_real": real.detach().sigmoid().mean(), "d_fake": fake.detach().sigmoid().mean()},
         )
 
@@ -183,7 +181,7 @@ class Nested(Detector):
         yield Step(
             "generator",
             losses={
-                "adversarial": self.lambda_adv * _bce(fake, 1.0),
+                "adversarial": self.lambda_adv * bce(fake, 1.0),
                 "contextual": self.lambda_con * F.smooth_l1_loss(restored, clean),
                 "latent": self.lambda_lat * F.smooth_l1_loss(feature, target),
             },
@@ -206,7 +204,3 @@ class Nested(Detector):
     def restore(self, images: Tensor) -> Tensor:
         """The generator's output."""
         return self.generator(images)  # type: ignore[no-any-return]
-
-
-def _bce(logits: Tensor, target: float) -> Tensor:
-    return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, target))

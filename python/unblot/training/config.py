@@ -61,7 +61,7 @@ class TrainConfig:
     precision: str = "fp32"
     workers: int = 0
     quantile: float = 0.95
-    judge: str = "none"
+    judge: str = "scars"
 
     def __post_init__(self) -> None:
         if self.model not in available():

@@ -1,0 +1,62 @@
+"""``unblot audit``: what would fake a result, before any number is believed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unblot.cli import flags, output, settings
+from unblot.cli.program import app
+
+__all__ = ["audit"]
+
+
+@app.command()
+def audit(
+    data: flags.Data = None,
+    *,
+    config: flags.Config = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to write.", show_default="audits/DATA")] = None,
+    quiet: flags.Quiet = False,
+    root: flags.Root = None,
+    normal: flags.Normal = None,
+    abnormal: flags.Abnormal = None,
+    masks: flags.Masks = None,
+    size: Annotated[
+        int,
+        typer.Option(help="Height and width in pixels that images are compared at.", min=1, rich_help_panel="Data"),
+    ] = 64,
+    channels: flags.Channels = None,
+    group: flags.Group = None,
+    group_gap: flags.GroupGap = None,
+    held_out: flags.HeldOut = None,
+    test: flags.Test = None,
+    split_seed: flags.SplitSeed = None,
+) -> None:
+    """Look for what would fake a result on DATA: repeats across the split, facts that give labels away, bad files.
+
+    Writes audit.json and audit.html, with images side by side. Exit code 1: something found would fake a result.
+    """
+    given = settings.given(locals())
+    from unblot.audit import FAKE
+    from unblot.audit import audit as look
+    from unblot.report.audit import lines, page
+
+    data_config = settings.data_config(given)
+    folder = output.make_folder(out or Path("audits") / settings.slug(data_config.data))
+    found = look(data_config, progress=False if quiet else None)
+    texts = {
+        "audit.json": json.dumps(found.to_dict(), indent=2, allow_nan=False) + "\n",
+        "audit.html": page(found),
+    }
+    for name, text in texts.items():
+        with output.replacing(folder / name) as temporary:
+            # File names may hold bytes that are no text; they are shown escaped.
+            temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
+    typer.echo(f"{found.description}\n\n{lines(found)}\n\naudit     {folder / 'audit.html'}")
+    if found.level == FAKE:
+        typer.echo("A result on these data, split like this, would be faked by what FAKES marks.", err=True)
+        raise typer.Exit(1)
