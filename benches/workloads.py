@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -34,7 +34,7 @@ BLOTS = {
     "paste": unblot.BoxNoise(scale=AREA, noise=unblot.Paste()),
     "scar": unblot.BoxNoise(scale=AREA, noise=unblot.Gaussian(), shapes="scar"),
     "blob": unblot.BoxNoise(scale=AREA, noise=unblot.Gaussian(), shapes="blob"),
-    "mixed": named("mixed"),
+    "mixed": cast(Spec, named("mixed")),
 }
 DTYPES = {"float32": torch.float32, "uint8": torch.uint8, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
