@@ -147,7 +147,7 @@ def test_any_changed_byte_is_noticed(path: Path) -> None:
 def test_another_format_is_named(path: Path) -> None:
     header = {"format": 99, "position": {}, "crc32": 0}
     save_file({"x": torch.zeros(1)}, path, {"unblot": json.dumps(header)})
-    with pytest.raises(UserError, match=r"format 99.*reads format 1"):
+    with pytest.raises(UserError, match=r"format 99.*reads format 2"):
         read(path)
 
 

@@ -56,6 +56,7 @@ def protocol(
     Started again, it goes on where it stopped.
     """
     given = settings.given(locals())
+    from unblot.audit import quick_warnings
     from unblot.data import load_data
     from unblot.studies import protocol_study
 
@@ -63,6 +64,7 @@ def protocol(
     named = "-".join([settings.slug(data_config.data), *map(settings.slug, data_config.abnormal), train_config.model])
     folder = output.make_folder(out or Path("studies") / named)
     splits = load_data(data_config, progress=False if quiet else None)
+    splits.warnings.extend(quick_warnings(splits))
     output.say(splits, settings.new_detector(train_config, splits), study=folder)
     protocol_study(train_config, data_config, splits, folder, progress=not quiet)
     typer.echo(f"\n{(folder / 'table.md').read_text(encoding='utf-8')}\nplot      {folder / 'plot.png'}")

@@ -31,6 +31,7 @@ from typing import Any
 
 import torch
 
+from unblot.audit import quick_warnings
 from unblot.data import DataConfig, Splits, class_names, find_images, load_data
 from unblot.errors import UserError
 from unblot.models import available, create
@@ -394,7 +395,9 @@ def _judge(training: Training, splits: Splits, protocol: Protocol, folder: Path,
 @lru_cache(maxsize=1)
 def _splits(data: DataConfig) -> Splits:
     """The images; trainings that share them follow one another."""
-    return load_data(data, progress=False)
+    splits = load_data(data, progress=False)
+    splits.warnings.extend(quick_warnings(splits))
+    return splits
 
 
 def _training_speed(run: Path) -> float | None:

@@ -75,6 +75,7 @@ def summarise(outcomes: Sequence[Outcome], data: DataConfig, config: TrainConfig
             if given
         ),
         *_protocol_notes(cells),
+        *(f"Warning: {warning}" for warning in dict.fromkeys(w for cell in cells for w in cell["warnings"])),
     ]
     return Comparison(f"Detectors compared on {name}", summary, [t for t in tables if t.rows], notes, errors)
 

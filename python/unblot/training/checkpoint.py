@@ -27,7 +27,7 @@ from unblot.errors import UserError
 
 __all__ = ["FORMAT", "Best", "Checkpoint", "Position", "better", "read", "write", "write_atomically"]
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
