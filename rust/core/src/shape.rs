@@ -42,18 +42,19 @@ pub(crate) fn cover(plan: &Plan, draw: &BoxDraw, index: Index<'_>, level: Level)
     let (height, width) = (draw.height as usize, draw.width as usize);
     let random = Field::new(index.seed, index.keys[draw.image as usize], draw);
     let mut field = vec![0.0; height * width];
-    let pixels = draw.shape.pixels(field.len());
-    let (border, bottom) = level.run(
+    let words = random.group(Layer::Shape, 0);
+    let bottom = level.run(
         #[inline(always)]
         || {
-            let words = random.group(Layer::Shape, 0);
             match draw.shape {
                 Shape::Blob => blob(&mut field, (height, width), &words),
                 _ => scar(&mut field, (height, width), &words),
             }
-            (nth(&field, pixels - 1), lowest(&field))
+            lowest(&field)
         },
     );
+    let pixels = draw.shape.pixels(field.len());
+    let border = nth(&field, pixels - 1);
     // How much the field rises from one pixel to the next at the border: a blob's is about a paraboloid over a disc of its area.
     let slope = match draw.shape {
         Shape::Blob => 2.0 * (border - bottom) / (pixels as f32 / std::f32::consts::PI).sqrt(),
@@ -91,7 +92,6 @@ fn lowest(field: &[f32]) -> f32 {
 /// The number that would stand at `n` if the field were sorted.
 ///
 /// In a large field a sorted sample says about where it lies, and only what lies there is looked at closely.
-#[inline(always)]
 fn nth(field: &[f32], n: usize) -> f32 {
     const SAMPLE: usize = 256;
     const MARGIN: usize = 16;
