@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any
 
 import pytest
 import torch
 from benches.peers import PEERS, Peer
-from benches.workloads import DTYPES, KINDS, SIZES, SPEC, batch, copier, corrupter
+from benches.workloads import BLOTS, DTYPES, KINDS, SIZES, SPEC, batch, copier, corrupter
 
 import unblot
 
@@ -39,6 +40,20 @@ def test_kind(benchmark: Any, side: int, kind: str) -> None:
     """Each kind alone, float32, in place, one thread."""
     benchmark.group = _group(side)
     benchmark(corrupter(batch(SIZES[side]), KINDS[kind]))
+
+
+@pytest.mark.parametrize("kind", BLOTS)
+def test_blots(benchmark: Any, side: int, kind: str) -> None:
+    """Patches and shapes, float32, in place, one thread."""
+    benchmark.group = _group(side)
+    benchmark(corrupter(batch(SIZES[side]), BLOTS[kind]))
+
+
+def test_changed(benchmark: Any, side: int) -> None:
+    """All four kinds with the mask of what changed, float32, in place, one thread."""
+    benchmark.group = _group(side)
+    images, seeds = batch(SIZES[side]), count()
+    benchmark(lambda: unblot.corrupt(images, SPEC, seed=next(seeds), out=images, threads=1, changed=1 / 255))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from torchvision.transforms.v2 import functional
 
 import unblot
-from unblot.corruption.spec import Spec
+from unblot.corruption.spec import Spec, named
 
 #: Shape (N, C, H, W) of a batch by the side of its images.
 SIZES = {32: (128, 3, 32, 32), 128: (64, 3, 128, 128), 224: (64, 3, 224, 224), 1024: (4, 3, 1024, 1024)}
@@ -28,6 +28,13 @@ KINDS = {
     "salt_pepper": unblot.BoxNoise(scale=AREA, noise=unblot.SaltPepper()),
     "poisson": unblot.BoxNoise(scale=AREA, noise=unblot.Poisson()),
     "laplace": unblot.BoxNoise(scale=AREA, noise=unblot.Laplace()),
+}
+#: The same area in one to four patches, scars or blobs, and the corruption that detectors of defects train with.
+BLOTS = {
+    "paste": unblot.BoxNoise(scale=AREA, noise=unblot.Paste()),
+    "scar": unblot.BoxNoise(scale=AREA, noise=unblot.Gaussian(), shapes="scar"),
+    "blob": unblot.BoxNoise(scale=AREA, noise=unblot.Gaussian(), shapes="blob"),
+    "mixed": cast(Spec, named("mixed")),
 }
 DTYPES = {"float32": torch.float32, "uint8": torch.uint8, "float16": torch.float16, "bfloat16": torch.bfloat16}
 

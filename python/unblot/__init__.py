@@ -27,6 +27,7 @@ __all__ = [
     "FullGaussian",
     "Gaussian",
     "Laplace",
+    "Paste",
     "Poisson",
     "RandomBoxNoise",
     "SaltPepper",

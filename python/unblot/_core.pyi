@@ -65,8 +65,8 @@ class Plan:
     def covers(
         self, height: int, width: int, channels: int, seed: int, keys: NDArray[np.uint64]
     ) -> NDArray[np.float32]:
-        """How much of each pixel of each box its shape covers, from 0 to 1: the boxes as ``draw`` gives them, each row by
-        row, shape (sum of height * width,).
+        """How much of each pixel of each box its shape covers, from 0 to 1: the boxes as ``draw`` gives them, each row
+        by row, shape (sum of height * width,).
         """
 
     def poisson_tables(

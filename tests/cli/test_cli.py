@@ -22,9 +22,10 @@ from typer.testing import CliRunner, Result
 import unblot
 from unblot import __main__ as start
 from unblot import cli, training
-from unblot.cli.flags import OWN
+from unblot.cli.flags import OWN, Corruption
 from unblot.cli.settings import key_value, with_recommended
 from unblot.cli.train import train as train_verb
+from unblot.corruption.spec import NAMES
 from unblot.data import DataConfig
 from unblot.report.sheet import CAPTION, CELL, GAP
 from unblot.training import NonFiniteLossError, TrainConfig
@@ -115,6 +116,11 @@ def test_a_detector_brings_its_own_settings_where_none_are_given() -> None:
     assert own["lr"] == 0.5
     assert "epochs" not in own  # follows from the number of images
     assert recommended("mask").epochs(1000) > recommended("mask").epochs(10_000) >= 1
+
+
+def test_help_lists_every_named_corruption() -> None:
+    shown = str(get_args(Corruption)[1].help)  # written there by hand, for help loads no NumPy
+    assert all(name in shown for name in NAMES)
 
 
 def test_help_of_every_verb_loads_neither_torch_nor_numpy() -> None:

@@ -13,7 +13,7 @@ from torchvision import tv_tensors
 
 from unblot.corruption.apply import corrupt
 from unblot.corruption.collate import BoxNoiseCollate
-from unblot.corruption.spec import BoxNoise, FullGaussian
+from unblot.corruption.spec import BoxNoise, FullGaussian, Gaussian
 
 SPEC = BoxNoise(scale=0.4)
 KEYS = [5, 0, 9, 2]
@@ -257,6 +257,9 @@ def test_without_an_index_torchs_seed_governs_the_workers() -> None:
         (TypeError, "index.*1.5", {"index": 1.5}),
         (ValueError, "image and index.*0", {"index": 0}),
         (TypeError, "mask.*1", {"mask": 1}),
+        (TypeError, "mask.*'box'", {"mask": "box"}),
+        (ValueError, "changed.*1.5", {"changed": 1.5}),
+        (TypeError, "changed.*'a'", {"changed": "a"}),
         (ValueError, "seed.*-1", {"seed": -1}),
         (TypeError, "threads", {"threads": "2"}),
     ],
@@ -299,6 +302,18 @@ def test_samples_are_explained(
 ) -> None:
     with pytest.raises(error, match=text):
         BoxNoiseCollate(**({"spec": SPEC} | arguments))(samples)
+
+
+@pytest.mark.parametrize("output", ["replace", "pair"])
+def test_the_mask_of_what_changed(output: str) -> None:
+    spec = BoxNoise(scale=0.4, base="image", noise=Gaussian(0.02))
+    for least in (1 / 255, 0.03):
+        wanted = corrupt(IMAGES, spec, seed=3, keys=KEYS, changed=least)
+        collate = BoxNoiseCollate(spec, output, index=2, mask="changed", changed=least, seed=3)
+        assert torch.equal(collate(tuples())[3 if output == "replace" else 2], wanted.changed)
+        assert 0 < wanted.changed.sum() < wanted.mask().sum()
+    collate = BoxNoiseCollate(spec, output, index=2, mask="boxes", seed=3)
+    assert torch.equal(collate(tuples())[3 if output == "replace" else 2], wanted.mask())
 
 
 def test_numbers_can_be_keys() -> None:

@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 
 from unblot.corruption.spec import (
+    NAMES,
     BoxNoise,
     FullGaussian,
     Gaussian,
     Laplace,
+    Paste,
     Poisson,
     SaltPepper,
     Spec,
@@ -33,11 +35,15 @@ VALUES: list[Any] = [
     SaltPepper((0.1, 0.2), per_channel=True),
     ADDITIVE,
     Laplace((0.1, 0.3), mean=-0.1),
+    Paste(),
+    Paste(1.5, (0.1, 0.2), opacity=0.5, flip=False, source="batch"),
     BoxNoise(),
     BoxNoise.patent(),
     BoxNoise.railway(),
     BoxNoise(base=(0.1, 0.5, 1), noise=[Gaussian(), ADDITIVE], weights=[1, 3], mode="superimpose", value_range=(-1, 1)),
     BoxNoise(base=0.25, num_boxes=3, p=0.5, noise=Laplace()),
+    BoxNoise(scale=0.1, base="any", noise=[Paste(), Gaussian()], shapes=["scar", "blob"], shape_weights=[1, 3], edge=2),
+    *(spec for name in NAMES if (spec := named(name)) is not None),
     FullGaussian(),
     FullGaussian((0.1, 0.3), mean=0.05, p=0.9, value_range=(0, 4095)),
 ]
@@ -88,6 +94,9 @@ NOT_A_NUMBER = [math.nan, math.inf, -math.inf, (0.1, math.nan)]
         (lambda v: Poisson(strength=v), "Poisson.strength"),
         (Laplace, "Laplace.scale"),
         (lambda v: Laplace(mean=v), "Laplace.mean"),
+        (Paste, "Paste.gain"),
+        (lambda v: Paste(offset=v), "Paste.offset"),
+        (lambda v: Paste(opacity=v), "Paste.opacity"),
         (FullGaussian, "FullGaussian.sigma"),
         (lambda v: FullGaussian(mean=v), "FullGaussian.mean"),
     ],
@@ -144,6 +153,25 @@ REFUSED: list[tuple[type[Exception], str, Any]] = [
     (ValueError, "base.*additive", lambda: BoxNoise(base="black")),
     (ValueError, "base.*black", lambda: BoxNoise(base="random", noise=Poisson())),
     (ValueError, "base.*black", lambda: BoxNoise(base=(0, 0, 0), noise=Poisson())),
+    # shapes and patches
+    (ValueError, "shapes.*rectangle.*blob", lambda: BoxNoise(shapes="circle")),
+    (ValueError, "shapes", lambda: BoxNoise(shapes=[])),
+    (ValueError, "shape_weights.*1.*2", lambda: BoxNoise(shapes="scar", scale=0.1, shape_weights=[1, 2])),
+    (ValueError, "shape_weights", lambda: BoxNoise(shapes="scar", scale=0.1, shape_weights=[0])),
+    (ValueError, "scale.*scar covers 0.1667", lambda: BoxNoise(shapes=("rectangle", "scar"))),
+    (ValueError, "scale.*blob covers 0.5", lambda: BoxNoise(shapes="blob", scale=0.6)),
+    (ValueError, "edge", lambda: BoxNoise(edge=-1)),
+    (ValueError, "edge must be finite", lambda: BoxNoise(edge=math.nan)),
+    (ValueError, "Paste.opacity", lambda: Paste(opacity=1.5)),
+    (ValueError, "Paste.opacity", lambda: Paste(opacity=0)),
+    (ValueError, "Paste.source.*'batch'", lambda: Paste(source="other")),  # type: ignore[arg-type]
+    (ValueError, "Paste is not superimposed", lambda: BoxNoise(noise=[Paste(), Gaussian()], mode="superimpose")),
+    (ValueError, "base.*any.*black", lambda: BoxNoise(base="any", noise=Poisson())),
+    (TypeError, "shapes.*3", lambda: BoxNoise(shapes=3)),  # type: ignore[arg-type]
+    (TypeError, "shapes.*None", lambda: BoxNoise(shapes=[None])),  # type: ignore[list-item]
+    (TypeError, "shape_weights.*1", lambda: BoxNoise(shape_weights=1)),  # type: ignore[arg-type]
+    (TypeError, "edge", lambda: BoxNoise(edge=(0, 1))),  # type: ignore[arg-type]
+    (TypeError, "Paste.flip.*1", lambda: Paste(flip=1)),  # type: ignore[arg-type]
     # wrong types
     (TypeError, "scale.*'0.1'", lambda: BoxNoise(scale="0.1")),  # type: ignore[arg-type]
     (TypeError, "scale.*True", lambda: BoxNoise(scale=True)),
@@ -192,7 +220,7 @@ def test_presets_are_the_patents() -> None:
     assert set(records[:, 5]) == {1, 2, 4}
 
 
-@pytest.mark.parametrize(("base", "share"), [("gray", 0.5), ("image", 0.05)])
+@pytest.mark.parametrize(("base", "share"), [("gray", 0.5), ("image", 0.05), ("any", 0.05)])
 def test_salt_and_pepper_amount_depends_on_the_base(base: str, share: float) -> None:
     spec = BoxNoise(base=base, noise=SaltPepper())
     _, reals = spec.plan.draw(32, 32, 1, 0, np.arange(4, dtype=np.uint64))

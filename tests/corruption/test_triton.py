@@ -22,7 +22,7 @@ import triton.language as tl
 
 from unblot.corruption import _triton_kernel, apply, triton_backend
 from unblot.corruption.apply import Corrupted, corrupt
-from unblot.corruption.spec import BoxNoise, FullGaussian, Gaussian, Laplace, Noise, Poisson, SaltPepper, Spec
+from unblot.corruption.spec import BoxNoise, FullGaussian, Gaussian, Laplace, Noise, Paste, Poisson, SaltPepper, Spec
 from unblot.corruption.torch_backend import corrupt_torch
 
 DTYPES = (torch.uint8, torch.float16, torch.bfloat16, torch.float32)
@@ -276,6 +276,9 @@ def test_refuses_as_corrupt_does(twin: Twin) -> None:
         (ValueError, "out overlaps", images[:1], {"out": images.view(-1)[12:588].view(1, 3, 16, 12)}),
         (ValueError, "value_range", images * 2 - 1, {}),
         (ValueError, "num_boxes", images, {"spec": BoxNoise(scale=0.01, num_boxes=9), "out": images}),
+        (ValueError, "Paste.*CPU", images, {"spec": BoxNoise(noise=[Gaussian(), Paste()]), "out": images}),
+        (ValueError, "shapes.*CPU", images, {"spec": BoxNoise(scale=0.1, shapes="blob"), "out": images}),
+        (ValueError, "base.*any.*CPU", images, {"spec": BoxNoise(base="any", noise=Gaussian()), "out": images}),
     ]
     for error, text, given, arguments in cases:
         with pytest.raises(error, match=text):

@@ -193,7 +193,7 @@ def corrupt(
     written = as_nchw(as_memory("out", target), layout)
     if not in_place and np.may_share_memory(nchw, written):
         nchw = nchw.copy()  # they are interleaved, which the binding takes for an overlap
-    mask = np.empty((nchw.shape[0], *nchw.shape[2:]), np.uint8)
+    exact = None if least is None else np.empty((nchw.shape[0], *nchw.shape[2:]), np.uint8)
     records, _ = _core.corrupt(
         spec.plan,
         written,
@@ -203,14 +203,14 @@ def corrupt(
         seed,
         key_array,
         workers,
-        None if least is None else (least, mask),
+        None if least is None or exact is None else (least, exact),
     )
     if tensor and out is not None and not out.is_inference():
         # The core wrote behind torch's back; this lets autograd notice that a saved tensor has changed.
         sys.modules["torch"].autograd.graph.increment_version(out)
     result = Corrupted(target, records, nchw.shape, layout, covers_of(spec, nchw.shape, seed, key_array))
-    if least is not None:
-        result.changed = result._like_images(mask)
+    if exact is not None:
+        result.changed = result._like_images(exact)
     return result
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from unblot.corruption.apply import corrupt
+from unblot.corruption.apply import Box, corrupt
 from unblot.corruption.spec import Spec
 
 __all__ = ["CAPTION", "CELL", "GAP", "contact_sheet"]
@@ -44,7 +44,7 @@ def contact_sheet(images: NDArray[np.uint8], spec: Spec | None, *, draws: int = 
             columns.append((images, ["unchanged"] * len(images)))
         else:
             out = corrupt(images, spec, seed=seed + k, layout="NCHW")
-            columns.append((out.images, [_kinds([box.kind for box in boxes]) for boxes in out.boxes]))
+            columns.append((out.images, [_kinds([_name(box) for box in boxes]) for boxes in out.boxes]))
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
     for column, (pixels, captions) in enumerate(columns):
         x = GAP + column * (CELL + GAP)
@@ -53,6 +53,10 @@ def contact_sheet(images: NDArray[np.uint8], spec: Spec | None, *, draws: int = 
             sheet.paste(_cell(picture), (x, y))
             pen.multiline_text((x, y + CELL + 3), _two_lines(pen, caption, font), fill=_INK, font=font, spacing=2)
     return sheet
+
+
+def _name(box: Box) -> str:
+    return box.kind if box.shape == "rectangle" else f"{box.kind} {box.shape}"
 
 
 def _kinds(kinds: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use half::{bf16, f16};
 use ndarray::Array4;
 use std::hint::black_box;
-use unblot_core::{Base, Index, Level, Noise, Pixel, Plan, PoissonMode, Spec, corrupt, draw, philox};
+use unblot_core::{Base, Index, Level, Noise, Pixel, Plan, PoissonMode, Shape, Spec, corrupt, draw, philox};
 
 const SIDE: usize = 1024;
 
@@ -53,6 +53,38 @@ fn values(c: &mut Criterion) {
         time_kind::<u8>(c, "value, uint8", BenchmarkId::new(kind, "best"), &flat, (0.0, 255.0), best);
         time_kind::<f16>(c, "value, float16", BenchmarkId::new(kind, "best"), &flat, (0.0, 1.0), best);
         time_kind::<bf16>(c, "value, bfloat16", BenchmarkId::new(kind, "best"), &flat, (0.0, 1.0), best);
+    }
+}
+
+/// The same for what is blended, for each value of the box: a pasted rectangle, and Gaussian noise in each shape.
+fn blended(c: &mut Criterion) {
+    let paste =
+        Noise::Paste { gain: (0.8, 1.2), offset: (-0.1, 0.1), opacity: (0.5, 0.5), flip: true, from_batch: false };
+    let rows = [
+        ("paste", paste.clone(), Shape::Rectangle),
+        ("paste, blob", paste, Shape::Blob),
+        ("gaussian, scar", noise("gaussian"), Shape::Scar),
+        ("gaussian, blob", noise("gaussian"), Shape::Blob),
+    ];
+    for (name, noise, shape) in rows {
+        // One box that takes nearly the whole image.
+        let scale = 0.98 * shape.share();
+        let spec = Spec {
+            scale: (scale, scale),
+            num_boxes: (1, 1),
+            ratio: (1.0, 1.0),
+            noise: vec![noise],
+            weights: vec![1.0],
+            shapes: vec![shape],
+            ..Spec::default()
+        };
+        let plan = Plan::new(spec).expect("a valid specification");
+        for (level_name, level) in Level::all() {
+            let id = BenchmarkId::new(name, level_name);
+            time_kind::<f32>(c, "value of a blended box, float32", id, &plan, (0.0, 1.0), level);
+        }
+        let id = BenchmarkId::new(name, "best");
+        time_kind::<u8>(c, "value of a blended box, uint8", id, &plan, (0.0, 255.0), Level::best());
     }
 }
 
@@ -114,5 +146,5 @@ fn boxes(c: &mut Criterion) {
     }
 }
 
-criterion_group!(core, values, words, batches, boxes);
+criterion_group!(core, values, blended, words, batches, boxes);
 criterion_main!(core);

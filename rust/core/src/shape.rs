@@ -13,7 +13,7 @@ use crate::Error;
 use crate::boxes::BoxDraw;
 use crate::corrupt::{Index, draw};
 use crate::noise::{Field, Level};
-use crate::philox::{Layer, Words};
+use crate::philox::{LANES, Layer, Words};
 use crate::spec::{Plan, Shape};
 
 /// Values along each side of a blob's grid.
@@ -42,8 +42,8 @@ pub(crate) fn cover(plan: &Plan, draw: &BoxDraw, index: Index<'_>, level: Level)
     let (height, width) = (draw.height as usize, draw.width as usize);
     let random = Field::new(index.seed, index.keys[draw.image as usize], draw);
     let mut field = vec![0.0; height * width];
-    let mut ranks = vec![0; field.len()];
-    level.run(
+    let pixels = draw.shape.pixels(field.len());
+    let (border, bottom) = level.run(
         #[inline(always)]
         || {
             let words = random.group(Layer::Shape, 0);
@@ -51,18 +51,12 @@ pub(crate) fn cover(plan: &Plan, draw: &BoxDraw, index: Index<'_>, level: Level)
                 Shape::Blob => blob(&mut field, (height, width), &words),
                 _ => scar(&mut field, (height, width), &words),
             }
-            for (rank, v) in ranks.iter_mut().zip(&field) {
-                *rank = to_rank(*v);
-            }
+            (nth(&field, pixels - 1), lowest(&field))
         },
     );
-    let pixels = draw.shape.pixels(field.len());
-    let (below, border, _) = ranks.select_nth_unstable(pixels - 1);
-    let border = from_rank(*border);
-    let lowest = below.iter().min().map_or(border, |rank| from_rank(*rank));
     // How much the field rises from one pixel to the next at the border: a blob's is about a paraboloid over a disc of its area.
     let slope = match draw.shape {
-        Shape::Blob => 2.0 * (border - lowest) / (pixels as f32 / std::f32::consts::PI).sqrt(),
+        Shape::Blob => 2.0 * (border - bottom) / (pixels as f32 / std::f32::consts::PI).sqrt(),
         _ => 1.0,
     };
     let reach = plan.spec.edge as f32 + 0.5;
@@ -80,15 +74,43 @@ pub(crate) fn cover(plan: &Plan, draw: &BoxDraw, index: Index<'_>, level: Level)
     field
 }
 
-/// A whole number that orders as the finite numbers do.
+/// The lowest number, in lanes.
 #[inline(always)]
-fn to_rank(v: f32) -> u32 {
-    let bits = v.to_bits();
-    bits ^ ((bits.cast_signed() >> 31).cast_unsigned() | 0x8000_0000)
+fn lowest(field: &[f32]) -> f32 {
+    let least = |a: f32, b: f32| if b < a { b } else { a };
+    let (whole, rest) = field.as_chunks::<LANES>();
+    let mut lanes = [f32::INFINITY; LANES];
+    for chunk in whole {
+        for (lane, v) in lanes.iter_mut().zip(chunk) {
+            *lane = least(*lane, *v);
+        }
+    }
+    lanes.iter().chain(rest).copied().fold(f32::INFINITY, least)
 }
 
-fn from_rank(rank: u32) -> f32 {
-    f32::from_bits(if rank >> 31 == 1 { rank ^ 0x8000_0000 } else { !rank })
+/// The number that would stand at `n` if the field were sorted.
+///
+/// In a large field a sorted sample says about where it lies, and only what lies there is looked at closely.
+#[inline(always)]
+fn nth(field: &[f32], n: usize) -> f32 {
+    const SAMPLE: usize = 256;
+    const MARGIN: usize = 16;
+    let select = |mut values: Vec<f32>, n: usize| *values.select_nth_unstable_by(n, f32::total_cmp).1;
+    if field.len() <= 2 * SAMPLE {
+        return select(field.to_vec(), n);
+    }
+    let mut sample: Vec<f32> = field.iter().step_by((field.len() / SAMPLE) | 1).copied().collect();
+    sample.sort_unstable_by(f32::total_cmp);
+    let guess = n * sample.len() / field.len();
+    let low = guess.checked_sub(MARGIN).map_or(f32::NEG_INFINITY, |i| sample[i]);
+    let high = sample.get(guess + MARGIN).copied().unwrap_or(f32::INFINITY);
+    let below: usize =
+        field.chunks(SAMPLE).map(|part| part.iter().map(|v| u32::from(*v < low)).sum::<u32>() as usize).sum();
+    let near: Vec<f32> = field.iter().filter(|v| (low..=high).contains(*v)).copied().collect();
+    match n.checked_sub(below) {
+        Some(rank) if rank < near.len() => select(near, rank),
+        _ => select(field.to_vec(), n),
+    }
 }
 
 /// The word as a number in (0, 1).
@@ -103,7 +125,7 @@ fn scar(field: &mut [f32], (height, width): (usize, usize), words: &Words) {
     // Ends and bend, away from the long sides of the box.
     let [start, bend, end] = [0, 1, 2].map(|i| unit(words[i]).mul_add(0.8, 0.1) * short as f32);
     // At each place along the scar: where its middle is, and by what distances across are multiplied.
-    let line: Vec<(f32, f32)> = (0..long)
+    let (middles, gains): (Vec<f32>, Vec<f32>) = (0..long)
         .map(|i| {
             let t = (i as f32 + 0.5) / long as f32;
             let rest = 1.0 - t;
@@ -112,15 +134,15 @@ fn scar(field: &mut [f32], (height, width): (usize, usize), words: &Words) {
             let taper = (3.0 * t).mul_add(rest, 0.25);
             (middle, 1.0 / (taper * steep.mul_add(steep, 1.0).sqrt()))
         })
-        .collect();
+        .unzip();
     for (y, row) in field.chunks_exact_mut(width).enumerate() {
         if width >= height {
             let across = y as f32 + 0.5;
-            for (v, (middle, gain)) in row.iter_mut().zip(&line) {
+            for ((v, middle), gain) in row.iter_mut().zip(&middles).zip(&gains) {
                 *v = (across - middle).abs() * gain;
             }
         } else {
-            let (middle, gain) = line[y];
+            let (middle, gain) = (middles[y], gains[y]);
             for (x, v) in row.iter_mut().enumerate() {
                 *v = (x as u32 as f32 + 0.5 - middle).abs() * gain;
             }
@@ -185,10 +207,23 @@ impl Side {
 mod tests {
     use super::*;
 
+    /// Selection by a sample must find what sorting finds, also where the sample misleads.
     #[test]
-    fn ranks_order_as_numbers_do() {
-        let numbers = [-3.5_f32, -1e-3, -0.0, 0.0, 1e-30, 0.25, 7.0, 1e9];
-        assert!(numbers.windows(2).all(|pair| to_rank(pair[0]) < to_rank(pair[1])));
-        assert!(numbers.iter().all(|v| from_rank(to_rank(*v)).to_bits() == v.to_bits()));
+    fn nth_is_what_sorting_gives() {
+        let noise = |i: usize| (i as u32).wrapping_mul(2_654_435_761) as f32;
+        // In the last field every sampled value is 0.
+        let fields: [Vec<f32>; 4] = [
+            (0..700).map(noise).collect(),
+            (0..50_000).map(noise).collect(),
+            (0..50_000).map(|i| (i as f32 * 0.01).sin()).collect(),
+            (0..50_000).map(|i| if i % ((50_000 / 256) | 1) == 0 { 0.0 } else { noise(i) }).collect(),
+        ];
+        for field in fields {
+            let mut sorted = field.clone();
+            sorted.sort_unstable_by(f32::total_cmp);
+            for n in [0, 1, field.len() / 6, field.len() / 2, field.len() - 1] {
+                assert_eq!(nth(&field, n), sorted[n], "{n} of {}", field.len());
+            }
+        }
     }
 }

@@ -70,6 +70,10 @@ fn noise(argument: NoiseArgument) -> PyResult<Noise> {
     })
 }
 
+fn shape(name: &str) -> PyResult<Shape> {
+    one_of("shapes", name, &[("rectangle", Shape::Rectangle), ("scar", Shape::Scar), ("blob", Shape::Blob)])
+}
+
 #[pyclass(name = "Plan", module = "unblot._core", frozen)]
 struct PyPlan(Plan);
 
@@ -138,13 +142,7 @@ impl PyPlan {
                 mode,
                 &[("choose", Mode::Choose), ("superimpose", Mode::Superimpose), ("none", Mode::None)],
             )?,
-            shapes: shapes
-                .iter()
-                .map(|name| {
-                    let known = [("rectangle", Shape::Rectangle), ("scar", Shape::Scar), ("blob", Shape::Blob)];
-                    one_of("shapes", name, &known)
-                })
-                .collect::<PyResult<_>>()?,
+            shapes: shapes.into_iter().map(|name| shape(&name)).collect::<PyResult<_>>()?,
             shape_weights,
             edge,
             p,

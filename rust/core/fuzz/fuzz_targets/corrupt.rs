@@ -17,8 +17,8 @@ use half::{bf16, f16};
 use libfuzzer_sys::fuzz_target;
 use ndarray::{Array4, ArrayView4, ArrayViewMut4, Axis, Slice};
 use unblot_core::{
-    AreaSplit, Base, BoxDraw, Error, Index, Level, Mode, Noise, Overlap, Pixel, Placement, Plan, PoissonMode, RatioPer,
-    RatioSampling, Spec, corrupt, draw,
+    AreaSplit, Base, BoxDraw, Error, Index, Kinds, Level, Mode, Noise, Overlap, Pixel, Placement, Plan, PoissonMode,
+    RatioPer, RatioSampling, Shape, Spec, corrupt, covers, draw,
 };
 
 #[derive(Debug)]
@@ -98,10 +98,17 @@ fn range(u: &mut Unstructured<'_>, low: f64, high: f64) -> Result<(f64, f64)> {
 }
 
 fn noise(u: &mut Unstructured<'_>) -> Result<Noise> {
-    Ok(match u.int_in_range(0..=3)? {
+    Ok(match u.int_in_range(0..=4)? {
         0 => Noise::Gaussian { sigma: range(u, 0.0, 2.0)?, mean: range(u, -1.0, 1.0)? },
         1 => Noise::Laplace { scale: range(u, 0.0, 2.0)?, mean: range(u, -1.0, 1.0)? },
         2 => Noise::SaltPepper { amount: range(u, 0.0, 1.0)?, salt: range(u, 0.0, 1.0)?, per_channel: u.arbitrary()? },
+        3 => Noise::Paste {
+            gain: range(u, -2.0, 2.0)?,
+            offset: range(u, -1.0, 1.0)?,
+            opacity: range(u, 0.0, 1.0)?,
+            flip: u.arbitrary()?,
+            from_batch: u.arbitrary()?,
+        },
         _ => Noise::Poisson {
             peak: range(u, 1e-3, 100.0)?,
             strength: range(u, 0.0, 2.0)?,
@@ -113,21 +120,31 @@ fn noise(u: &mut Unstructured<'_>) -> Result<Noise> {
 fn spec(u: &mut Unstructured<'_>) -> Result<Spec> {
     let noise = (0..u.int_in_range(0..=5)?).map(|_| noise(u)).collect::<Result<Vec<_>>>()?;
     let weights = if u.ratio(1, 8)? { u.int_in_range(0..=5)? } else { noise.len() };
-    let base = match u.int_in_range(0..=6)? {
+    let base = match u.int_in_range(0..=7)? {
         0 => Base::Black,
         1 => Base::White,
         2 => Base::Gray,
         3 => Base::Random,
         4 => Base::Levels((0..u.int_in_range(0..=4)?).map(|_| Ok(number(u, 0.0, 1.0)? as f32)).collect::<Result<_>>()?),
+        5 => Base::Any,
         _ => Base::Image,
     };
+    let shapes = if u.ratio(1, 2)? {
+        vec![Shape::Rectangle]
+    } else {
+        let known = [Shape::Rectangle, Shape::Scar, Shape::Blob];
+        (0..u.int_in_range(0..=4)?).map(|_| Ok(*u.choose(&known)?)).collect::<Result<_>>()?
+    };
+    // Half of the time an area that every shape can cover.
+    let thinnest = shapes.iter().map(|shape| shape.share()).fold(1.0, f64::min);
+    let most = if u.arbitrary()? { thinnest } else { 1.0 };
     let (fewest, more) = if u.ratio(1, 16)? {
         (u.arbitrary()?, u.arbitrary()?)
     } else {
         (u.int_in_range(1..=40)?, u.int_in_range(0..=40)?)
     };
     Ok(Spec {
-        scale: range(u, 0.0, 1.0)?,
+        scale: range(u, 0.0, most)?,
         num_boxes: (fewest, fewest.wrapping_add(more)),
         area_split: *u.choose(&[AreaSplit::Dirichlet, AreaSplit::Equal])?,
         ratio: if u.ratio(1, 4)? { range(u, 1e-4, 1e4)? } else { range(u, 0.1, 10.0)? },
@@ -139,6 +156,9 @@ fn spec(u: &mut Unstructured<'_>) -> Result<Spec> {
         noise,
         weights: (0..weights).map(|_| number(u, 0.0, 2.0)).collect::<Result<_>>()?,
         mode: *u.choose(&[Mode::Choose, Mode::Superimpose, Mode::None])?,
+        shape_weights: shapes.iter().map(|_| number(u, 0.0, 2.0)).collect::<Result<_>>()?,
+        shapes,
+        edge: number(u, 0.0, 4.0)?,
         p: if u.ratio(1, 4)? { number(u, 0.0, 1.0)? } else { 1.0 },
         full: u.ratio(1, 16)?,
     })
@@ -262,28 +282,48 @@ fn check_boxes(case: &Case, boxes: &[&BoxDraw]) {
         let pixels = (height * width) as f64;
         let tolerance = |target: f64| 0.5 * target.sqrt() + 0.5;
         let [low, high] = [spec.scale.0, spec.scale.1].map(|s| (s * pixels).clamp(spec.num_boxes.0 as f64, pixels));
-        let area = boxes.iter().map(|b| f64::from(b.height) * f64::from(b.width)).sum::<f64>();
-        assert!(boxes.len() >= spec.num_boxes.0.min(area as usize), "{} boxes", boxes.len());
-        assert!(low - tolerance(low) <= area && area <= high + tolerance(high), "{area} of {low} to {high}");
+        let room: u32 = boxes.iter().map(|b| b.height * b.width).sum();
+        let area = boxes.iter().map(|b| b.shape.pixels((b.height * b.width) as usize) as f64).sum::<f64>();
+        let shaped = boxes.iter().filter(|b| b.shape != Shape::Rectangle).count() as f64;
+        assert!(boxes.len() >= spec.num_boxes.0.min(room as usize), "{} boxes", boxes.len());
+        let (low, high) = (low - tolerance(low) - shaped, high + tolerance(high) + shaped);
+        assert!(low <= area && area <= high, "{area} is not from {low} to {high}");
     }
 }
 
 /// What is promised of the pixels after the first run.
-fn check_pixels<T: Bits>(case: &Case, before: &Array4<T::Raw>, after: &Array4<T::Raw>, boxes: &[BoxDraw]) {
+fn check_pixels<T: Bits>(
+    case: &Case,
+    before: &Array4<T::Raw>,
+    after: &Array4<T::Raw>,
+    boxes: &[BoxDraw],
+    covers: &[f32],
+) {
     let mut inside = Array4::from_elem(before.raw_dim(), false);
+    let mut covers = covers.iter();
     for b in boxes {
         let mut part = inside.index_axis_mut(Axis(0), b.image as usize);
         part.slice_axis_inplace(Axis(1), Slice::from(b.y as usize..(b.y + b.height) as usize));
         part.slice_axis_inplace(Axis(2), Slice::from(b.x as usize..(b.x + b.width) as usize));
-        part.fill(true);
+        for mut pixel in part.lanes_mut(Axis(0)) {
+            let cover = *covers.next().expect("a cover for every pixel of a box");
+            assert!((0.0..=1.0).contains(&cover), "a cover of {cover}");
+            if cover > 0.0 {
+                pixel.fill(true);
+            }
+        }
     }
-    let own_pixels = case.spec.base == Base::Image || case.spec.full;
+    assert!(covers.next().is_none(), "covers of no box");
+    let pasted = boxes.iter().any(|b| b.kinds.has(Kinds::PASTE));
+    let rectangles = boxes.iter().all(|b| b.shape == Shape::Rectangle) && !pasted;
+    let own_pixels = matches!(case.spec.base, Base::Image | Base::Any) || case.spec.full || !rectangles;
     let (low, high) = T::RANGE;
     for ((old, new), inside) in before.iter().zip(after).zip(&inside) {
         let same = T::bits(*old) == T::bits(*new);
         let value = T::decode(*new);
         if *inside {
-            let kept = own_pixels && (same || T::decode(*old).is_nan());
+            // What is not a number may also be pasted from elsewhere.
+            let kept = own_pixels && (same || T::decode(*old).is_nan() || (pasted && value.is_nan()));
             assert!(kept || (low <= value && value <= high), "{old:?} became {value}");
         } else {
             assert!(same, "{old:?} outside the boxes became {new:?}");
@@ -325,7 +365,8 @@ fn check<T: Bits>(case: &Case) {
         let of_image: Vec<_> = boxes.iter().filter(|b| b.image as usize == image).collect();
         check_boxes(case, &of_image);
     }
-    check_pixels::<T>(case, &before, &after, &boxes);
+    let index = Index { seed: case.seed, keys: &case.keys };
+    check_pixels::<T>(case, &before, &after, &boxes, &covers(&plan, (height, width), channels, index).unwrap());
 
     let wanted = bits::<T>(&after.view());
     for (name, level) in Level::all() {
@@ -341,7 +382,8 @@ fn check<T: Bits>(case: &Case) {
         images.fill(mark);
         assert!(memory.iter().all(|raw| T::bits(*raw) == T::bits(mark)), "memory between the images changed");
     }
-    for (i, key) in case.keys.iter().enumerate() {
+    let from_batch = boxes.iter().any(|b| b.patch.image != b.image && b.kinds.has(Kinds::PASTE));
+    for (i, key) in case.keys.iter().enumerate().filter(|_| !from_batch) {
         let mut alone = before.slice_axis(Axis(0), Slice::from(i..=i)).to_owned();
         run::<T>(&plan, alone.view_mut(), None, case, &[*key], (case.threads, Level::best())).unwrap();
         assert_eq!(bits::<T>(&alone.view()), bits::<T>(&after.slice_axis(Axis(0), Slice::from(i..=i))), "alone");

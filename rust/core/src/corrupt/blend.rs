@@ -11,6 +11,12 @@ use crate::overlay::Overlay;
 use crate::philox::GROUP;
 use crate::pixel::{Pixel, clip};
 
+/// Whether anything of some places is covered.
+#[inline(always)]
+fn covers<R>(overlay: &Overlay<R>, places: Range<usize>) -> bool {
+    overlay.cover.get(places).is_none_or(|cover| cover.iter().fold(0, |any, share| any | share.to_bits()) != 0)
+}
+
 impl Painter<'_> {
     /// Fill some rows of the box, the first of which is row `top` of the canvas.
     #[inline(always)]
@@ -28,18 +34,21 @@ impl Painter<'_> {
         for channel in 0..canvas.channels() {
             let end = channel * area + rows.end * width;
             let mut n = channel * area + rows.start * width;
+            // Most of a scar's box is not covered: only groups that are, and at most a piece of them, are computed together.
+            let group_end = |n: usize| end.min((n / GROUP + 1) * GROUP);
+            let plane = channel * area;
             while n < end {
                 let group = n / GROUP;
-                let stop = end.min(group * GROUP + PIECE);
+                let mut stop = n;
+                while stop < end.min(group * GROUP + PIECE) && covers(overlay, stop - plane..group_end(stop) - plane) {
+                    stop = group_end(stop);
+                }
                 let piece = Piece { group, values: n..stop, channel, area };
-                n = stop;
                 // A piece of one channel is one segment.
                 for segment in piece.segments() {
-                    let cover = overlay.cover.get(segment.places.clone());
-                    if cover.is_none_or(|cover| cover.iter().any(|share| *share > 0.0)) {
-                        self.blend_piece::<T>(canvas, &window, &piece, &segment, overlay, scratch);
-                    }
+                    self.blend_piece::<T>(canvas, &window, &piece, &segment, overlay, scratch);
                 }
+                n = if stop == n { group_end(n) } else { stop };
             }
         }
     }

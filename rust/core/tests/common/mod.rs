@@ -1,4 +1,5 @@
-//! Noise kinds for the tests.
+//! Noise kinds for the tests, of which each file takes some.
+#![allow(dead_code)]
 
 use unblot_core::{Noise, PoissonMode};
 
@@ -16,4 +17,8 @@ pub fn salt_pepper(amount: f64, per_channel: bool) -> Noise {
 
 pub fn poisson(mode: PoissonMode) -> Noise {
     Noise::Poisson { peak: (30.0, 30.0), strength: (0.2, 0.2), mode }
+}
+
+pub fn paste(from_batch: bool) -> Noise {
+    Noise::Paste { gain: (0.8, 1.2), offset: (-0.1, 0.1), opacity: (0.4, 1.0), flip: true, from_batch }
 }
