@@ -189,7 +189,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         "ganomaly, fp32": Ours(args.steps, "ganomaly", "fp32"),
         "ganomaly, bf16": Ours(args.steps, "ganomaly", "bf16"),
     }
-    print(f"32 px, RGB, batch {BATCH}, {args.threads} threads of {os.cpu_count()} cores, torch {torch.__version__}\n")
+    print(
+        f"{SIZE} px, RGB, batch {BATCH}, {args.threads} threads of {os.cpu_count()} cores, torch {torch.__version__}\n"
+    )
     print("| way | images/s | times the original (least to most of the turns) |")
     print("|---|---|---|")
     for line in measure(ways, args.turns):

@@ -99,11 +99,11 @@ def test_through_has_values_and_gradient_of_the_losses_and_spares_the_network() 
     logits, feature = network(given)
     passed = through({"adversarial": bce(logits, 1.0), "latent": feature.square().mean()}, given, made)
     assert all(passed[name].item() == pytest.approx(losses[name].item()) for name in losses)
-    (passed["adversarial"] + passed["latent"]).backward()
+    torch.autograd.backward(passed["adversarial"] + passed["latent"])
     assert source.grad is not None
     assert torch.allclose(source.grad, expected)
     assert all(p.grad is None for p in network.parameters())
-    bce(logits, 0.0).backward()  # the graph of the pass is still there for the network's own step
+    torch.autograd.backward(bce(logits, 0.0))  # the graph of the pass is still there for the network's own step
     assert all(p.grad is not None for p in network.parameters())
 
 

@@ -249,7 +249,9 @@ def bce(logits: Tensor, target: float) -> Tensor:
 def adam(network: nn.Module, lr: float, betas: tuple[float, float] = (0.5, 0.999)) -> torch.optim.Adam:
     """Adam for all parameters of a network, with the betas of the DCGAN family unless told otherwise.
 
-    Fused: one pass over weights, gradients and moments instead of a dozen.
+    Fused: one pass over weights, gradients and moments instead of a dozen. It takes for granted that they lie alike in
+    memory, and steps wrongly without a word where they do not; so the weights stay contiguous, as checkpoints restore
+    the moments, and no network is put into ``torch.channels_last``.
     """
     return torch.optim.Adam(network.parameters(), lr, betas=betas, fused=True)
 
