@@ -97,6 +97,7 @@ class GANomaly(Detector):
         ValueError: an option out of its range.
 
     Example:
+        >>> import torch
         >>> detector = GANomaly(channels=1, size=32, width=8).eval()
         >>> detector.score(torch.zeros(2, 1, 32, 32)).image.shape
         torch.Size([2])
