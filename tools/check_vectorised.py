@@ -129,14 +129,14 @@ def complaints(body: list[Instruction], register: str, lanes: int) -> list[str]:
     steps = 16 // lanes  # instructions of this level that make 16 lanes
 
     products = sum(part.counts["mul"] for part in parts)
-    least = PHILOX_LOOPS * PHILOX_PRODUCTS * 2 * steps
+    least = PHILOX_LOOPS * PHILOX_PRODUCTS * 2  # eight blocks in two registers of AVX2, sixteen in two of AVX-512
     if products < least:
         found.append(f"Philox: {products} packed multiplications in {register} registers, at least {least} are wanted")
     rounds = [part for part in parts if _is_scalar_round(part.counts)]
     if rounds:
         found.append(f"Philox: {len(rounds)} rounds on scalars, the first at {rounds[0].start:#x}")
 
-    polynomials = [part for part in parts if part.counts["fma"] >= LOGARITHM * steps]
+    polynomials = [part for part in parts if part.counts["fma"] >= LOGARITHM]
     if not any(part.counts["sqrt"] and part.counts["fma"] >= GAUSSIAN * steps for part in polynomials):
         found.append(f"Gaussian noise: no packed square root among packed polynomials in {register} registers")
     if not any(not part.counts["sqrt"] for part in polynomials):

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unblot import _core
 from unblot.corruption.spec import BoxNoise, FullGaussian, Spec
 
 LAYOUTS = ("NCHW", "NHWC", "CHW", "HWC", "HW", "NHW")
@@ -157,8 +158,8 @@ def as_nchw(array: Any, layout: str) -> Any:
 def check_range(nchw: Any, dtype: str, spec: Spec) -> tuple[float, float]:
     """The value range to use; for floats without one, a look at the pixels, given as :func:`as_memory` or as a tensor.
 
-    64 pixels of each image or a few more, evenly spread, are looked at: a guard against images in 0..255 or in -1..1,
-    not a proof.
+    64 pixels of each image or a few more, evenly spread (16 in batches of 32 and more), are looked at: a guard against
+    images in 0..255 or in -1..1, not a proof.
     """
     given = spec.value_range
     if dtype == "uint8":
@@ -171,19 +172,12 @@ def check_range(nchw: Any, dtype: str, spec: Spec) -> tuple[float, float]:
         if dtype == "float16" and max(abs(given[0]), abs(given[1])) > 65504:
             raise ValueError(f"value_range {given} does not fit float16 pixels, which end at 65504; use float32 images")
         return given
-    height, width = nchw.shape[2:]
-    # A view: eight rows and columns or a few more, from the middle of the first of eight strips on.
-    sample = nchw[:, :, height // 16 :: max(1, height // 8), width // 16 :: max(1, width // 8)]
-    if is_tensor(sample):
-        sample = sample.float().cpu().numpy()
-    elif dtype == "bfloat16":
-        sample = (sample.astype(np.uint32) << 16).view(np.float32)
-    elif dtype == "float16":
-        sample = sample.view(np.float16).astype(np.float32)
-    sample = np.ascontiguousarray(sample)
-    low, high = sample.min(), sample.max()
-    if np.isnan(low):  # not-a-number is passed over, which takes longer
-        low, high = np.fmin.reduce(sample, axis=None), np.fmax.reduce(sample, axis=None)
+    if is_tensor(nchw):  # on a device: what the core would look at comes to it
+        (count, _, *sides), along = nchw.shape, 8 if len(nchw) < 32 else 4
+        nchw = nchw[:, :, *(slice(n // (2 * along), None, max(1, n // along)) for n in sides)]
+        low, high = _core.sampled_range(nchw.float().cpu().numpy().reshape(1, 1, count, -1), "float32")
+    else:
+        low, high = _core.sampled_range(nchw, dtype)
     if low < 0 or high > 1:
         raise ValueError(
             f"{dtype} images without a value range must lie in [0, 1], but pixels from {low:g} to {high:g} were found; "
@@ -240,6 +234,25 @@ def check_out(images: Any, out: Any) -> bool:
     if out is None:
         return False
     tensor = is_tensor(images)
+    if out is not images:
+        _check_like(images, out, tensor=tensor)
+    if tensor and out.requires_grad:
+        raise ValueError("out requires a gradient, which writing into it would make wrong; pass out.detach()")
+    if not tensor and not out.flags.writeable:
+        raise ValueError("out is read-only; pass a copy of it, or None for new memory")
+    if not (out.is_contiguous() if tensor else out.flags.c_contiguous):
+        _check_apart(out)
+    if is_same(images, out):
+        return True
+    if _overlap(images, out):
+        raise ValueError(
+            "out overlaps images in memory without being images itself; pass out=images, or separate memory"
+        )
+    return False
+
+
+def _check_like(images: Any, out: Any, *, tensor: bool) -> None:
+    """Refuse an output that is not of the kind, dtype, shape and device of the images."""
     if is_tensor(out) != tensor or not (tensor or isinstance(out, np.ndarray)):
         kind = "a torch tensor" if tensor else "a NumPy array"
         raise TypeError(f"out must be {kind} as images is, got {type(out).__name__}")
@@ -250,10 +263,10 @@ def check_out(images: Any, out: Any) -> bool:
     if tensor and out.device != images.device:
         raise ValueError(f"out must be on the device of images, {images.device}, got {out.device}")
     check_dense("out", out)
-    if tensor and out.requires_grad:
-        raise ValueError("out requires a gradient, which writing into it would make wrong; pass out.detach()")
-    if not tensor and not out.flags.writeable:
-        raise ValueError("out is read-only; pass a copy of it, or None for new memory")
+
+
+def _check_apart(out: Any) -> None:
+    """Refuse memory in which several pixels share a place."""
     strides, reach = _strides(out), out.itemsize
     for step, length in sorted((abs(step), length) for step, length in zip(strides, out.shape, strict=True)):
         if length > 1 and step < reach:
@@ -262,13 +275,6 @@ def check_out(images: Any, out: Any) -> bool:
                 "as an expanded or broadcast view does; pass a copy of it, or None for new memory"
             )
         reach += step * (length - 1)
-    if is_same(images, out):
-        return True
-    if _overlap(images, out):
-        raise ValueError(
-            "out overlaps images in memory without being images itself; pass out=images, or separate memory"
-        )
-    return False
 
 
 def _overlap(images: Any, out: Any) -> bool:

@@ -18,14 +18,14 @@ import triton.language as tl
 
 @triton.jit
 def _philox(block, stream, image_low, image_high, seed_low, seed_high):
-    """The four words of blocks of Philox4x32-10 (philox::block); all uint32."""
+    """The four words of blocks of Philox4x32-7 (philox::block); all uint32."""
     c0 = block
     c1 = stream
     c2 = image_low
     c3 = image_high
     k0 = seed_low
     k1 = seed_high
-    for _ in tl.static_range(10):
+    for _ in tl.static_range(7):
         first = c0
         c0 = tl.umulhi(c2, 0xCD9E8D57) ^ c1 ^ k0
         c1 = c2 * 0xCD9E8D57
@@ -50,16 +50,14 @@ def _minus_ln(w):
     shifted = u.to(tl.int32, bitcast=True) - 0x3F3504F3
     e = (shifted >> 23).to(tl.float32)
     f = ((shifted & 0x007FFFFF) + 0x3F3504F3).to(tl.float32, bitcast=True) - 1.0
-    q = tl.fma(f, -0.07634493, 0.12761575)
-    q = tl.fma(q, f, -0.13160183)
-    q = tl.fma(q, f, 0.14201759)
-    q = tl.fma(q, f, -0.16623357)
-    q = tl.fma(q, f, 0.20001227)
-    q = tl.fma(q, f, -0.2500082)
-    q = tl.fma(q, f, 0.3333333)
     z = f * f
-    ln_m = tl.fma(z * f, q, tl.fma(z, -0.5, f))
-    return -1.0 * tl.fma(e, 0.6931471805599453, ln_m)
+    q0 = tl.fma(f, -0.2500082, 0.3333333)
+    q2 = tl.fma(f, -0.16623357, 0.20001227)
+    q4 = tl.fma(f, -0.13160183, 0.14201759)
+    q6 = tl.fma(f, -0.07634493, 0.12761575)
+    q = tl.fma(tl.fma(q6, z, q4), z * z, tl.fma(q2, z, q0))
+    start = tl.fma(e, 0.6931471805599453, tl.fma(z, -0.5, f))
+    return -1.0 * tl.fma(z * f, q, start)
 
 
 @triton.jit
@@ -68,14 +66,9 @@ def _cos_sin(w):
     q = (w + 0x20000000) >> 30
     t = (w - (q << 30)).to(tl.int32, bitcast=True).to(tl.float32) * 9.313225746154785e-10
     z = t * t
-    s = tl.fma(z, -0.0046020772, 0.079680227)
-    s = tl.fma(s, z, -0.6459635)
-    s = tl.fma(s, z, 1.5707964)
-    s = s * t
-    c = tl.fma(z, 0.00090363163, -0.020860072)
-    c = tl.fma(c, z, 0.2536692)
-    c = tl.fma(c, z, -1.2337005)
-    c = tl.fma(c, z, 1.0)
+    zz = z * z
+    s = tl.fma(tl.fma(z, -0.0046020772, 0.079680227), zz, tl.fma(z, -0.6459635, 1.5707964)) * t
+    c = tl.fma(tl.fma(tl.fma(z, 0.00090363163, -0.020860072), z, 0.2536692), zz, tl.fma(z, -1.2337005, 1.0))
     odd = (q & 1) == 1
     cos = tl.where(odd, s, c).to(tl.uint32, bitcast=True) ^ (((q + 1) & 2) << 30)
     sin = tl.where(odd, c, s).to(tl.uint32, bitcast=True) ^ ((q & 2) << 30)

@@ -155,7 +155,7 @@ def corrupt(
     Raises:
         TypeError: images, spec, out, seed, keys or layout of a type that is not accepted, among them other pixel types.
         ValueError: shapes, ranges or memory that do not fit; float images outside [0, 1] whose spec has no
-            ``value_range`` (64 evenly spread pixels of each image are looked at: a guard, not a proof). Nothing has
+            ``value_range`` (some evenly spread pixels of each image are looked at: a guard, not a proof). Nothing has
             changed when an error is raised.
 
     >>> from unblot import BoxNoise
@@ -190,7 +190,7 @@ def corrupt(
         target = sys.modules["torch"].empty_like(plain(images))
     else:
         target = np.empty_like(np.asarray(images))
-    written = as_nchw(as_memory("out", target), layout)
+    written = nchw if target is images else as_nchw(as_memory("out", target), layout)
     if not in_place and np.may_share_memory(nchw, written):
         nchw = nchw.copy()  # they are interleaved, which the binding takes for an overlap
     exact = None if least is None else np.empty((nchw.shape[0], *nchw.shape[2:]), np.uint8)

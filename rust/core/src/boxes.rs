@@ -8,7 +8,7 @@
 
 use crate::Error;
 use crate::math::exp;
-use crate::noise::{self, Level};
+use crate::noise;
 use crate::philox::Sequence;
 use crate::spec::{
     AreaSplit, BOXES_MAX, Base, Mode, Noise, Overlap, Placement, Plan, PoissonMode, RatioPer, RatioSampling, Shape,
@@ -182,7 +182,6 @@ pub(crate) struct Drawer<'a> {
     plan: &'a Plan,
     /// Images in the batch.
     images: usize,
-    level: Level,
     areas: Vec<f64>,
     parts: Vec<Part>,
     pieces: Vec<Part>,
@@ -195,21 +194,17 @@ pub(crate) struct Drawer<'a> {
 impl<'a> Drawer<'a> {
     pub(crate) fn new(plan: &'a Plan, images: usize) -> Self {
         let (areas, parts, pieces, sizes, rects, shapes) = (vec![], vec![], vec![], vec![], vec![], vec![]);
-        Self { plan, images, level: Level::best(), areas, parts, pieces, sizes, rects, shapes }
+        Self { plan, images, areas, parts, pieces, sizes, rects, shapes }
     }
 
-    /// Draw the boxes of one image and append them to `out`.
+    /// Draw the boxes of one image from its words and append them to `out`.
     pub(crate) fn draw(
         &mut self,
         image: usize,
         (height, width): (usize, usize),
-        (seed, key): (u64, u64),
+        random: &mut Sequence,
         out: &mut Vec<BoxDraw>,
     ) {
-        let random = &mut self.level.run(
-            #[inline(always)]
-            || Sequence::new(seed, key),
-        );
         if random.unit() >= self.plan.spec.p {
             return;
         }

@@ -6,6 +6,7 @@
 //! channels alike use channel 0.
 
 mod blend;
+mod flat;
 mod marks;
 
 use std::ops::Range;
@@ -15,12 +16,15 @@ use rayon::prelude::*;
 
 use crate::Error;
 use crate::boxes::{BoxDraw, Drawer, Kinds, check_size};
-use crate::noise::{Field, Level};
+use crate::level::{Level, Work};
+use crate::noise::{Field, gaussian, laplace, salt_pepper};
 use crate::overlay::Overlay;
-use crate::philox::{GROUP, Layer};
+use crate::philox::{GROUP, Lanes, Layer, Sequence, halves};
 use crate::pixel::{Pixel, clip};
 use crate::pool::{available_threads, pool};
 use crate::spec::{Plan, PoissonTables};
+
+use flat::Flat;
 
 pub use marks::Marks;
 
@@ -41,12 +45,31 @@ pub fn draw(
     index: Index<'_>,
 ) -> Result<Vec<BoxDraw>, Error> {
     check_size(plan, height, width, channels)?;
-    let mut boxes = Vec::with_capacity(index.keys.len() * plan.spec().num_boxes.1.min(8));
-    let mut drawer = Drawer::new(plan, index.keys.len());
-    for (image, &key) in index.keys.iter().enumerate() {
-        drawer.draw(image, (height, width), (index.seed, key), &mut boxes);
+    Ok(Level::best().run_with_words(DrawAll { plan, size: (height, width), index }))
+}
+
+/// The boxes of all images.
+struct DrawAll<'a> {
+    plan: &'a Plan,
+    size: (usize, usize),
+    index: Index<'a>,
+}
+
+impl Work for DrawAll<'_> {
+    type Output = Vec<BoxDraw>;
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, lanes: L) -> Vec<BoxDraw> {
+        let Self { plan, size, index: Index { seed, keys } } = self;
+        let schedule = lanes.keys(halves(seed));
+        let mut boxes = Vec::with_capacity(keys.len() * plan.spec().num_boxes.1.min(8));
+        let mut drawer = Drawer::new(plan, keys.len());
+        for (image, &key) in keys.iter().enumerate() {
+            let random = &mut Sequence::new(lanes, &schedule, seed, key);
+            drawer.draw(image, size, random, &mut boxes);
+        }
+        boxes
     }
-    Ok(boxes)
 }
 
 /// Corrupt a batch of shape (N, C, H, W).
@@ -126,7 +149,7 @@ pub fn corrupt_marked<T: Pixel>(
         return Ok(boxes);
     };
     // Enough bands that every thread gets some, also of a single image.
-    let bands_per_image = (4 * threads).div_ceil(images.max(1));
+    let bands_per_image = (16 * threads).div_ceil(images.max(1));
     let rows = height.div_ceil(bands_per_image).max(16);
     let mut bands = Vec::with_capacity(images * height.div_ceil(rows));
     for (image, (whole, mut mask)) in dst.axis_iter_mut(Axis(0)).zip(masks).enumerate() {
@@ -207,29 +230,45 @@ impl<R: Copy + Send + Sync> Job<'_, R> {
         dst: &mut ArrayViewMut3<'_, R>,
         scratch: &mut Scratch<R>,
     ) {
+        self.level.run_with_words(Fill::<T> { job: self, image, top, dst, scratch });
+    }
+}
+
+/// See [`Job::fill`].
+struct Fill<'a, 'v, T: Pixel> {
+    job: &'a Job<'a, T::Raw>,
+    image: usize,
+    top: usize,
+    dst: &'a mut ArrayViewMut3<'v, T::Raw>,
+    scratch: &'a mut Scratch<T::Raw>,
+}
+
+impl<T: Pixel> Work for Fill<'_, '_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, lanes: L) {
+        let Self { job, image, top, dst, scratch } = self;
         let bottom = top + dst.dim().1;
+        let keys = lanes.keys(halves(job.index.seed));
         let mut canvas = Canvas::new(dst);
-        let first = self.boxes.partition_point(|b| (b.image as usize) < image);
-        self.level.run(
-            #[inline(always)]
-            || {
-                for (i, draw) in
-                    self.boxes.iter().enumerate().skip(first).take_while(|(_, b)| b.image as usize == image)
-                {
-                    let (y, end) = (draw.y as usize, (draw.y + draw.height) as usize);
-                    let (from, to) = (y.max(top), end.min(bottom));
-                    if from < to {
-                        let field = Field::new(self.index.seed, self.index.keys[image], draw);
-                        let painter = Painter { plan: self.plan, draw, field, range: self.range };
-                        let (start, rows) = (from - top, from - y..to - y);
-                        match self.overlays.get(i) {
-                            Some(Some(overlay)) => painter.blend::<T>(&mut canvas, start, rows, overlay, scratch),
-                            _ => painter.paint::<T>(&mut canvas, start, rows, scratch),
-                        }
-                    }
+        let first = job.boxes.partition_point(|b| (b.image as usize) < image);
+        for (i, draw) in job.boxes.iter().enumerate().skip(first).take_while(|(_, b)| b.image as usize == image) {
+            let (y, end) = (draw.y as usize, (draw.y + draw.height) as usize);
+            let (from, to) = (y.max(top), end.min(bottom));
+            if from < to {
+                let field = Field::new(lanes, &keys, job.index.keys[image], draw);
+                let painter = Painter { plan: job.plan, draw, field, range: job.range };
+                let (start, rows) = (from - top, from - y..to - y);
+                match job.overlays.get(i) {
+                    Some(Some(overlay)) => painter.blend::<T>(&mut canvas, start, rows, overlay, scratch),
+                    _ => match Flat::of(&painter) {
+                        Some(flat) => flat.paint::<T>(&mut canvas, start, rows, scratch),
+                        None => painter.paint::<T>(&mut canvas, start, rows, scratch),
+                    },
                 }
-            },
-        );
+            }
+        }
     }
 }
 
@@ -248,7 +287,16 @@ const SMALL: usize = 1 << 20;
 
 /// Values of a box computed at a time. Pieces are small, so that the stores of one, which mostly miss the cache, are under way
 /// while the next is computed; they begin where groups do, so that no group is computed twice.
-const PIECE: usize = 4 * GROUP;
+const PIECE: usize = 8 * GROUP;
+
+/// Bytes of a channel up to which an image is likely in the cache already, or soon.
+const SMALL_PLANE: usize = 1 << 14;
+
+/// Values of each channel that are interleaved at a time. They may begin within a group, which is then computed twice.
+const PLANE: usize = 16 * GROUP;
+
+/// The most channels that interleaved pixels are filled with at once.
+const PLANES: usize = 4;
 
 /// Pixels of a box whose salt and pepper is kept for all its channels.
 const KEPT: usize = 128 * GROUP;
@@ -259,6 +307,8 @@ struct Scratch<R> {
     words: [u32; PIECE],
     rest: [u32; PIECE],
     encoded: [R; PIECE],
+    /// A part for each channel of interleaved pixels, empty until there are such.
+    planes: Vec<R>,
     hits: Vec<f32>,
 }
 
@@ -269,6 +319,7 @@ impl<R: Copy> Scratch<R> {
             words: [0; PIECE],
             rest: [0; PIECE],
             encoded: [T::encode(0.0); PIECE],
+            planes: vec![],
             hits: vec![0.0; KEPT + 2 * GROUP],
         }
     }
@@ -302,6 +353,7 @@ impl Piece {
 }
 
 /// Values of one channel within a piece.
+#[derive(Clone)]
 struct Segment {
     channel: usize,
     /// Where they lie in the channel's pixels of the box, counted row by row.
@@ -332,14 +384,14 @@ impl Iterator for Segments {
 }
 
 /// Fills one box.
-struct Painter<'a> {
+struct Painter<'a, L: Lanes> {
     plan: &'a Plan,
     draw: &'a BoxDraw,
-    field: Field,
+    field: Field<'a, L>,
     range: (f32, f32),
 }
 
-impl Painter<'_> {
+impl<L: Lanes> Painter<'_, L> {
     /// Fill some rows of the box, the first of which is row `top` of the canvas.
     #[inline(always)]
     fn paint<T: Pixel>(
@@ -388,7 +440,18 @@ impl Painter<'_> {
     fn draw_hits(&self, places: &Range<usize>, hits: &mut [f32]) {
         let group = places.start / GROUP;
         let length = (places.end - group * GROUP).next_multiple_of(GROUP);
-        self.field.salt_pepper(&mut hits[..length], group, self.draw.salt_pepper);
+        self.draw_hits_of(&mut hits[..length], group);
+    }
+
+    /// 1 where salt falls, 0 where pepper falls, NaN where neither does, in whole groups.
+    #[inline(always)]
+    fn draw_hits_of(&self, hits: &mut [f32], first: usize) {
+        let mut words = [0; PIECE];
+        for (i, hits) in hits.chunks_mut(PIECE).enumerate() {
+            let words = &mut words[..hits.len()];
+            self.field.words(Layer::SaltPepper, words, first + i * (PIECE / GROUP));
+            salt_pepper(hits, words, self.draw.salt_pepper, [1.0, 0.0, f32::NAN]);
+        }
     }
 
     /// Whether salt and pepper alone change the image's own pixels, so that what is not hit keeps its bits.
@@ -421,26 +484,36 @@ impl Painter<'_> {
         if self.draw.kinds.has(Kinds::POISSON) {
             self.poisson(piece, scratch);
         }
-        let values = &mut scratch.values[..piece.length()];
+        let (values, words) = (&mut scratch.values[..piece.length()], &mut scratch.words[..piece.length()]);
         if self.draw.kinds.has(Kinds::GAUSSIAN) {
-            self.field.add_gaussian(values, piece.group, self.draw.gaussian);
+            let (mean, sigma) = self.draw.gaussian;
+            self.field.words(Layer::Gaussian, words, piece.group);
+            gaussian(values, words, |v, normal| *v = sigma.mul_add(normal, *v + mean));
         }
         if self.draw.kinds.has(Kinds::LAPLACE) {
-            self.field.add_laplace(values, piece.group, self.draw.laplace);
+            let (mean, scale) = self.draw.laplace;
+            self.field.words(Layer::Laplace, words, piece.group);
+            laplace(values, words, |v, laplace| *v = scale.mul_add(laplace, *v + mean));
         }
+    }
+
+    /// By what Poisson numbers are multiplied.
+    #[inline(always)]
+    fn poisson_gain(&self) -> f32 {
+        let (peak, strength) = self.draw.poisson;
+        if self.draw.additive { strength / peak.sqrt() } else { 1.0 / peak }
     }
 
     /// Shot or additive Poisson noise.
     #[inline(always)]
     fn poisson<R>(&self, piece: &Piece, scratch: &mut Scratch<R>) {
         let draw = self.draw;
-        let (peak, strength) = draw.poisson;
-        let gain = if draw.additive { strength / peak.sqrt() } else { 1.0 / peak };
+        let (peak, gain) = (draw.poisson.0, self.poisson_gain());
         let Scratch { values, words, rest, .. } = scratch;
-        self.field.poisson_words(Layer::Poisson, &mut words[..piece.length()], piece.group);
+        self.field.words(Layer::Poisson, &mut words[..piece.length()], piece.group);
         let tables = &self.plan.poisson[draw.poisson_entry];
         if matches!(tables, PoissonTables::Grid(_)) {
-            self.field.poisson_words(Layer::PoissonRest, &mut rest[..piece.length()], piece.group);
+            self.field.words(Layer::PoissonRest, &mut rest[..piece.length()], piece.group);
         }
         let mut counts = [0.0; PIECE];
         for segment in piece.segments() {
@@ -485,7 +558,7 @@ impl Painter<'_> {
         let Scratch { values, encoded, hits, .. } = scratch;
         let salt_pepper = self.draw.kinds.has(Kinds::SALT_PEPPER);
         if salt_pepper && self.draw.per_channel {
-            self.field.salt_pepper(&mut hits[..piece.length()], piece.group, self.draw.salt_pepper);
+            self.draw_hits_of(&mut hits[..piece.length()], piece.group);
         }
         for segment in piece.segments() {
             let (values, encoded) = (&values[segment.at.clone()], &mut encoded[segment.at.clone()]);
@@ -523,8 +596,15 @@ impl Painter<'_> {
     /// Clip, scale and round once.
     #[inline(always)]
     fn encode<T: Pixel>(&self, v: f32) -> T::Raw {
+        self.finish::<T>()(v)
+    }
+
+    /// The same as a function that holds all it needs, so that lane loops need not ask again.
+    #[inline(always)]
+    fn finish<T: Pixel>(&self) -> impl Fn(f32) -> T::Raw + Copy + use<T, L> {
         let (low, high) = self.range;
-        T::encode(clip(v).mul_add(high - low, low))
+        let span = high - low;
+        move |v| T::encode(clip(v).mul_add(span, low))
     }
 }
 
@@ -545,12 +625,13 @@ struct Stretch {
 }
 
 impl Window {
-    /// The rows that a segment touches.
+    /// The rows that some places of the box touch.
     #[inline(always)]
-    fn rows(&self, segment: &Segment) -> impl Iterator<Item = Stretch> {
-        let (width, count) = (self.width, segment.at.len());
-        let mut y = segment.places.start / width;
-        let mut column = segment.places.start - y * width;
+    fn rows(&self, places: &Range<usize>) -> impl Iterator<Item = Stretch> {
+        let (width, count) = (self.width, places.len());
+        // Narrow numbers are divided several times as fast; a box of so many pixels has none.
+        let mut y = if places.start == 0 { 0 } else { (places.start as u32 / width as u32) as usize };
+        let mut column = places.start - y * width;
         y = y - self.first_row + self.top;
         let mut done = 0;
         std::iter::from_fn(move || {
@@ -570,7 +651,7 @@ impl Window {
 enum Canvas<'a, 'v, R> {
     /// Planes, each row after row: the first pixels of each, and the pixels of a row.
     Planar(Vec<&'a mut [R]>, usize),
-    /// Row after row, the channels of a pixel side by side: the pixels, the number of channels, the pixels of a row.
+    /// Row after row, the channels of a pixel side by side: the values, the number of channels (2 to 4), the pixels of a row.
     Interleaved(&'a mut [R], usize, usize),
     /// Any other way.
     View(&'a mut ArrayViewMut3<'v, R>),
@@ -585,7 +666,7 @@ impl<'a, 'v, R: Copy> Canvas<'a, 'v, R> {
             return Self::Planar(planes.map(|p| p.into_slice().expect("rows are contiguous")).collect(), width);
         }
         let interleaved = [1, width * channels, channels].map(usize::cast_signed);
-        if channels > 1 && height > 1 && width > 1 && band.strides() == interleaved {
+        if (2..=PLANES).contains(&channels) && height > 1 && width > 1 && band.strides() == interleaved {
             let pixels = band.as_slice_memory_order_mut().expect("interleaved rows are contiguous");
             return Self::Interleaved(pixels, channels, width);
         }
@@ -605,12 +686,60 @@ impl<'a, 'v, R: Copy> Canvas<'a, 'v, R> {
     fn store(&mut self, window: &Window, segment: &Segment, values: &mut [R]) {
         if let Self::Planar(planes, width) = self {
             let plane = &mut *planes[segment.channel];
-            for row in window.rows(segment) {
+            for row in window.rows(&segment.places) {
                 let values = &values[row.at];
                 copy_row(&mut plane[row.y * *width + row.x..][..values.len()], values);
             }
         } else {
             self.zip(window, segment, values, |pixel, v| *pixel = *v);
+        }
+    }
+
+    /// Have the pixels of a segment on their way to the cache.
+    #[inline(always)]
+    fn fetch<L: Lanes>(&self, lanes: L, window: &Window, segment: &Segment) {
+        const LINE: usize = 64;
+        if let Self::Planar(planes, width) = self
+            && size_of_val(&*planes[segment.channel]) > SMALL_PLANE
+        {
+            let plane = &*planes[segment.channel];
+            for row in window.rows(&segment.places) {
+                let pixels = &plane[row.y * *width + row.x..][..row.at.len()];
+                for line in pixels.chunks(LINE / size_of::<R>()) {
+                    lanes.fetch(&line[0]);
+                }
+                lanes.fetch(&pixels[pixels.len() - 1]);
+            }
+        }
+    }
+
+    /// Overwrite places of all channels of interleaved pixels, with a part of values for each. Zipped parts become vector code.
+    #[inline(always)]
+    fn interleave(&mut self, window: &Window, places: &Range<usize>, parts: [&[R]; PLANES]) {
+        let Self::Interleaved(pixels, channels, width) = self else {
+            unreachable!("asked of interleaved pixels alone");
+        };
+        for row in window.rows(places) {
+            let [a, b, c, d] = parts.map(|part| part.get(row.at.clone()).unwrap_or_default());
+            let first = (row.y * *width + row.x) * *channels;
+            let pixels = &mut pixels[first..][..row.at.len() * *channels];
+            match channels {
+                2 => {
+                    for ((pixel, a), b) in pixels.as_chunks_mut().0.iter_mut().zip(a).zip(b) {
+                        *pixel = [*a, *b];
+                    }
+                }
+                3 => {
+                    for (((pixel, a), b), c) in pixels.as_chunks_mut().0.iter_mut().zip(a).zip(b).zip(c) {
+                        *pixel = [*a, *b, *c];
+                    }
+                }
+                _ => {
+                    for ((((pixel, a), b), c), d) in pixels.as_chunks_mut().0.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+                        *pixel = [*a, *b, *c, *d];
+                    }
+                }
+            }
         }
     }
 
@@ -620,7 +749,7 @@ impl<'a, 'v, R: Copy> Canvas<'a, 'v, R> {
         match self {
             Self::Planar(planes, width) => {
                 let plane = &mut *planes[segment.channel];
-                for row in window.rows(segment) {
+                for row in window.rows(&segment.places) {
                     let values = &mut values[row.at];
                     let pixels = &mut plane[row.y * *width + row.x..][..values.len()];
                     for (pixel, v) in pixels.iter_mut().zip(values) {
@@ -629,7 +758,7 @@ impl<'a, 'v, R: Copy> Canvas<'a, 'v, R> {
                 }
             }
             Self::Interleaved(pixels, channels, width) => {
-                for row in window.rows(segment) {
+                for row in window.rows(&segment.places) {
                     let values = &mut values[row.at];
                     let first = (row.y * *width + row.x) * *channels;
                     let pixels = &mut pixels[first..][..values.len() * *channels];
@@ -640,7 +769,7 @@ impl<'a, 'v, R: Copy> Canvas<'a, 'v, R> {
             }
             Self::View(band) => {
                 let mut plane = band.index_axis_mut(Axis(0), segment.channel);
-                for row in window.rows(segment) {
+                for row in window.rows(&segment.places) {
                     let mut pixels = plane.index_axis_mut(Axis(0), row.y);
                     pixels.slice_axis_inplace(Axis(0), Slice::from(row.x..row.x + row.at.len()));
                     for (pixel, v) in pixels.iter_mut().zip(&mut values[row.at]) {
@@ -652,16 +781,27 @@ impl<'a, 'v, R: Copy> Canvas<'a, 'v, R> {
     }
 }
 
-/// Copy a row that is often short: eight at a time, the last eight over again where the length is no multiple.
+/// Copy the rows of a box from column `left` on into an image whose rows have `row` pixels.
+#[inline(always)]
+fn copy_box<R: Copy>(pixels: &mut [R], row: usize, left: usize, values: &[R], width: usize) {
+    for (to, from) in pixels.chunks_mut(row).zip(values.chunks_exact(width)) {
+        copy_row(&mut to[left..left + width], from);
+    }
+}
+
+/// Copy a row that is often short: so many at a time, the last ones over again where the length is no multiple.
 #[inline(always)]
 fn copy_row<R: Copy>(row: &mut [R], values: &[R]) {
-    const STEP: usize = 8;
-    if row.len() < STEP {
-        for (pixel, v) in row.iter_mut().zip(values) {
-            *pixel = *v;
-        }
-        return;
+    match row.len() {
+        8.. => copy_steps::<R, 8>(row, values),
+        4.. => copy_steps::<R, 4>(row, values),
+        2.. => copy_steps::<R, 2>(row, values),
+        _ => copy_steps::<R, 1>(row, values),
     }
+}
+
+#[inline(always)]
+fn copy_steps<R: Copy, const STEP: usize>(row: &mut [R], values: &[R]) {
     let (whole, _) = row.as_chunks_mut::<STEP>();
     for (to, from) in whole.iter_mut().zip(values.as_chunks::<STEP>().0) {
         *to = *from;

@@ -9,6 +9,7 @@
 mod boxes;
 mod corrupt;
 mod error;
+mod level;
 pub mod math;
 mod noise;
 mod overlay;
@@ -16,16 +17,18 @@ pub mod philox;
 mod pixel;
 mod poisson;
 mod pool;
+mod range;
 mod shape;
 mod spec;
 
 pub use boxes::{BoxDraw, Kinds, Patch};
 pub use corrupt::{Images, Index, Marks, corrupt, corrupt_marked, draw};
 pub use error::Error;
-pub use noise::Level;
+pub use level::Level;
 pub use pixel::Pixel;
 pub use poisson::TableArrays;
 pub use pool::available_threads;
+pub use range::sampled_range;
 pub use shape::covers;
 pub use spec::{
     AreaSplit, Base, Mode, Noise, Overlap, Placement, Plan, PoissonMode, RatioPer, RatioSampling, Shape, Spec,

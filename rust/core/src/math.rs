@@ -66,18 +66,15 @@ pub fn minus_ln_word(w: u32) -> f32 {
     let shifted = u.to_bits() as i32 - SQRT_HALF;
     let e = (shifted >> 23) as f32;
     let f = f32::from_bits(((shifted & 0x007f_ffff) + SQRT_HALF) as u32) - 1.0;
-    // ln(1 + f) = f − f²/2 + f³ q(f)
-    let mut q = -0.07634493_f32;
-    q = q.mul_add(f, 0.12761575);
-    q = q.mul_add(f, -0.13160183);
-    q = q.mul_add(f, 0.14201759);
-    q = q.mul_add(f, -0.16623357);
-    q = q.mul_add(f, 0.20001227);
-    q = q.mul_add(f, -0.2500082);
-    q = q.mul_add(f, 0.3333333);
+    // ln(1 + f) = f − f²/2 + f³ q(f); q in pairs, which wait for each other less than one term after the other would.
     let z = f * f;
-    let ln_m = (z * f).mul_add(q, z.mul_add(-0.5, f));
-    -e.mul_add(std::f32::consts::LN_2, ln_m)
+    let q0 = f.mul_add(-0.2500082, 0.3333333);
+    let q2 = f.mul_add(-0.16623357, 0.20001227);
+    let q4 = f.mul_add(-0.13160183, 0.14201759);
+    let q6 = f.mul_add(-0.07634493, 0.12761575);
+    let q = q6.mul_add(z, q4).mul_add(z * z, q2.mul_add(z, q0));
+    let start = e.mul_add(std::f32::consts::LN_2, z.mul_add(-0.5, f));
+    -(z * f).mul_add(q, start)
 }
 
 /// Cosine and sine of 2π·w / 2³² in f32; absolute error below 2e-7.
@@ -89,16 +86,9 @@ pub fn cos_sin_word(w: u32) -> (f32, f32) {
     let q = nearest >> 30;
     let t = (w.wrapping_sub(q << 30) as i32) as f32 * (1.0 / 1_073_741_824.0);
     let z = t * t;
-    let mut s = -0.0046020772_f32;
-    s = s.mul_add(z, 0.079680227);
-    s = s.mul_add(z, -0.6459635);
-    s = s.mul_add(z, 1.5707964);
-    let s = s * t;
-    let mut c = 0.00090363163_f32;
-    c = c.mul_add(z, -0.020860072);
-    c = c.mul_add(z, 0.2536692);
-    c = c.mul_add(z, -1.2337005);
-    c = c.mul_add(z, 1.0);
+    let zz = z * z;
+    let s = z.mul_add(-0.0046020772, 0.079680227).mul_add(zz, z.mul_add(-0.6459635, 1.5707964)) * t;
+    let c = z.mul_add(0.00090363163, -0.020860072).mul_add(z, 0.2536692).mul_add(zz, z.mul_add(-1.2337005, 1.0));
     // rotate by q quarter turns: swap where q is odd, then set the signs
     let odd = (q & 1).wrapping_neg();
     let (cb, sb) = (c.to_bits(), s.to_bits());

@@ -1,14 +1,15 @@
 //! The noise kinds as runs of values: each function fills or changes a buffer with the values of one stream from a place on.
 //!
-//! The loops run over groups of 64 values in lanes, so that the compiler can vectorise them; [`Level`] picks the widest
+//! The loops run over groups of 64 values in lanes, so that the compiler can vectorise them; [`Level`](crate::level::Level) picks the widest
 //! instructions that the processor has. Every level computes the same operations in the same order on each lane, so the bits agree.
-
-use pulp::Arch;
 
 use crate::boxes::{BoxDraw, Kinds};
 use crate::math::{cos_sin_word, minus_ln_word};
-use crate::philox::{self, GROUP, LANES, Layer, Words, group, halves};
+use crate::philox::{self, GROUP, LANES, Lanes, Layer, Words, halves};
 use crate::spec::Noise;
+
+/// Values that pairs of words in two runs of lanes make.
+const PAIRS: usize = 2 * LANES;
 
 /// Bit of a noise kind.
 pub(crate) fn kind(noise: &Noise) -> u8 {
@@ -21,113 +22,71 @@ pub(crate) fn kind(noise: &Noise) -> u8 {
     }
 }
 
-/// A set of processor instructions to compute with.
-#[derive(Debug, Clone, Copy)]
-pub struct Level(Arch);
-
-impl Level {
-    /// The best that this processor has.
-    #[must_use]
-    pub fn best() -> Self {
-        Self(Arch::new())
-    }
-
-    /// Plain instructions of the build's target.
-    #[must_use]
-    pub fn scalar() -> Self {
-        Self(Arch::Scalar)
-    }
-
-    /// Every level that this processor has, by name; the best comes last.
-    #[must_use]
-    pub fn all() -> Vec<(&'static str, Self)> {
-        #[allow(unused_mut)]
-        let mut levels = vec![("scalar", Self::scalar())];
-        #[cfg(target_arch = "x86_64")]
-        {
-            levels.extend(pulp::x86::V3::try_new().map(|v3| ("avx2", Self(Arch::V3(v3)))));
-            levels.extend(pulp::x86::V4::try_new().map(|v4| ("avx512", Self(Arch::V4(v4)))));
-        }
-        #[cfg(target_arch = "aarch64")]
-        levels.extend(pulp::aarch64::Neon::try_new().map(|neon| ("neon", Self(Arch::Neon(neon)))));
-        levels
-    }
-
-    /// Run `work`, compiled for this level as far as it is inlined.
-    #[inline(always)]
-    pub(crate) fn run<R>(self, work: impl FnOnce() -> R) -> R {
-        self.0.dispatch(work)
-    }
-}
-
 /// The random words of one box.
 #[derive(Clone, Copy)]
-pub(crate) struct Field {
-    key: [u32; 2],
+pub(crate) struct Field<'k, L: Lanes> {
+    lanes: L,
+    keys: &'k L::Keys,
     image: [u32; 2],
     number: u32,
 }
 
-impl Field {
-    pub(crate) fn new(seed: u64, image_key: u64, draw: &BoxDraw) -> Self {
-        Self { key: halves(seed), image: halves(image_key), number: draw.number }
+impl<'k, L: Lanes> Field<'k, L> {
+    /// `keys` are those of the seed.
+    #[inline(always)]
+    pub(crate) fn new(lanes: L, keys: &'k L::Keys, image_key: u64, draw: &BoxDraw) -> Self {
+        Self { lanes, keys, image: halves(image_key), number: draw.number }
+    }
+
+    #[inline(always)]
+    pub(crate) fn lanes(&self) -> L {
+        self.lanes
     }
 
     #[inline(always)]
     pub(crate) fn group(&self, layer: Layer, index: usize) -> Words {
-        group((index * LANES) as u32, philox::stream(self.number, layer), self.image, self.key)
+        self.lanes.group(self.keys, (index * LANES) as u32, philox::stream(self.number, layer), self.image)
     }
 
-    /// v + mean + sigma · N(0, 1) from the group `first` on; `v` holds whole groups. Box and Muller's transform: two words
-    /// make two values.
+    /// The words of a layer from the group `first` on; `out` holds whole groups.
     #[inline(always)]
-    pub(crate) fn add_gaussian(&self, v: &mut [f32], first: usize, (mean, sigma): (f32, f32)) {
-        for (g, out) in v.chunks_exact_mut(GROUP).enumerate() {
-            let words = self.group(Layer::Gaussian, first + g);
-            for (out, words) in out.chunks_exact_mut(2 * LANES).zip(words.chunks_exact(2 * LANES)) {
-                let (a, b) = out.split_at_mut(LANES);
-                for i in 0..LANES {
-                    let radius = (2.0 * minus_ln_word(words[i])).sqrt();
-                    let (cos, sin) = cos_sin_word(words[LANES + i]);
-                    a[i] = sigma.mul_add(radius * cos, a[i] + mean);
-                    b[i] = sigma.mul_add(radius * sin, b[i] + mean);
-                }
-            }
+    pub(crate) fn words(&self, layer: Layer, out: &mut [u32], first: usize) {
+        for (g, out) in out.as_chunks_mut::<GROUP>().0.iter_mut().enumerate() {
+            *out = self.group(layer, first + g);
         }
     }
+}
 
-    /// v + mean + scale · L(0, 1): the lowest bit is the sign, the others the exponential size.
-    #[inline(always)]
-    pub(crate) fn add_laplace(&self, v: &mut [f32], first: usize, (mean, scale): (f32, f32)) {
-        for (g, out) in v.chunks_exact_mut(GROUP).enumerate() {
-            let words = self.group(Layer::Laplace, first + g);
-            for (out, w) in out.iter_mut().zip(&words) {
-                let signed = f32::from_bits(minus_ln_word(*w).to_bits() ^ (w << 31));
-                *out = scale.mul_add(signed, *out + mean);
-            }
+/// Visit pixels with numbers of N(0, 1), in whole groups. Box and Muller's transform: two words make two values.
+#[inline(always)]
+pub(crate) fn gaussian<R>(out: &mut [R], words: &[u32], visit: impl Fn(&mut R, f32)) {
+    for (out, words) in out.as_chunks_mut::<PAIRS>().0.iter_mut().zip(words.as_chunks::<PAIRS>().0) {
+        let (a, b) = out.split_at_mut(LANES);
+        for i in 0..LANES {
+            let radius = (2.0 * minus_ln_word(words[i])).sqrt();
+            let (cos, sin) = cos_sin_word(words[LANES + i]);
+            visit(&mut a[i], radius * cos);
+            visit(&mut b[i], radius * sin);
         }
     }
+}
 
-    /// 1 where salt falls, 0 where pepper falls, NaN where neither does; `hits` holds whole groups.
-    #[inline(always)]
-    pub(crate) fn salt_pepper(&self, hits: &mut [f32], first: usize, (salt, pepper): (f32, f32)) {
-        let salt_share = Share::new(f64::from(salt));
-        let both_share = Share::new(f64::from(salt) + f64::from(pepper));
-        for (g, out) in hits.chunks_exact_mut(GROUP).enumerate() {
-            let words = self.group(Layer::SaltPepper, first + g);
-            for (out, w) in out.iter_mut().zip(&words) {
-                let pepper_or_none = if both_share.has(*w) { 0.0 } else { f32::NAN };
-                *out = if salt_share.has(*w) { 1.0 } else { pepper_or_none };
-            }
-        }
+/// Visit pixels with numbers of L(0, 1): the lowest bit is the sign, the others the exponential size.
+#[inline(always)]
+pub(crate) fn laplace<R>(out: &mut [R], words: &[u32], visit: impl Fn(&mut R, f32)) {
+    for (out, w) in out.iter_mut().zip(words) {
+        visit(out, f32::from_bits(minus_ln_word(*w).to_bits() ^ (w << 31)));
     }
+}
 
-    /// The words of a Poisson layer; `out` holds whole groups.
-    #[inline(always)]
-    pub(crate) fn poisson_words(&self, layer: Layer, out: &mut [u32], first: usize) {
-        for (g, out) in out.chunks_exact_mut(GROUP).enumerate() {
-            out.copy_from_slice(&self.group(layer, first + g));
-        }
+/// Salt, pepper or neither (what `or` holds in this order), with the probabilities of the first two.
+#[inline(always)]
+pub(crate) fn salt_pepper<R: Copy>(out: &mut [R], words: &[u32], (salt, pepper): (f32, f32), or: [R; 3]) {
+    let salt_share = Share::new(f64::from(salt));
+    let both_share = Share::new(f64::from(salt) + f64::from(pepper));
+    for (out, w) in out.iter_mut().zip(words) {
+        let pepper_or_none = if both_share.has(*w) { or[1] } else { or[2] };
+        *out = if salt_share.has(*w) { or[0] } else { pepper_or_none };
     }
 }
 
@@ -155,9 +114,40 @@ impl Share {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::level::{Level, Work};
+    use crate::philox::Plain;
 
-    fn field() -> Field {
-        Field { key: [1, 2], image: [3, 4], number: 5 }
+    fn field() -> Field<'static, Plain> {
+        Field { lanes: Plain, keys: &[1, 2], image: [3, 4], number: 5 }
+    }
+
+    /// Some values of each kind.
+    struct Values;
+
+    impl Work for Values {
+        type Output = (Vec<u32>, Vec<u32>);
+
+        #[inline(always)]
+        fn run<L: Lanes>(self, lanes: L) -> Self::Output {
+            let keys = lanes.keys([1, 2]);
+            let field = Field { lanes, keys: &keys, image: [3, 4], number: 5 };
+            let mut words = vec![0; 64 * GROUP];
+            let mut v = vec![0.25_f32; 64 * GROUP];
+            let mut hits = vec![0.0; 64 * GROUP];
+            field.words(Layer::Gaussian, &mut words, 3);
+            gaussian(&mut v, &words, |v, normal| *v = 0.7_f32.mul_add(normal, *v + 0.1));
+            field.words(Layer::Laplace, &mut words, 5);
+            laplace(&mut v, &words, |v, laplace| *v = 0.3_f32.mul_add(laplace, *v));
+            field.words(Layer::SaltPepper, &mut words, 1);
+            salt_pepper(&mut hits, &words, (0.2, 0.3), [1.0, 0.0, f32::NAN]);
+            (bits(&v), bits(&hits))
+        }
+    }
+
+    fn words(layer: Layer, first: usize, count: usize) -> Vec<u32> {
+        let mut words = vec![0; count];
+        field().words(layer, &mut words, first);
+        words
     }
 
     fn bits(v: &[f32]) -> Vec<u32> {
@@ -167,33 +157,17 @@ mod tests {
     /// The promise behind runtime dispatch: each level gives the same bits.
     #[test]
     fn levels_agree_bit_for_bit() {
-        let run = |level: Level| {
-            level.run(
-                #[inline(always)]
-                || {
-                    let mut v = vec![0.25_f32; 64 * GROUP];
-                    let mut hits = vec![0.0; 64 * GROUP];
-                    field().add_gaussian(&mut v, 3, (0.1, 0.7));
-                    field().add_laplace(&mut v, 5, (0.0, 0.3));
-                    field().salt_pepper(&mut hits, 1, (0.2, 0.3));
-                    (bits(&v), bits(&hits))
-                },
-            )
-        };
-        let expected = run(Level::scalar());
+        let expected = Level::scalar().run_with_words(Values);
         for (name, level) in Level::all() {
-            assert!(run(level) == expected, "{name} differs from scalar");
+            assert!(level.run_with_words(Values) == expected, "{name} differs from scalar");
         }
     }
 
     /// A value must not depend on where a run starts.
     #[test]
     fn runs_continue_each_other() {
-        let mut whole = vec![0.0; 8 * GROUP];
-        field().add_gaussian(&mut whole, 10, (0.0, 1.0));
-        let mut tail = vec![0.0; 3 * GROUP];
-        field().add_gaussian(&mut tail, 15, (0.0, 1.0));
-        assert_eq!(bits(&whole[5 * GROUP..]), bits(&tail));
+        let whole = words(Layer::Gaussian, 10, 8 * GROUP);
+        assert_eq!(&whole[5 * GROUP..], words(Layer::Gaussian, 15, 3 * GROUP));
     }
 
     /// Largest distance between the empirical and the exact distribution function.
@@ -225,7 +199,7 @@ mod tests {
     #[test]
     fn gaussian_is_normal() {
         let mut v = vec![0.0_f32; N];
-        field().add_gaussian(&mut v, 0, (0.0, 1.0));
+        gaussian(&mut v, &words(Layer::Gaussian, 0, N), |v, normal| *v = normal);
         let d = kolmogorov(v.iter().map(|&x| f64::from(x)).collect(), normal_cdf);
         assert!(d * (N as f64).sqrt() < KS, "KS distance {d}");
         let fourth: f64 = v.iter().map(|&x| f64::from(x).powi(4)).sum::<f64>() / N as f64;
@@ -238,7 +212,7 @@ mod tests {
     #[test]
     fn laplace_is_laplace() {
         let mut v = vec![0.0_f32; N];
-        field().add_laplace(&mut v, 0, (0.0, 1.0));
+        laplace(&mut v, &words(Layer::Laplace, 0, N), |v, laplace| *v = laplace);
         let cdf = |x: f64| if x < 0.0 { 0.5 * x.exp() } else { 1.0 - 0.5 * (-x).exp() };
         let d = kolmogorov(v.iter().map(|&x| f64::from(x)).collect(), cdf);
         assert!(d * (N as f64).sqrt() < KS, "KS distance {d}");
@@ -246,9 +220,10 @@ mod tests {
 
     #[test]
     fn salt_and_pepper_fall_as_often_as_asked() {
+        let words = words(Layer::SaltPepper, 0, N);
         let mut hits = vec![0.0; N];
         for (salt, pepper) in [(0.1_f32, 0.3), (0.0, 0.5), (1.0, 0.0), (0.0, 0.0), (0.5, 0.5)] {
-            field().salt_pepper(&mut hits, 0, (salt, pepper));
+            salt_pepper(&mut hits, &words, (salt, pepper), [1.0, 0.0, f32::NAN]);
             for (code, p) in [(1.0, salt), (0.0, pepper)] {
                 let seen: f64 = hits.iter().map(|h| f64::from(u8::from(*h == code))).sum();
                 let expected = f64::from(p) * N as f64;

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use crate::boxes::{BoxDraw, Kinds};
 use crate::corrupt::Index;
-use crate::noise::Level;
+use crate::level::Level;
 use crate::shape::cover;
 use crate::spec::{Plan, Shape};
 

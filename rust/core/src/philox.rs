@@ -9,8 +9,11 @@
 //! `16 * (n / 64) + n % 16`: sixteen blocks make a group of 64 consecutive values, whose words stand side by side in
 //! vector registers of any width, so that every SIMD level makes the same values without a shuffle.
 
-/// Rounds that the authors recommend; 7 is the fewest they call Crush-resistant.
-pub const ROUNDS: u32 = 10;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+/// Rounds of the core's generator: the fewest that the authors call Crush-resistant; they recommend 10 where time is no matter.
+pub const ROUNDS: u32 = 7;
 
 /// Blocks computed side by side.
 pub const LANES: usize = 16;
@@ -44,34 +47,70 @@ pub fn block(counter: [u32; 4], key: [u32; 2], rounds: u32) -> [u32; 4] {
     c
 }
 
-/// Sixteen consecutive blocks at once: lane loops that the compiler turns into vector code.
+/// How the words of a group are made: the same words in every way.
+pub(crate) trait Lanes: Copy {
+    /// What the rounds need of a key.
+    type Keys: Copy;
+
+    /// Prepare a key.
+    fn keys(self, key: [u32; 2]) -> Self::Keys;
+
+    /// [`LANES`] consecutive blocks.
+    fn group(self, keys: &Self::Keys, first_block: u32, stream: u32, image: [u32; 2]) -> Words;
+
+    /// Have a place of memory on its way to the cache, where the processor can be asked to.
+    fn fetch<R>(self, _place: &R) {}
+}
+
+/// Lane loops that the compiler turns into vector code, best where a register holds eight words or more of 64 bits.
 ///
 /// Words stand in 64-bit lanes, where a multiplication takes the low half of each and leaves the whole product; high halves hold
 /// leftovers that the next multiplication or the final truncation drops.
-#[inline(always)]
-pub(crate) fn group(first_block: u32, stream: u32, image: [u32; 2], key: [u32; 2]) -> Words {
-    const LOW: u64 = 0xffff_ffff;
-    let mut c0: [u64; LANES] = std::array::from_fn(|i| u64::from(first_block.wrapping_add(i as u32)));
-    let mut c1 = [u64::from(stream); LANES];
-    let mut c2 = [u64::from(image[0]); LANES];
-    let mut c3 = [u64::from(image[1]); LANES];
-    let mut k = key;
-    for _ in 0..ROUNDS {
-        for i in 0..LANES {
-            let p0 = u64::from(MULTIPLIER[0]) * (c0[i] & LOW);
-            let p1 = u64::from(MULTIPLIER[1]) * (c2[i] & LOW);
-            c0[i] = (p1 >> 32) ^ c1[i] ^ u64::from(k[0]);
-            c1[i] = p1;
-            c2[i] = (p0 >> 32) ^ c3[i] ^ u64::from(k[1]);
-            c3[i] = p0;
+#[derive(Clone, Copy)]
+pub(crate) struct Plain;
+
+impl Lanes for Plain {
+    type Keys = [u32; 2];
+
+    #[inline(always)]
+    fn keys(self, key: [u32; 2]) -> [u32; 2] {
+        key
+    }
+
+    #[inline(always)]
+    fn group(self, key: &[u32; 2], first_block: u32, stream: u32, image: [u32; 2]) -> Words {
+        const LOW: u64 = 0xffff_ffff;
+        let mut c0: [u64; LANES] = std::array::from_fn(|i| u64::from(first_block.wrapping_add(i as u32)));
+        let mut c1 = [u64::from(stream); LANES];
+        let mut c2 = [u64::from(image[0]); LANES];
+        let mut c3 = [u64::from(image[1]); LANES];
+        for k in round_keys(*key) {
+            for i in 0..LANES {
+                let p0 = u64::from(MULTIPLIER[0]) * (c0[i] & LOW);
+                let p1 = u64::from(MULTIPLIER[1]) * (c2[i] & LOW);
+                c0[i] = (p1 >> 32) ^ c1[i] ^ u64::from(k[0]);
+                c1[i] = p1;
+                c2[i] = (p0 >> 32) ^ c3[i] ^ u64::from(k[1]);
+                c3[i] = p0;
+            }
         }
-        k = [k[0].wrapping_add(WEYL[0]), k[1].wrapping_add(WEYL[1])];
+        let mut words = [0; GROUP];
+        for (out, lanes) in words.as_chunks_mut::<LANES>().0.iter_mut().zip([c0, c1, c2, c3]) {
+            *out = lanes.map(|lane| lane as u32);
+        }
+        words
     }
-    let mut words = [0; GROUP];
-    for (out, lanes) in words.as_chunks_mut::<LANES>().0.iter_mut().zip([c0, c1, c2, c3]) {
-        *out = lanes.map(|lane| lane as u32);
-    }
-    words
+}
+
+/// The key of each round.
+#[inline(always)]
+fn round_keys(key: [u32; 2]) -> [[u32; 2]; ROUNDS as usize] {
+    let mut next = key;
+    std::array::from_fn(|_| {
+        let this = next;
+        next = [this[0].wrapping_add(WEYL[0]), this[1].wrapping_add(WEYL[1])];
+        this
+    })
 }
 
 /// What a stream of one box is used for; the boxes of an image themselves are drawn from [`Layer::Geometry`] of box 0.
@@ -105,11 +144,11 @@ pub(crate) struct Sequence {
 }
 
 impl Sequence {
-    /// Inlined, so that the first group, which serves most images, is made with the caller's instructions.
+    /// The first group, which serves most images, is made with the caller's instructions.
     #[inline(always)]
-    pub(crate) fn new(seed: u64, image: u64) -> Self {
+    pub(crate) fn new<L: Lanes>(lanes: L, keys: &L::Keys, seed: u64, image: u64) -> Self {
         let (key, image) = (halves(seed), halves(image));
-        Self { key, image, words: group(0, stream(0, Layer::Geometry), image, key), taken: 0 }
+        Self { key, image, words: lanes.group(keys, 0, stream(0, Layer::Geometry), image), taken: 0 }
     }
 
     /// The next word: block after block, the four words of each in order.
@@ -117,7 +156,7 @@ impl Sequence {
         let at = self.taken % GROUP;
         if at == 0 && self.taken > 0 {
             let block = self.taken / 4;
-            self.words = group(block as u32, stream(0, Layer::Geometry), self.image, self.key);
+            self.words = Plain.group(&self.key, block as u32, stream(0, Layer::Geometry), self.image);
         }
         self.taken += 1;
         self.words[at % 4 * LANES + at / 4]
@@ -164,7 +203,7 @@ mod tests {
     #[test]
     fn lanes_are_blocks() {
         for first in [0, 16, 0x1234_5670, u32::MAX - 15] {
-            let words = group(first, 77, [5, 6], [7, 8]);
+            let words = Plain.group(&[7, 8], first, 77, [5, 6]);
             for (i, counter) in (first..=first + (LANES as u32 - 1)).enumerate() {
                 let expected = block([counter, 77, 5, 6], [7, 8], ROUNDS);
                 assert_eq!([words[i], words[LANES + i], words[2 * LANES + i], words[3 * LANES + i]], expected);
@@ -175,7 +214,7 @@ mod tests {
     /// A sequence takes the words of block 0, 1, 2 and so on, also past its first group.
     #[test]
     fn sequence_is_block_after_block() {
-        let mut s = Sequence::new(0x0000_0008_0000_0007, 0x0000_0006_0000_0005);
+        let mut s = Sequence::new(Plain, &[7, 8], 0x0000_0008_0000_0007, 0x0000_0006_0000_0005);
         for counter in 0..40 {
             let words = [s.word(), s.word(), s.word(), s.word()];
             assert_eq!(words, block([counter, 0, 5, 6], [7, 8], ROUNDS));
@@ -184,7 +223,7 @@ mod tests {
 
     #[test]
     fn sequence_is_uniform_and_bounded() {
-        let mut s = Sequence::new(1, 2);
+        let mut s = Sequence::new(Plain, &[1, 0], 1, 2);
         let mut counts = [0_u32; 7];
         for _ in 0..70_000 {
             counts[s.below(7)] += 1;

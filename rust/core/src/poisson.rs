@@ -10,20 +10,35 @@ use crate::spec::{Plan, PoissonTables};
 /// Highest accepted rate: a table has about 13·√λ entries.
 pub(crate) const RATE_MAX: f64 = 65_536.0;
 
+/// Columns that a table has room for at least: enough for rates up to about 90.
+const SMALL: usize = 128;
+
 /// Walker's alias table of one rate.
 #[derive(Debug, Clone)]
 pub(crate) struct Table {
     /// log2 of the number of columns, at least 1.
     bits: u32,
+    /// The lowest number that is drawn.
+    first: u32,
     columns: Vec<Column>,
 }
 
-/// One column: what is drawn where the rest of the word is at most the threshold, and what above it.
+/// One column in one word, so that lanes fetch it at once: from the highest bit on 32 bits of a threshold, then by how much the
+/// number drawn above the threshold, and that drawn up to it, exceed the lowest one, 16 bits each.
 #[derive(Debug, Clone, Copy)]
-struct Column {
-    threshold: u32,
-    below: f32,
-    above: f32,
+struct Column(u64);
+
+impl Column {
+    fn new(threshold: u32, below: usize, above: usize) -> Self {
+        debug_assert!(u16::try_from(below.max(above)).is_ok());
+        Self(u64::from(threshold) << 32 | (above as u64) << 16 | below as u64)
+    }
+
+    /// Threshold, what is drawn up to it, and what above it.
+    #[inline(always)]
+    fn parts(self) -> (u32, u32, u32) {
+        ((self.0 >> 32) as u32, self.0 as u32 & 0xffff, self.0 as u32 >> 16)
+    }
 }
 
 impl Table {
@@ -55,15 +70,13 @@ impl Table {
         let total: f64 = weights.iter().sum();
         let mut share: Vec<f64> = weights.iter().map(|w| w / total * size as f64).collect();
         share.resize(size, 0.0);
-        let count = |column: usize| (first + column as u32) as f32;
-        let whole = |i| Column { threshold: u32::MAX, below: count(i), above: count(i) };
+        let whole = |i| Column::new(u32::MAX, i, i);
         let mut columns: Vec<Column> = (0..size).map(whole).collect();
         let (mut small, mut large): (Vec<usize>, Vec<usize>) = (0..size).partition(|&i| share[i] < 1.0);
         while let (Some(&poor), Some(&rich)) = (small.last(), large.last()) {
             small.pop();
             let own = if share[poor] > 0.0 { poor } else { rich };
-            columns[poor] =
-                Column { threshold: (share[poor] * 4_294_967_296.0) as u32, below: count(own), above: count(rich) };
+            columns[poor] = Column::new((share[poor] * 4_294_967_296.0) as u32, own, rich);
             share[rich] -= 1.0 - share[poor];
             if share[rich] < 1.0 {
                 large.pop();
@@ -72,16 +85,49 @@ impl Table {
         }
         // What is left differs from 1 by rounding alone and keeps its whole column, unless it is padding.
         for i in small.into_iter().filter(|i| *i >= weights.len()) {
-            columns[i] = Column { threshold: 0, ..whole(0) };
+            columns[i] = Column::new(0, 0, 0);
         }
-        Self { bits: size.trailing_zeros(), columns }
+        columns.resize(size.max(SMALL), Column::new(0, 0, 0));
+        Self { bits: size.trailing_zeros(), first, columns }
     }
 
     /// The number that the word stands for.
     #[inline(always)]
     pub(crate) fn draw(&self, w: u32) -> f32 {
-        let column = self.columns[(w >> (32 - self.bits)) as usize];
-        if w << self.bits <= column.threshold { column.below } else { column.above }
+        let (threshold, below, above) = self.columns[(w >> (32 - self.bits)) as usize].parts();
+        let excess = if w << self.bits <= threshold { below } else { above };
+        (self.first + excess).cast_signed() as f32
+    }
+
+    /// The numbers that words stand for, made into pixels.
+    #[inline(always)]
+    pub(crate) fn draw_all<R>(&self, words: &[u32], out: &mut [R], finish: impl Fn(f32) -> R) {
+        match self.columns.first_chunk::<SMALL>() {
+            Some(columns) if self.bits <= SMALL.ilog2() => {
+                draw_from(columns, (self.bits, self.first), words, out, finish);
+            }
+            _ => {
+                for (out, w) in out.iter_mut().zip(words) {
+                    *out = finish(self.draw(*w));
+                }
+            }
+        }
+    }
+}
+
+/// A loop without a branch, and with everything in arguments, which tell the compiler that they lie apart in memory: lanes.
+#[inline(always)]
+fn draw_from<R>(
+    columns: &[Column; SMALL],
+    (bits, first): (u32, u32),
+    words: &[u32],
+    out: &mut [R],
+    finish: impl Fn(f32) -> R,
+) {
+    for (out, w) in out.iter_mut().zip(words) {
+        let (threshold, below, above) = columns[(w >> (32 - bits)) as usize % SMALL].parts();
+        let excess = if w << bits <= threshold { below } else { above };
+        *out = finish((first + excess).cast_signed() as f32);
     }
 }
 
@@ -147,7 +193,9 @@ pub struct TableArrays {
 impl TableArrays {
     fn push(&mut self, rate: f64, table: &Table) {
         self.rates.push(rate);
-        self.columns.extend(table.columns.iter().map(|c| [c.threshold, c.below as u32, c.above as u32]));
+        let columns = table.columns[..1 << table.bits].iter().map(|column| column.parts());
+        self.columns
+            .extend(columns.map(|(threshold, below, above)| [threshold, table.first + below, table.first + above]));
         self.starts.push(self.columns.len() as u32);
     }
 }
@@ -198,7 +246,7 @@ mod tests {
         let n = 400_000_u32;
         let mut counts = std::collections::BTreeMap::new();
         for i in 0..n {
-            let a = crate::philox::block([i, 1, 2, 3], [4, 5], 10);
+            let a = crate::philox::block([i, 1, 2, 3], [4, 5], crate::philox::ROUNDS);
             *counts.entry(draw(a[0], a[1]) as u32).or_insert(0_u32) += 1;
         }
         let (mut chi2, mut cells, mut expected_tail, mut seen_tail) = (0.0, 0, f64::from(n), f64::from(n));

@@ -12,8 +12,9 @@
 use crate::Error;
 use crate::boxes::BoxDraw;
 use crate::corrupt::{Index, draw};
-use crate::noise::{Field, Level};
-use crate::philox::{LANES, Layer, Words};
+use crate::level::Level;
+use crate::noise::Field;
+use crate::philox::{LANES, Layer, Plain, Words, halves};
 use crate::spec::{Plan, Shape};
 
 /// Values along each side of a blob's grid.
@@ -40,7 +41,8 @@ pub fn covers(plan: &Plan, size: (usize, usize), channels: usize, index: Index<'
 /// How much of each place of a scar or blob is covered.
 pub(crate) fn cover(plan: &Plan, draw: &BoxDraw, index: Index<'_>, level: Level) -> Vec<f32> {
     let (height, width) = (draw.height as usize, draw.width as usize);
-    let random = Field::new(index.seed, index.keys[draw.image as usize], draw);
+    let key = halves(index.seed);
+    let random = Field::new(Plain, &key, index.keys[draw.image as usize], draw);
     let mut field = vec![0.0; height * width];
     let words = random.group(Layer::Shape, 0);
     let bottom = level.run(

@@ -18,7 +18,7 @@ use unblot_core::{
 #[pymodule]
 mod _core {
     #[pymodule_export]
-    use super::{PyPlan, available_threads, corrupt, philox4x32};
+    use super::{PyPlan, available_threads, corrupt, philox4x32, sampled_range};
 
     #[pymodule_export]
     #[allow(non_upper_case_globals)]
@@ -256,6 +256,22 @@ fn corrupt<'py>(
     }
 }
 
+/// Lowest and highest of some float pixels of each image.
+#[pyfunction]
+fn sampled_range(images: &Bound<'_, PyAny>, dtype: &str) -> PyResult<(f32, f32)> {
+    fn look<T: Pixel<Raw: Element>>(images: &Bound<'_, PyAny>) -> PyResult<(f32, f32)> {
+        let images = images.cast::<PyArray4<T::Raw>>()?.try_readonly();
+        let images = images.map_err(|e| PyValueError::new_err(format!("the images cannot be read: {e}")))?;
+        Ok(unblot_core::sampled_range::<T>(&images.as_array()))
+    }
+    match dtype {
+        "float32" => look::<f32>(images),
+        "float16" => look::<f16>(images),
+        "bfloat16" => look::<bf16>(images),
+        _ => Err(PyValueError::new_err(format!("dtype={dtype:?} is not accepted: give float16, bfloat16 or float32"))),
+    }
+}
+
 /// What a call of `corrupt` has besides its arrays.
 struct Call<'a> {
     plan: &'a Plan,
@@ -324,7 +340,7 @@ fn check_apart<T: Element>(array: &Bound<'_, PyArray4<T>>) -> PyResult<()> {
 
 /// One block of Philox4x32: four counter words and two key words to four random words.
 #[pyfunction]
-#[pyo3(signature = (counter, key, rounds = 10))]
+#[pyo3(signature = (counter, key, rounds = 7))]
 fn philox4x32(counter: [u32; 4], key: [u32; 2], rounds: u32) -> (u32, u32, u32, u32) {
     unblot_core::philox::block(counter, key, rounds).into()
 }

@@ -8,7 +8,7 @@ use std::ops::Range;
 use super::{Canvas, PIECE, Painter, Piece, Scratch, Segment, Window};
 use crate::boxes::Kinds;
 use crate::overlay::Overlay;
-use crate::philox::GROUP;
+use crate::philox::{GROUP, Lanes};
 use crate::pixel::{Pixel, clip};
 
 /// Whether anything of some places is covered.
@@ -17,7 +17,7 @@ fn covers<R>(overlay: &Overlay<R>, places: Range<usize>) -> bool {
     overlay.cover.get(places).is_none_or(|cover| cover.iter().fold(0, |any, share| any | share.to_bits()) != 0)
 }
 
-impl Painter<'_> {
+impl<L: Lanes> Painter<'_, L> {
     /// Fill some rows of the box, the first of which is row `top` of the canvas.
     #[inline(always)]
     pub(super) fn blend<T: Pixel>(
@@ -104,7 +104,7 @@ impl Painter<'_> {
     fn hit<R>(&self, piece: &Piece, segment: &Segment, shares: &mut [f32], scratch: &mut Scratch<R>) {
         let Scratch { values, hits, .. } = scratch;
         let first = if self.draw.per_channel {
-            self.field.salt_pepper(&mut hits[..piece.length()], piece.group, self.draw.salt_pepper);
+            self.draw_hits_of(&mut hits[..piece.length()], piece.group);
             segment.at.start
         } else {
             self.draw_hits(&segment.places, hits);
