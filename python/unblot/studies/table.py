@@ -67,6 +67,7 @@ def summarise(outcomes: Sequence[Outcome], data: DataConfig, config: TrainConfig
     notes = [
         f"epochs: {config.epochs}, batches of {config.batch_size}, {data.size} × {data.size} pixels"
         + (f", at most {data.limit} training images" if data.limit else "")
+        + (f", at most {data.test_limit} test images" if data.test_limit else "")
         + ". ± is the standard deviation over seeds"
         + ("; the average over classes is taken seed by seed." if several else "."),
         *(
