@@ -101,6 +101,22 @@ def test_corruptions_are_compared_pair_by_pair() -> None:
     assert NOT_REACHABLE in table.rows[1][2] and table.unreachable == {1}
 
 
+def test_what_the_classes_alone_say_stands_beside_them() -> None:
+    outcomes = [made("bird", seed, {"clean": 0.4, "published": 0.9}) for seed in (0, 1)] + [
+        made("ship", 0, {"clean": 0.5})
+    ]
+    assert "How far apart the left-out class lies" not in [t.caption for t in summarise(outcomes, DATA, CONFIG).tables]
+    for outcome, leakage in zip(outcomes, (0.7, 0.8, 0.1), strict=True):
+        for cell in outcome.cells.values():
+            assert isinstance(cell, dict)
+            cell["neighbourhood"] = {"left_out": leakage, "normal": 0.5, "chance": 0.9, "distance_auroc": 0.3}
+    tables = {table.caption: table for table in summarise(outcomes, DATA, CONFIG).tables}
+    table = tables["How far apart the left-out class lies"]
+    assert table.header == ["figure", "bird", "ship"]
+    assert table.rows[0] == ["leakage of the left-out class", "0.750 ± 0.071", "0.100"]  # a split counts once
+    assert table.rows[3][0].startswith("AUROC of the distance") and table.rows[3][2] == "0.300"
+
+
 def test_the_paper_stands_beside_ours() -> None:
     (auroc, auprc, *_) = summarise([made("bird", 0, {"clean": 0.4})], DATA, CONFIG).tables
     assert auroc.rows[-1] == ["nested", "the paper, as printed", "published", "0.874"]

@@ -53,6 +53,7 @@ def summarise(outcomes: Sequence[Outcome], data: DataConfig, config: TrainConfig
         _by_class("AUROC", "auroc", rows, classes, data.data),
         _by_class("AUPRC", "auprc", rows, classes, data.data),
         _gains(gains),
+        _neighbourhoods(cells, classes),
         _rates(
             "At the threshold",
             "The threshold of a user: from held-out normal images.",
@@ -200,6 +201,32 @@ def _gains(rows: Sequence[Mapping[str, Any]]) -> Table:
     text = "The same class, seed and split on both sides; mean over classes ± standard deviation over seeds."
     header = ["detector", "corruptions", "protocol", "difference of AUROC", "least to most (pairs)"]
     return Table("What a corruption brings", text, header, lines, _unreachable(rows))
+
+
+def _neighbourhoods(cells: Sequence[Mapping[str, Any]], classes: Sequence[str]) -> Table:
+    """What the data alone say of each left-out class; one figure for each split."""
+    known = {(cell["left_out"], cell["seed"]): cell.get("neighbourhood") for cell in cells}
+    found: dict[str, list[Mapping[str, Any]]] = {name: [] for name in classes}
+    for (name, _), figures in known.items():
+        if name is not None and figures is not None:
+            found[name].append(figures)
+    figures = {
+        "leakage of the left-out class": "left_out",
+        "leakage of the normal classes": "normal",
+        "leakage by chance": "chance",
+        "AUROC of the distance in pixels": "distance_auroc",
+    }
+    lines = [
+        [label, *(_text(spread(one[key] for one in found[name])) for name in classes)]
+        for label, key in figures.items()
+        if any(found.values())
+    ]
+    text = (
+        "No network and no training, the pixels alone: the share of an image's nearest neighbours that are of another "
+        "class, and the AUROC of the distance to the nearest training image. Where leakage is near chance, or that "
+        "AUROC is not above 0.5, the left-out class lies among the normal ones: no score can be expected to find it."
+    )
+    return Table("How far apart the left-out class lies", text, ["figure", *classes], lines)
 
 
 def _by_class(caption: str, key: str, rows: Sequence[Mapping[str, Any]], classes: Sequence[str], data: str) -> Table:
