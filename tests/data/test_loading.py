@@ -60,6 +60,25 @@ def test_a_limit_leaves_the_other_parts_alone(folder: Path) -> None:
     assert load_data(config(folder, limit=99)).train.items == full.train.items
 
 
+def test_a_test_limit_keeps_the_shares_of_the_labels(folder: Path) -> None:
+    full = load_data(config(folder, test=0.5))  # 10 normal, 5 abnormal
+    cut = load_data(config(folder, test=0.5, test_limit=6))
+    assert [full.test.labels.tolist().count(label) for label in (0, 1)] == [10, 5]
+    assert [cut.test.labels.tolist().count(label) for label in (0, 1)] == [4, 2]
+    assert [i for i in full.test.items if i in cut.test.items] == cut.test.items
+    assert [cut.train.items, cut.held_out.items] == [full.train.items, full.held_out.items]
+    assert "test limit: 6 of 15 test images" in cut.describe()
+    assert load_data(config(folder, test=0.5, test_limit=6)).test.items == cut.test.items
+    assert load_data(config(folder, test=0.5, test_limit=15)).test.items == full.test.items
+
+
+def test_a_test_limit_leaves_an_image_of_each_label(folder: Path) -> None:
+    for name in ("00", "01", "02", "03"):
+        (folder / f"bad/{name}.png").unlink()  # 10 normal, 1 abnormal
+    cut = load_data(config(folder, test=0.5, test_limit=2))
+    assert sorted(cut.test.labels.tolist()) == [0, 1]
+
+
 def test_exact_repeats_are_found_and_named(folder: Path) -> None:
     shutil.copy(folder / "ok/03.png", folder / "bad/copy of 03.png")
     for seed in range(20):
@@ -99,6 +118,7 @@ def test_a_configuration_survives_json() -> None:
         ({"held_out": 0}, "held_out is a share between 0 and 1"),
         ({"test": float("nan")}, "test is a share between 0 and 1"),
         ({"limit": 0}, "limit must be at least 1"),
+        ({"test_limit": 1}, "test_limit must be at least 2"),
         ({"group": "part("}, r"group is not a regular expression: 'part\('"),
         ({"group_gap": -1}, "group_gap must not be negative"),
         ({"sizes": 3}, "unknown data setting sizes; known: data, root"),

@@ -1,6 +1,6 @@
 """What every detector must keep to; a new one is tested here by being registered."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -129,6 +129,18 @@ def test_scoring_changes_nothing(name: str) -> None:
     with torch.no_grad():
         detector.score(x)
     torch.testing.assert_close(dict(detector.state_dict()), before, rtol=0, atol=0, equal_nan=True)
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_a_saved_detector_scores_the_same_bits(name: str, reload: Callable[[Detector], Detector]) -> None:
+    detector, x = small(name), images(3, size=small_size(name))
+    list(train(detector, x, steps=2))
+    torch.manual_seed(1)  # other weights, until the saved ones are in place
+    again = reload(detector).eval()
+    with torch.no_grad():
+        one, other = detector.score(x), again.score(x)
+    assert torch.equal(one.image, other.image)
+    assert torch.equal(one.map, other.map)
 
 
 @pytest.mark.parametrize(("name", "loss"), [("nested", "contextual"), ("dae", "reconstruction")])

@@ -103,6 +103,20 @@ def test_protocols_share_one_training_and_a_finished_cell_is_not_run_again(
     assert again == outcomes
 
 
+def test_a_left_out_class_has_its_neighbourhood_measured(grid: Grid, tmp_path: Path) -> None:
+    digits = DataConfig("digits", size=8, limit=200)
+    found = cell(run(grid(data=digits, classes=["0"]), tmp_path))["neighbourhood"]
+    assert found["left_out"] < found["normal"] < found["chance"]
+    assert found["distance_auroc"] > 0.9
+    assert cell(run(grid(), tmp_path / "b"))["neighbourhood"] is None  # the data say what is abnormal
+    assert (
+        cell(run(grid(data=replace(digits, limit=8, test_limit=20, held_out=0.01), classes=["0"]), tmp_path / "c"))[
+            "neighbourhood"
+        ]
+        is None
+    )
+
+
 def test_the_clean_cell_is_that_of_a_plain_grid(grid: Grid, tmp_path: Path) -> None:
     """Watching the epochs changes no bit of the training."""
     run(grid(), tmp_path / "a", CLEAN)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from unblot.errors import UserError
 from unblot.models import Batch, Detector, Phase, Scores, Step, create
 from unblot.training import TrainConfig
-from unblot.training.engine import average_gradients, make_fabric, set_modes
+from unblot.training.engine import average_gradients, make_fabric, set_modes, slow_precision
 
 
 class Teaching(Detector):
@@ -94,3 +94,25 @@ def test_a_gpu_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(UserError, match=r"cuda with devices=1: this machine has 0 GPUs"):
         make_fabric(TrainConfig("dae", device="cuda"))
     assert make_fabric(TrainConfig("dae", device="auto")).device.type == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("precision", "device", "machine", "level", "slow"),
+    [
+        ("bf16", "cpu", "x86_64", "AVX2", True),
+        ("bf16", "cpu", "AMD64", "DEFAULT", True),
+        ("bf16", "cpu", "x86_64", "AVX512", False),
+        ("bf16", "cpu", "aarch64", "DEFAULT", False),
+        ("bf16", "cuda", "x86_64", "AVX2", False),
+        ("fp32", "cpu", "x86_64", "AVX2", False),
+    ],
+)
+def test_a_precision_that_only_costs_time_is_named(
+    precision: str, device: str, machine: str, level: str, slow: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: level)
+    said = slow_precision(TrainConfig("dae", precision=precision), torch.device(device))
+    assert (said is not None) == slow
+    if said:
+        assert level in said and "fp32" in said

@@ -70,6 +70,7 @@ def compare(
     test: flags.Test = None,
     split_seed: flags.SplitSeed = None,
     limit: flags.Limit = None,
+    test_limit: flags.TestLimit = None,
     epochs: flags.Epochs = None,
     batch_size: flags.BatchSize = None,
     lr: flags.Lr = None,

@@ -129,6 +129,9 @@ Test = Annotated[
 ]
 SplitSeed = Annotated[int | None, _data("Seed of random splits.", "0")]
 Limit = Annotated[int | None, _data("Train on at most this many images.")]
+TestLimit = Annotated[
+    int | None, _data("Test on at most this many images, drawn with the same shares of normal and abnormal ones.")
+]
 
 Model = Annotated[str | None, _model("Detector by name, such as nested or dae; a wrong name lists all.", "nested")]
 Set = Annotated[

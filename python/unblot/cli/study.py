@@ -39,6 +39,7 @@ def protocol(
     test: flags.Test = None,
     split_seed: flags.SplitSeed = None,
     limit: flags.Limit = None,
+    test_limit: flags.TestLimit = None,
     model: flags.Model = None,
     set_: flags.Set = None,
     corruption: flags.Corruption = None,

@@ -43,6 +43,7 @@ def train(
     test: flags.Test = None,
     split_seed: flags.SplitSeed = None,
     limit: flags.Limit = None,
+    test_limit: flags.TestLimit = None,
     model: flags.Model = None,
     set_: flags.Set = None,
     corruption: flags.Corruption = None,

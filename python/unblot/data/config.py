@@ -34,6 +34,7 @@ class DataConfig:
         test: share of the normals for testing where the data set has no test split of its own; in (0, 1).
         split_seed: seed of every random split.
         limit: at most so many training images.
+        test_limit: at most so many test images, drawn with the test part's shares of normal and abnormal ones.
 
     Raises:
         UserError: a value out of range, or a rule of grouping that can hold for no image.
@@ -56,6 +57,7 @@ class DataConfig:
     test: float = 0.2
     split_seed: int = 0
     limit: int | None = None
+    test_limit: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("normal", "abnormal", "masks"):
@@ -72,6 +74,8 @@ class DataConfig:
                 raise UserError(f"{name} is a share between 0 and 1 (both excluded), got {share}")
         if self.limit is not None and self.limit < 1:
             raise UserError(f"limit must be at least 1 image, got {self.limit}")
+        if self.test_limit is not None and self.test_limit < 2:
+            raise UserError(f"test_limit must be at least 2 images, one normal, one abnormal; got {self.test_limit}")
         if self.group is not None:
             check_rule(self.group)
         if self.group_gap is not None and self.group_gap < 0:

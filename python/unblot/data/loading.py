@@ -108,6 +108,9 @@ def load_found(found: Found, config: DataConfig, *, progress: bool | None = None
     if config.limit is not None and config.limit < len(train):
         notes.append(f"limit: {config.limit} of {len(train)} training images are used")
         train = [train[i] for i in draw_limit([s.item.group for s in train], config.limit, config.split_seed)]
+    if config.test_limit is not None and config.test_limit < len(test):
+        notes.append(f"test limit: {config.test_limit} of {len(test)} test images are used")
+        test = _fewer(test, config.test_limit, config.split_seed)
     channels = _look(train + held_out, test, config, notes, progress)
     load = partial(ImageSet, channels=channels, size=config.size, progress=progress)
     splits = Splits(found.name, load(train), load(held_out), load(test), warnings, notes)
@@ -178,6 +181,22 @@ def _grouped(found: Found, config: DataConfig) -> tuple[list[Source], list[Sourc
         found.notes.append(f"groups: each image is its own; {found.ungrouped}")
     cut = len(found.pool)
     return everything[:cut], None if found.test is None else everything[cut:]
+
+
+def _fewer(test: Sequence[Source], limit: int, seed: int) -> list[Source]:
+    """A draw of ``limit`` test images in their order, at least one of each label and the labels' shares kept."""
+    labels = [s.item.label for s in test]
+    abnormal = [i for i, label in enumerate(labels) if label == ABNORMAL]
+    normal = [i for i, label in enumerate(labels) if label == NORMAL]
+    wanted = round(limit * len(abnormal) / len(test))
+    if normal and abnormal:
+        wanted = min(max(wanted, 1), limit - 1)
+    kept = [
+        part[i]
+        for part, number in ((normal, limit - wanted), (abnormal, wanted))
+        for i in draw_limit([test[j].item.name for j in part], number, seed)
+    ]
+    return [test[i] for i in sorted(kept)]
 
 
 def _over_share(pool: Sequence[Source], test: Sequence[Source], share: float) -> list[str]:

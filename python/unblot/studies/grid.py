@@ -31,7 +31,7 @@ from typing import Any
 
 import torch
 
-from unblot.audit import quick_warnings
+from unblot.audit import class_leakage, quick_warnings
 from unblot.data import DataConfig, Splits, class_names, find_images, load_data
 from unblot.errors import UserError
 from unblot.models import available, create
@@ -374,6 +374,7 @@ def _judge(training: Training, splits: Splits, protocol: Protocol, folder: Path,
     cell = {
         "format": 1,
         "left_out": training.left_out,
+        "neighbourhood": None if training.left_out is None else _neighbourhood(training.data),
         "model": training.config.model,
         "corruption": training.corruption,
         "seed": training.config.seed,
@@ -398,6 +399,15 @@ def _splits(data: DataConfig) -> Splits:
     splits = load_data(data, progress=False)
     splits.warnings.extend(quick_warnings(splits))
     return splits
+
+
+@lru_cache(maxsize=1)
+def _neighbourhood(data: DataConfig) -> dict[str, Any] | None:
+    """Whether the left-out class is set apart at all; None where a class has too few images to say."""
+    try:
+        return class_leakage(_splits(data)).to_dict()
+    except ValueError:
+        return None
 
 
 def _training_speed(run: Path) -> float | None:

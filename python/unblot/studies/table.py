@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ def summarise(outcomes: Sequence[Outcome], data: DataConfig, config: TrainConfig
     name = Path(data.data).name
     classes = list(dict.fromkeys(outcome.training.left_out or name for outcome in outcomes))
     rows = [_row(group, classes) for group in _groups(cells)]
+    gains = _differences(cells)
     options = {o.training.config.model: o.training.config.model_options for o in outcomes}
     errors = [f"{o.training.name}: {o.error}" for o in outcomes if o.error is not None]
     summary = {
@@ -42,6 +44,7 @@ def summarise(outcomes: Sequence[Outcome], data: DataConfig, config: TrainConfig
         "classes": classes,
         "settings": {"data": _common(data.to_dict()), "training": _common(config.to_dict()), "options": options},
         "rows": rows,
+        "differences": gains,
         "cells": cells,
         "errors": errors,
     }
@@ -49,6 +52,8 @@ def summarise(outcomes: Sequence[Outcome], data: DataConfig, config: TrainConfig
     tables = [
         _by_class("AUROC", "auroc", rows, classes, data.data),
         _by_class("AUPRC", "auprc", rows, classes, data.data),
+        _gains(gains),
+        _neighbourhoods(cells, classes),
         _rates(
             "At the threshold",
             "The threshold of a user: from held-out normal images.",
@@ -67,6 +72,7 @@ def summarise(outcomes: Sequence[Outcome], data: DataConfig, config: TrainConfig
     notes = [
         f"epochs: {config.epochs}, batches of {config.batch_size}, {data.size} × {data.size} pixels"
         + (f", at most {data.limit} training images" if data.limit else "")
+        + (f", at most {data.test_limit} test images" if data.test_limit else "")
         + ". ± is the standard deviation over seeds"
         + ("; the average over classes is taken seed by seed." if several else "."),
         *(
@@ -146,6 +152,83 @@ def _row(cells: Sequence[Mapping[str, Any]], classes: Sequence[str]) -> dict[str
     }
 
 
+def _differences(cells: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """AUROC with one corruption less that with another, the same detector, protocol, class and seed on both sides.
+
+    ``auroc`` is the mean over classes, taken seed by seed, and its spread over seeds; ``least`` and ``most`` are single
+    pairs. Only what both sides have counts.
+    """
+    found: dict[tuple[str, str], dict[str, dict[tuple[int, str | None], float]]] = {}
+    for cell in cells:
+        if cell["auroc"] is not None:
+            by_corruption = found.setdefault((cell["model"], cell["protocol"]["name"]), {})
+            by_corruption.setdefault(cell["corruption"], {})[cell["seed"], cell["left_out"]] = cell["auroc"]
+    rows = []
+    for (model, protocol), by_corruption in found.items():
+        for other, corruption in combinations(by_corruption, 2):
+            a, b = by_corruption[corruption], by_corruption[other]
+            if not (pairs := {key: a[key] - b[key] for key in a if key in b}):
+                continue
+            seeds = sorted({seed for seed, _ in pairs})
+            means = [statistics.fmean(v for (s, _), v in pairs.items() if s == seed) for seed in seeds]
+            rows.append(
+                {
+                    "model": model,
+                    "protocol": protocol,
+                    "reachable": PROTOCOLS[protocol].reachable,
+                    "corruption": corruption,
+                    "less": other,
+                    "auroc": spread(means),
+                    "least": min(pairs.values()),
+                    "most": max(pairs.values()),
+                    "pairs": len(pairs),
+                }
+            )
+    return rows
+
+
+def _gains(rows: Sequence[Mapping[str, Any]]) -> Table:
+    lines = [
+        [
+            row["model"],
+            f"{row['corruption']} - {row['less']}",
+            _head(row)[2],
+            _text(row["auroc"], sign="+"),
+            f"{row['least']:+.3f} to {row['most']:+.3f} ({row['pairs']})",
+        ]
+        for row in rows
+    ]
+    text = "The same class, seed and split on both sides; mean over classes ± standard deviation over seeds."
+    header = ["detector", "corruptions", "protocol", "difference of AUROC", "least to most (pairs)"]
+    return Table("What a corruption brings", text, header, lines, _unreachable(rows))
+
+
+def _neighbourhoods(cells: Sequence[Mapping[str, Any]], classes: Sequence[str]) -> Table:
+    """What the data alone say of each left-out class; one figure for each split."""
+    known = {(cell["left_out"], cell["seed"]): cell.get("neighbourhood") for cell in cells}
+    found: dict[str, list[Mapping[str, Any]]] = {name: [] for name in classes}
+    for (name, _), figures in known.items():
+        if name is not None and figures is not None:
+            found[name].append(figures)
+    figures = {
+        "leakage of the left-out class": "left_out",
+        "leakage of the normal classes": "normal",
+        "leakage by chance": "chance",
+        "AUROC of the distance in pixels": "distance_auroc",
+    }
+    lines = [
+        [label, *(_text(spread(one[key] for one in found[name])) for name in classes)]
+        for label, key in figures.items()
+        if any(found.values())
+    ]
+    text = (
+        "No network and no training, the pixels alone: the share of an image's nearest neighbours that are of another "
+        "class, and the AUROC of the distance to the nearest training image. Where leakage is near chance, or that "
+        "AUROC is not above 0.5, the left-out class lies among the normal ones: no score can be expected to find it."
+    )
+    return Table("How far apart the left-out class lies", text, ["figure", *classes], lines)
+
+
 def _by_class(caption: str, key: str, rows: Sequence[Mapping[str, Any]], classes: Sequence[str], data: str) -> Table:
     """A column for each class; the paper's figures below those of the same detector."""
     columns = [*classes, "average"] if len(classes) > 1 else list(classes)
@@ -212,8 +295,8 @@ def _head(row: Mapping[str, Any]) -> list[str]:
     return [row["model"], row["corruption"], label]
 
 
-def _text(value: Mapping[str, Any] | None, digits: int = 3) -> str:
+def _text(value: Mapping[str, Any] | None, digits: int = 3, sign: str = "") -> str:
     if value is None:
         return "–"
-    mean = f"{value['mean']:,.{digits}f}"
+    mean = f"{value['mean']:{sign},.{digits}f}"
     return mean if value["std"] is None else f"{mean} ± {value['std']:,.{digits}f}"

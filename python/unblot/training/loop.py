@@ -27,7 +27,7 @@ from unblot.models import Batch, Detector, Phase, create, to_signed
 from unblot.scoring import calibrate, score_set
 from unblot.training.checkpoint import Position, better, read, write
 from unblot.training.config import TrainConfig
-from unblot.training.engine import average_gradients, make_fabric, set_modes, set_up
+from unblot.training.engine import average_gradients, make_fabric, set_modes, set_up, slow_precision
 from unblot.training.feed import Feed, derived_seed
 from unblot.training.judge import Judge, judge_of
 from unblot.training.monitor import Log, Means, NonFiniteLossError, collapse
@@ -83,6 +83,8 @@ def train(
     out, spec = Path(out), corruption_of(config.corruption)
     judge = judge_of(config, spec, splits)
     fabric = make_fabric(config)
+    if slow := slow_precision(config, fabric.device):
+        logger.warning("%s", slow)
     if len(splits.train) < 2 * fabric.world_size:
         each = f" for each of {fabric.world_size} devices" if fabric.world_size > 1 else ""
         raise UserError(f"training needs at least 2 images{each}, got {len(splits.train)}. Give more normal images")
