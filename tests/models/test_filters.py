@@ -9,8 +9,8 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from unblot.models import Batch, create, filters
-from unblot.models.filters import FilterBank
-from unblot.models.teacher import FILTERS, Teacher
+from unblot.models.filters import FILTERS, FilterBank
+from unblot.models.teacher import Teacher
 
 
 def grating(period: float, angle: float = 0.0, size: int = 64) -> torch.Tensor:

