@@ -5,16 +5,16 @@ four patterns tile it, and each pixel is restored from a picture in which it was
 (inpainting with disjoint masks: Zavrtanik et al., RIAD, Pattern Recognition 112, 2021). Beside the plain residual stand
 structural ones: gradient magnitude similarity at several scales (RIAD) and SSIM. Each map is pooled three ways.
 
-    python -m benches.masked_scoring RUN [RUN ...]
+    python -m benches.masked_scoring RUN [RUN ...] [--every K]
 
-Every line is one way of scoring the test images of a finished run; nothing is chosen here. What came of it stands in
-``docs/results.md``.
+Every line is one way of scoring the test images of a finished run, or each K-th of them; nothing is chosen here. What
+came of it stands in ``docs/results.md``.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 import time
 from collections.abc import Callable, Iterator
 
@@ -22,7 +22,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Subset
 
 from unblot.data import load_data
 from unblot.models import to_signed
@@ -101,10 +101,11 @@ RESIDUALS = {"absolute": absolute, "gradient": gradient, "ssim": structure}
 POOLS = {"mean": lambda m: m.flatten(1).mean(1), "top 2 %": lambda m: top_mean(m, 0.02), "smoothed max": smoothed_max}
 
 
-def figures(path: str) -> Iterator[dict[str, object]]:
-    """AUROC and speed of every way of scoring one run's test images."""
+def figures(path: str, every: int = 1) -> Iterator[dict[str, object]]:
+    """AUROC and speed of every way of scoring one run's test images, or each of ``every`` of them."""
     run = load_run(path)
     test = load_data(run.data).test
+    chosen = range(0, len(test), every)
     size = run.detector.size
 
     def restore(images: Tensor) -> Tensor:
@@ -117,7 +118,7 @@ def figures(path: str) -> Iterator[dict[str, object]]:
     found: dict[tuple[str, str, str], list[Tensor]] = {}
     seconds = dict.fromkeys(boxes, 0.0)
     with torch.no_grad():
-        for batch in DataLoader(test, batch_size=64):
+        for batch in DataLoader(Subset(test, chosen), batch_size=64):
             images = to_signed(batch["image"])
             for hidden, box in boxes.items():
                 start = time.process_time()
@@ -128,8 +129,8 @@ def figures(path: str) -> Iterator[dict[str, object]]:
                     for pool, reduce in POOLS.items():
                         found.setdefault((hidden, residual, pool), []).append(reduce(maps))
     for (hidden, residual, pool), scores in found.items():
-        auroc = roc_auc_score(test.labels, torch.cat(scores))
-        speed = len(test) / seconds[hidden]
+        auroc = roc_auc_score(test.labels[list(chosen)], torch.cat(scores))
+        speed = len(chosen) / seconds[hidden]
         yield {
             "run": path,
             "hidden": hidden,
@@ -142,9 +143,13 @@ def figures(path: str) -> Iterator[dict[str, object]]:
 
 def main() -> None:
     """Print a JSON line for every way of scoring every run named on the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="+", metavar="RUN")
+    parser.add_argument("--every", type=int, default=1, metavar="K")
+    given = parser.parse_args()
     torch.set_num_threads(1)
-    for path in sys.argv[1:]:
-        for row in figures(path):
+    for path in given.runs:
+        for row in figures(path, given.every):
             print(json.dumps(row), flush=True)
 
 
