@@ -131,7 +131,8 @@ def test_masks_give_pixel_metrics(brightness: Make, splits: Splits, tmp_path: Pa
     normal = Source(Item("good.png", 0, "good", "good"), np.zeros((8, 8), np.uint8))
     test = ImageSet([marked, normal], channels=1, size=8)
     judged = evaluate(brightness(), replace(splits, test=test), calibrate([0.0]), progress=False)
-    assert judged.metrics["pixel"] == {"auroc": 1.0, "pro_0.3": 1.0, "images": 2, "regions": 1}
+    figures = {"auroc": 1.0, "auprc": 1.0, "pro_0.3": 1.0}
+    assert judged.metrics["pixel"] == {**figures, "defect_share": 6 / 128, "images": 2, "regions": 1}
 
 
 def test_file_names_that_are_no_text_are_written(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
-from sklearn.metrics import auc, roc_auc_score, roc_curve
+from sklearn.metrics import auc, average_precision_score, roc_auc_score, roc_curve
 
-from unblot.scoring import image_metrics, pixel_metrics
+from unblot.scoring import image_metrics, metrics, pixel_metrics
 
 
 def test_values_worked_out_by_hand() -> None:
@@ -102,11 +103,14 @@ def made(seed: int, levels: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, 
 
 @pytest.mark.parametrize("levels", [1, 4, 10_000])
 @pytest.mark.parametrize("seed", range(4))
-def test_pixel_metrics_agree_with_the_whole_curve(seed: int, levels: int) -> None:
+def test_pixel_metrics_agree_with_the_whole_curve(seed: int, levels: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "STRIPS", 100)
     maps, masks = made(seed, levels)
     out = pixel_metrics(maps, iter(masks))
     assert out is not None
     assert out["auroc"] == pytest.approx(roc_auc_score(masks.ravel(), maps.ravel()))
+    assert out["auprc"] == pytest.approx(average_precision_score(masks.ravel(), maps.ravel()))
+    assert out["defect_share"] == pytest.approx(masks.mean())
     weight = np.ones(masks.shape)
     regions = 0
     for mask, of_image in zip(masks, weight, strict=True):
@@ -120,6 +124,32 @@ def test_pixel_metrics_agree_with_the_whole_curve(seed: int, levels: int) -> Non
     pro = auc(np.append(fpr[inside], 0.3), np.append(overlap[inside], at_limit)) / 0.3
     assert out["pro_0.3"] == pytest.approx(pro)
     assert (out["images"], out["regions"]) == (6, regions)
+
+
+def test_pro_by_hand_one_threshold_after_the_other() -> None:
+    """Two regions of one and three pixels among ten normal ones, all values different: every threshold is tried."""
+    mask = np.zeros((1, 2, 7), bool)
+    mask[0, 0, 0] = mask[0, 0, 4:] = True
+    maps = np.array([[[9, 13, 8, 1, 12, 10, 2], [11, 7, 6, 5, 4, 3, 0]]], np.float32)
+    regions, normal = [[9.0], [12.0, 10.0, 2.0]], sorted(maps[~mask].tolist(), reverse=True)
+    assert len(normal) == 10
+    # Each false alarm is a strip of width 0.1; its height is the overlap of what scores above it.
+    overlap = [np.mean([np.mean([v > edge for v in region]) for region in regions]) for edge in normal[:3]]
+    assert overlap == pytest.approx([0, (0 + 1 / 3) / 2, (1 + 2 / 3) / 2])  # above 13, above 11, above 8
+    out = pixel_metrics(maps, mask)
+    assert out is not None
+    assert out["pro_0.3"] == pytest.approx(np.mean(overlap))
+
+
+def test_many_maps_take_no_more_than_a_few_copies(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "STRIPS", 1 << 14)
+    maps, masks = np.random.default_rng(0).random((64, 128, 128), np.float32), np.zeros((64, 128, 128), bool)
+    masks[:8, 20:60, 20:60] = True
+    tracemalloc.start()
+    pixel_metrics(maps, masks)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3 * maps.nbytes
 
 
 def test_small_regions_weigh_as_much_as_large_ones_in_pro() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,20 @@ def test_missing_figures_make_no_average_and_errors_are_shown() -> None:
     tables = summarise(outcomes, DATA, CONFIG)
     assert tables.tables[0].rows[0] == ["nested", "none", "clean", "0.400", "–", "–"]
     assert tables.errors == ["ship-0: RuntimeError: out of memory"]
+
+
+def test_pixel_figures_stand_where_there_are_masks() -> None:
+    outcomes = [made("bird", seed, {"clean": 0.4}) for seed in (0, 1)]
+    pixel: list[dict[str, float]] = [{"auroc": 0.9, "auprc": value, "pro_0.3": 0.5} for value in (0.2, 0.4)]
+    outcomes = [
+        replace(o, cells={"clean": {**o.cells["clean"], "pixel": p}}) for o, p in zip(outcomes, pixel, strict=True)
+    ]
+    (table,) = (t for t in summarise(outcomes, DATA, CONFIG).tables if t.caption == "Pixels")
+    assert table.header[3:] == ["AUROC", "AUPRC", "PRO"]
+    assert table.rows[0][3:] == ["0.900 ± 0.000", "0.300 ± 0.141", "0.500 ± 0.000"]
+    del pixel[1]["auprc"]  # of a grid begun with an earlier version
+    (table,) = (t for t in summarise(outcomes, DATA, CONFIG).tables if t.caption == "Pixels")
+    assert table.rows[0][3:] == ["0.900 ± 0.000", "–", "0.500 ± 0.000"]
 
 
 def test_what_is_not_reachable_says_so_everywhere(tmp_path: Path) -> None:

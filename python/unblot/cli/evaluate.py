@@ -154,6 +154,7 @@ def _figures(evaluation: Evaluation) -> str:
         lines = [f"{'protocol' if k == 0 else '':<9} {line}" for k, line in enumerate(lines)]
     rows = {label: metrics[key] for key, label in names.items()}
     if metrics["pixel"]:
-        rows |= {"pixel AUROC": metrics["pixel"]["auroc"], "pixel PRO": metrics["pixel"]["pro_0.3"]}
+        pixel = {"pixel AUROC": "auroc", "pixel AUPRC": "auprc", "pixel PRO": "pro_0.3"}
+        rows |= {label: metrics["pixel"][key] for label, key in pixel.items()}
     lines += [f"{label:<14} {'not defined' if value is None else f'{value:.3f}'}" for label, value in rows.items()]
     return "\n".join(lines)

@@ -35,7 +35,7 @@ class Batch:
     Attributes:
         noisy: corrupted images, float, shape (N, C, H, W), in [-1, 1].
         clean: the same images before corruption; ``noisy`` itself where nothing was corrupted.
-        mask: float, shape (N, 1, H, W): 1 where a box lies, else 0.
+        mask: float, shape (N, 1, H, W): 1 where the corruption changed a pixel, else 0.
         index: int64, shape (N,): position of each image in the training set.
         group: int64, shape (N,): number of the physical part or capture session (``docs/design.md``).
     """

@@ -23,36 +23,48 @@ __all__ = ["MaskDetector", "focal_loss"]
 
 
 def focal_loss(logits: Tensor, target: Tensor, gamma: float = 2.0) -> Tensor:
-    """Binary focal loss (Lin et al., arXiv 1708.02002): cross-entropy, weighted by (1 - p of the truth) ** gamma.
+    """Focal loss for targets between 0 and 1 (Li et al., arXiv 2006.04388): cross-entropy times |p - target| ** gamma.
+
+    For targets of 0 and 1 it is that of Lin et al. (arXiv 1708.02002).
 
     Args:
         logits: float, any shape.
-        target: 0 or 1, same shape.
-        gamma: 0 is cross-entropy; the higher, the less what is already right counts.
+        target: in [0, 1], same shape.
+        gamma: 0 is cross-entropy; the higher, the less what is nearly right counts.
 
     Returns:
         The mean, a scalar.
     """
     entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    return ((1 - (-entropy).exp()) ** gamma * entropy).mean()
+    return ((logits.sigmoid() - target).abs() ** gamma * entropy).mean()
 
 
 @register
 class MaskDetector(Detector):
     """Restoration and mask, trained together.
 
-    Losses: restoration |x - x̂| (weight 1), mask focal (weight ``focal``); with ``adversarial`` above 0 a DCGAN
-    discriminator judges the restorations, whose non-saturating loss enters with that weight. The mask network sees the
-    restoration without passing gradients on to it. The anomaly map is the mask's probability, averaged over ``smooth``
-    × ``smooth`` pixels; the score is the mean of its largest ``top`` share.
+    The mask is coarse and soft: at each of ``strides`` the second network says how much the pixels of a cell were
+    changed, 0 for not at all, 1 for ``full`` of the value range or more on average. It sees the restoration without
+    passing gradients on to it. Losses: restoration |x - x̂| (weight 1), focal loss of the masks (weight ``focal``,
+    averaged over strides); with ``adversarial`` above 0 a DCGAN discriminator judges the restorations, whose
+    non-saturating loss enters with that weight.
+
+    Against learning the blots by heart: half of the blots are faded and half are blurred (so no hard edge gives them
+    away), images are mirrored and their brightness and contrast varied, feature maps dropped, weights decayed.
+
+    The anomaly map is the mean of the masks, the score the mean of its largest ``top`` share.
 
     Args:
         channels: 1 or 3.
         size: a multiple of 32, at least 64.
         width: of both U-Nets (:class:`UNet`).
-        focal: weight of the mask's loss.
+        strides: of the masks, among 2, 4, 8, 16.
+        focal: weight of the masks' loss.
         adversarial: weight of the discriminator's opinion; 0 trains without a discriminator.
-        smooth: odd, in pixels.
+        full: change, as a share of the value range, that makes a mask 1.
+        augment: strength of the variation of brightness and contrast; 0 leaves out mirroring too.
+        soften: fade and blur blots.
+        dropout: share of the second network's feature maps that a training step leaves out.
         top: share of the map whose mean is the score.
 
     Raises:
@@ -69,47 +81,75 @@ class MaskDetector(Detector):
         *,
         channels: int,
         size: int,
-        width: int = 24,
+        width: int = 16,
+        strides: Sequence[int] = (4, 8, 16),
         focal: float = 5.0,
         adversarial: float = 0.0,
-        smooth: int = 5,
-        top: float = 0.005,
+        full: float = 0.05,
+        augment: float = 0.2,
+        soften: bool = True,
+        dropout: float = 0.1,
+        top: float = 0.01,
     ) -> None:
-        options = {"width": width, "focal": focal, "adversarial": adversarial, "smooth": smooth, "top": top}
+        options = {
+            "width": width,
+            "strides": list(strides),
+            "focal": focal,
+            "adversarial": adversarial,
+            "full": full,
+            "augment": augment,
+            "soften": soften,
+            "dropout": dropout,
+            "top": top,
+        }
         super().__init__(channels=channels, size=size, options=options)
-        if not (width >= 1 and focal > 0 and adversarial >= 0 and smooth >= 1 and smooth % 2 and 0 <= top <= 1):
+        if not (width >= 1 and focal > 0 and adversarial >= 0 and full > 0 and 0 <= augment < 1):
             raise ValueError(
-                "width must be 1 or more, focal above 0, adversarial 0 or more, smooth odd, top in 0..1; "
+                "width must be 1 or more, focal and full above 0, adversarial 0 or more, augment in 0..1 (below 1); "
                 f"got {options!r}"
             )
+        if not (0 <= dropout < 1 and 0 <= top <= 1):
+            raise ValueError(f"dropout must be in 0..1 (below 1) and top in 0..1, got {options!r}")
         # Outputs at stride 2 carry 2 × 2 pixels each: full resolution without a convolution there.
         self.restorer = UNet(channels, {2: 4 * channels}, width, depth=5)
-        self.marker = UNet(2 * channels, {2: 4}, width, depth=5)
+        self.marker = UNet(2 * channels, dict.fromkeys(strides, 1), width, depth=5, dropout=dropout)
         self.discriminator = Discriminator(channels, size) if adversarial else None
-        self.focal, self.adversarial, self.smooth, self.top = focal, adversarial, smooth, top
+        self.strides, self.focal, self.adversarial, self.full = tuple(strides), focal, adversarial, full
+        self.augment, self.soften, self.top = augment, soften, top
 
     def phases(self, lr: float) -> Sequence[Phase]:
         """One phase: AdamW for both U-Nets, Adam for the discriminator if there is one."""
         networks = [*self.restorer.parameters(), *self.marker.parameters()]
-        optimizers: dict[str, torch.optim.Optimizer] = {"networks": torch.optim.AdamW(networks, lr, weight_decay=1e-4)}
+        optimizers: dict[str, torch.optim.Optimizer] = {"networks": torch.optim.AdamW(networks, lr, weight_decay=1e-2)}
         if self.discriminator is not None:
             optimizers["discriminator"] = torch.optim.Adam(self.discriminator.parameters(), lr, betas=(0.5, 0.999))
         return [Phase("train", optimizers, judged=self)]
 
     def training_step(self, phase: str, batch: Batch) -> Iterator[Step]:  # noqa: ARG002  (there is one phase)
         """The discriminator's step, if there is one, then that of both networks."""
-        restored = self.restore(batch.noisy)
-        logits = self._logits(batch.noisy, restored.detach())
+        clean, noisy = batch.clean, batch.noisy
+        if self.soften:
+            noisy = softened(clean, noisy)
+        if self.augment:
+            clean, noisy = varied(clean, noisy, self.augment)
+        restored = self.restore(noisy)
+        masks = self._masks(noisy, restored.detach())
+        wanted = self._wanted(clean, noisy)
         losses = {
-            "restoration": F.l1_loss(restored, batch.clean),
-            "mask": self.focal * focal_loss(logits, batch.mask),
+            "restoration": F.l1_loss(restored, clean),
+            "mask": self.focal * torch.stack([focal_loss(m, w) for m, w in zip(masks, wanted, strict=True)]).mean(),
         }
         if self.discriminator is not None:
-            yield from self._judge(batch.clean, restored.detach())
+            yield from self._judge(clean, restored.detach())
             with frozen(self.discriminator):
                 opinion = self.discriminator(restored)[0]
             losses["adversarial"] = self.adversarial * F.softplus(-opinion).mean()
         yield Step("networks", losses)
+
+    def _wanted(self, clean: Tensor, noisy: Tensor) -> list[Tensor]:
+        """What the masks should be, one (N, 1, H / s, W / s) for each stride s."""
+        change = (noisy - clean).abs().amax(1, keepdim=True) / 2  # of the value range, which is 2 wide
+        return [(F.avg_pool2d(change, s) / self.full).clamp_max(1) for s in self.strides]
 
     def _judge(self, real: Tensor, fake: Tensor) -> Iterator[Step]:
         assert self.discriminator is not None
@@ -124,11 +164,63 @@ class MaskDetector(Detector):
         """Restored images."""
         return torch.tanh(F.pixel_shuffle(self.restorer(images)[0], 2))
 
-    def _logits(self, images: Tensor, restored: Tensor) -> Tensor:
-        return F.pixel_shuffle(self.marker(torch.cat([images, restored], 1))[0], 2)
+    def _masks(self, images: Tensor, restored: Tensor) -> list[Tensor]:
+        """Logits of the masks, by stride."""
+        return self.marker(torch.cat([images, restored], 1))  # type: ignore[no-any-return]
 
     def score(self, images: Tensor) -> Scores:
-        """Mean of the largest values of the smoothed mask."""
-        marked = self._logits(images, self.restore(images)).sigmoid()
-        marked = F.avg_pool2d(marked, self.smooth, 1, self.smooth // 2, count_include_pad=False)
-        return Scores(top_mean(marked, self.top), marked)
+        """Mean of the largest values of the mean mask, taken at the finest stride."""
+        masks = [m.sigmoid() for m in self._masks(images, self.restore(images))]
+        fine = [s // min(self.strides) for s in self.strides]
+        coarse = torch.stack(
+            [
+                F.interpolate(m, scale_factor=f, mode="bilinear") if f > 1 else m
+                for m, f in zip(masks, fine, strict=True)
+            ]
+        ).mean(0)
+        return Scores(top_mean(coarse, self.top), F.interpolate(coarse, images.shape[-2:], mode="bilinear"))
+
+
+def softened(clean: Tensor, noisy: Tensor) -> Tensor:
+    """Fade the blots of half of the images, to 15 % at least, and blur those of half of them.
+
+    What is blurred is the difference to the clean image, over 3, 5 or 7 pixels: noise becomes a stain, a sharp edge a
+    soft one. Draws from torch's generator.
+
+    Args:
+        clean: float, shape (N, C, H, W), in [-1, 1].
+        noisy: same shape and range.
+
+    Returns:
+        Blotted images, same shape and range.
+    """
+    n, blot = len(clean), noisy - clean
+    fade = torch.where(torch.rand(n) < 0.5, 0.15 + 0.85 * torch.rand(n), 1.0)
+    blur = torch.where(torch.rand(n) < 0.5, torch.randint(1, 4, (n,)), 0).to(clean.device)
+    for radius in (1, 2, 3):
+        wide = F.avg_pool2d(blot, 2 * radius + 1, 1, radius)
+        blot = torch.where((blur == radius).view(-1, 1, 1, 1), wide, blot)
+    return (clean + fade.to(clean).view(-1, 1, 1, 1) * blot).clamp(-1, 1)
+
+
+def varied(clean: Tensor, noisy: Tensor, strength: float) -> tuple[Tensor, Tensor]:
+    """Mirror, brighten and darken images, both of a pair alike.
+
+    Contrast around the image's mean is multiplied by 1 - strength to 1 + strength, ``strength`` of the value range at
+    most is added; half of the images are mirrored left to right. Draws from torch's generator.
+
+    Args:
+        clean: float, shape (N, C, H, W), in [-1, 1].
+        noisy: same shape and range.
+        strength: in [0, 1).
+
+    Returns:
+        ``clean`` and ``noisy``, varied, in [-1, 1].
+    """
+    n = len(clean)
+    gain, offset = ((strength * (2 * torch.rand(n, 1, 1, 1) - 1)).to(clean) for _ in range(2))
+    mean = clean.mean((1, 2, 3), keepdim=True)
+    mirrored = (torch.rand(n, 1, 1, 1) < 0.5).to(clean.device)
+    pair = ((1 + gain) * (x - mean) + mean + 2 * offset for x in (clean, noisy))
+    clean, noisy = (torch.where(mirrored, x.flip(3), x).clamp(-1, 1) for x in pair)
+    return clean, noisy

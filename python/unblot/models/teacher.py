@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from unblot.errors import UserError
+from unblot.models.filters import FILTERS, FilterBank
 
 __all__ = ["PACKAGED", "Teacher"]
 
@@ -30,7 +31,8 @@ class Teacher(nn.Module):
     optimizer.
 
     Args:
-        name: a timm model that offers ``features_only``.
+        name: a timm model that offers ``features_only``, or "filters": a :class:`FilterBank`, which needs no weights
+            and no timm.
         strides: of the feature maps, ascending, such as (8, 16).
 
     Raises:
@@ -40,8 +42,13 @@ class Teacher(nn.Module):
 
     def __init__(self, name: str = PACKAGED, strides: Sequence[int] = (4, 8, 16)) -> None:
         super().__init__()
-        timm = _timm()
         self.name, self.strides = name, tuple(strides)
+        if name == FILTERS:
+            self.network: nn.Module = FilterBank(strides)
+            self.channels: list[int] = self.network.channels
+            self._scale_by(mean=(0.5,) * 3, std=(0.5,) * 3)
+            return
+        timm = _timm()
         try:
             every = timm.create_model(name, pretrained=False, features_only=True).feature_info.reduction()
         except (RuntimeError, ValueError, AttributeError) as error:
@@ -49,20 +56,24 @@ class Teacher(nn.Module):
         if not strides or not set(strides) <= set(every):
             raise ValueError(f"{name} has features at strides {every}; asked for were {list(strides)}")
         self.indices = [every.index(s) for s in strides]
-        self.network: nn.Module = timm.create_model(
-            name, pretrained=False, features_only=True, out_indices=self.indices
-        )
+        self.network = timm.create_model(name, pretrained=False, features_only=True, out_indices=self.indices)
         info: Any = self.network.feature_info
-        self.channels: list[int] = info.channels()
+        self.channels = info.channels()
         config = timm.get_pretrained_cfg(name)
-        for key in ("mean", "std"):  # timm's statistics are of images in [0, 1], ours are in [-1, 1]
-            value = torch.tensor(getattr(config, key)).view(1, 3, 1, 1)
+        self._scale_by(config.mean, config.std)
+
+    def _scale_by(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        """Note what the network's images are standardised by, and freeze it."""
+        for key, values in (("mean", mean), ("std", std)):  # statistics of images in [0, 1]; ours are in [-1, 1]
+            value = torch.tensor(values).view(1, 3, 1, 1)
             self.register_buffer(key, 2 * value - 1 if key == "mean" else 2 * value, persistent=False)
         self.requires_grad_(False).eval()
 
     @property
     def title(self) -> str:
-        """How tables name it, such as "tf_efficientnet_lite0, ImageNet weights"."""
+        """How tables name it, such as "tf_efficientnet_lite0, ImageNet weights" or "filters, no weights"."""
+        if self.name == FILTERS:
+            return f"{self.name}, no weights"
         return f"{self.name}, ImageNet weights"
 
     def train(self, mode: bool = True) -> Self:
@@ -76,6 +87,8 @@ class Teacher(nn.Module):
         Raises:
             UserError: neither is to be had.
         """
+        if self.name == FILTERS:
+            return
         timm = _timm()
         if self.name == PACKAGED:
             weights = _packaged_weights(timm.create_model(self.name, pretrained=False).state_dict())

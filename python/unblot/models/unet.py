@@ -24,9 +24,12 @@ class UNet(nn.Module):
         heads: output channels by stride, strides powers of two from 2.
         width: channels after the stem; they double at each level, up to eight times as many.
         depth: halvings in all; the coarsest level has stride 2 ** depth, which must exceed every stride of ``heads``.
+        dropout: share of the feature maps that train mode leaves out, of the coarsest level and of each joined one.
     """
 
-    def __init__(self, channels: int, heads: Mapping[int, int], width: int, depth: int) -> None:
+    def __init__(
+        self, channels: int, heads: Mapping[int, int], width: int, depth: int, *, dropout: float = 0.0
+    ) -> None:
         super().__init__()
         levels = {2 ** (i + 1): width * min(2**i, 8) for i in range(depth)}  # channels by stride
         if not heads or any(stride not in levels or stride == 2**depth for stride in heads):
@@ -38,6 +41,7 @@ class UNet(nn.Module):
         self.way_up = [stride for stride in reversed(levels) if min(heads) <= stride < 2**depth]
         self.up = nn.ModuleList(Up(levels[2 * stride], levels[stride]) for stride in self.way_up)
         self.join = nn.ModuleList(Res(2 * levels[stride], levels[stride]) for stride in self.way_up)
+        self.dropout = nn.Dropout2d(dropout)
         self.heads = nn.ModuleDict({str(s): nn.Conv2d(levels[s], out, 1) for s, out in heads.items()})
 
     def features(self, images: Tensor) -> dict[int, Tensor]:
@@ -45,9 +49,9 @@ class UNet(nn.Module):
         passed = [self.stem(images)]
         for level in self.down:
             passed.append(level(passed[-1]))
-        x, found = passed.pop(), {}
+        x, found = self.dropout(passed.pop()), {}
         for stride, up, join in zip(self.way_up, self.up, self.join, strict=True):
-            x = join(torch.cat([up(x), passed[stride.bit_length() - 2]], 1))
+            x = join(self.dropout(torch.cat([up(x), passed[stride.bit_length() - 2]], 1)))
             found[stride] = x
         return found
 

@@ -24,6 +24,7 @@ from unblot.scoring.thresholds import PAPER_THRESHOLD
 __all__ = ["image_metrics", "pixel_metrics"]
 
 PRO_LIMIT = 0.3
+STRIPS = 1 << 20  # pixels whose part of a curve is worked out at a time
 
 
 def image_metrics(labels: ArrayLike, scores: ArrayLike, threshold: float) -> dict[str, Any]:
@@ -91,9 +92,10 @@ def _why(key: str, y: NDArray[Any]) -> str:
 
 
 def pixel_metrics(maps: NDArray[np.float32], masks: Iterable[NDArray[np.bool_] | None]) -> dict[str, Any] | None:
-    """Pixel AUROC and PRO of anomaly maps, pooled over all images that have a mask.
+    """Pixel AUROC, average precision and PRO of anomaly maps, pooled over all images that have a mask.
 
-    Both are exact (ties count half). Memory: at most two copies of the maps.
+    All are exact, the first two equal to scikit-learn's, which would need a dozen copies of the maps (in AUROC and PRO
+    ties count half). Memory: two copies of the maps and little more.
 
     Args:
         maps: shape (N, H, W).
@@ -102,7 +104,14 @@ def pixel_metrics(maps: NDArray[np.float32], masks: Iterable[NDArray[np.bool_] |
             generator: one mask is held at a time.
 
     Returns:
-        auroc, pro_0.3, and the numbers of images and regions; None where no pixel or every pixel is a defect.
+        auroc, auprc (average precision; guessing gives the share of defect pixels, ``defect_share``), pro_0.3, and the
+        numbers of images and regions; None where no pixel or every pixel is a defect.
+
+    Example:
+        >>> mask = np.array([[[True, False], [False, False]]])
+        >>> found = pixel_metrics(np.array([[[0.5, 0.9], [0.1, 0.2]]], np.float32), mask)
+        >>> found["auprc"], round(found["auroc"], 3)
+        (0.5, 0.667)
     """
     positive: list[NDArray[np.float32]] = []
     weight: list[NDArray[np.float64]] = []
@@ -121,13 +130,28 @@ def pixel_metrics(maps: NDArray[np.float32], masks: Iterable[NDArray[np.bool_] |
             regions += count
     if not positive or not sum(n.size for n in negative):
         return None
-    high, low = np.concatenate(positive), np.sort(np.concatenate(negative))
+    high, low = np.concatenate(positive), np.concatenate(negative)
+    negative.clear()
+    low.sort()
     return {
         "auroc": _area_under_roc(high, np.ones(high.size), low, 1.0),
+        "auprc": _average_precision(high, low),
         f"pro_{PRO_LIMIT}": _area_under_roc(high, np.concatenate(weight), low, PRO_LIMIT),
+        "defect_share": high.size / (high.size + low.size),
         "images": images,
         "regions": regions,
     }
+
+
+def _average_precision(positive: NDArray[np.float32], negative: NDArray[np.float32]) -> float:
+    """Mean over the positives of the precision where all that scores at least as high is called; ``negative`` sorted.
+
+    This is scikit-learn's ``average_precision_score``: recall grows at values that a positive has, and nowhere else.
+    """
+    values, count = np.unique(positive, return_counts=True)
+    called = np.cumsum(count[::-1])[::-1]
+    false = negative.size - np.searchsorted(negative, values, side="left")
+    return float((count * (called / (called + false))).sum() / positive.size)
 
 
 def _area_under_roc(
@@ -143,13 +167,21 @@ def _area_under_roc(
     positive, weight = positive[order], weight[order]
     below = np.concatenate(([0.0], np.cumsum(weight)))
     total = below[-1]
+
+    def height(strips: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        over = total - below[np.searchsorted(positive, strips, side="right")]
+        return over, total - below[np.searchsorted(positive, strips, side="left")] - over
+
     inside = limit * negative.size  # strips, perhaps with a fraction of one
     top = negative[negative.size - int(np.ceil(inside)) :]
-    over = total - below[np.searchsorted(positive, top, side="right")]
-    tied = total - below[np.searchsorted(positive, top, side="left")] - over
     edge = top[0]
     ties = int(np.searchsorted(negative, edge, side="right") - np.searchsorted(negative, edge, side="left"))
-    whole = top > edge
-    cut = inside - np.count_nonzero(whole)  # strips of the tie at the limit that count
-    area = float((over[whole] + tied[whole] / 2).sum() + cut * (over[0] + tied[0] * cut / ties / 2))
+    whole = top[np.searchsorted(top, edge, side="right") :]
+    area = 0.0
+    for start in range(0, whole.size, STRIPS):
+        over, tied = height(whole[start : start + STRIPS])
+        area += float((over + tied / 2).sum())
+    cut = inside - whole.size  # strips of the tie at the limit that count
+    over, tied = height(top[:1])
+    area += float(cut * (over[0] + tied[0] * cut / ties / 2))
     return area / (inside * float(total))

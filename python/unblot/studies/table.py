@@ -20,6 +20,7 @@ from unblot.training.run import write_json
 __all__ = ["spread", "summarise", "write_tables"]
 
 _RATES = ("f1", "precision", "recall")
+_PIXEL = {"auroc": "AUROC", "auprc": "AUPRC", "pro_0.3": "PRO"}
 _PAPER = "the paper, as printed"
 
 
@@ -135,8 +136,9 @@ def _row(cells: Sequence[Mapping[str, Any]], classes: Sequence[str]) -> dict[str
         figures[key] = {name: spread(values.values()) for name, values in by_class.items()}
         figures[key]["average"] = spread(None if a is None else a["mean"] for a in averages)
     pixel = {
-        key: spread(cell["pixel"][key] for cell in cells) if all(cell["pixel"] for cell in cells) else None
-        for key in ("auroc", "pro_0.3")
+        # Cells of earlier versions lack the average precision.
+        key: spread(cell["pixel"].get(key) for cell in cells) if all(cell["pixel"] for cell in cells) else None
+        for key in _PIXEL
     }
     return {
         "model": first["model"],
@@ -251,11 +253,12 @@ def _rates(caption: str, text: str, rows: Sequence[Mapping[str, Any]], suffix: s
 
 def _pixels(rows: Sequence[Mapping[str, Any]]) -> Table:
     lines = [
-        [*_head(row), _text(row["pixel"]["auroc"]), _text(row["pixel"]["pro_0.3"])]
+        [*_head(row), *(_text(row["pixel"][key]) for key in _PIXEL)]
         for row in rows
         if row["pixel"]["auroc"] and row["reachable"]
     ]
-    return Table("Pixels", "Anomaly maps against masks.", ["detector", "corruption", "protocol", "AUROC", "PRO"], lines)
+    header = ["detector", "corruption", "protocol", *_PIXEL.values()]
+    return Table("Pixels", "Anomaly maps against masks; AUPRC is the average precision.", header, lines)
 
 
 def _speeds(rows: Sequence[Mapping[str, Any]]) -> Table:

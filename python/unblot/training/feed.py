@@ -95,7 +95,9 @@ class Feed:
         smallest: int = 1,
     ) -> None:
         self.batches = EpochBatches(len(images), batch_size, seed=seed, rank=rank, world=world, smallest=smallest)
-        self.collate = BoxNoiseCollate(spec, output="dict", image="image", index="index", mask=True, seed=seed)
+        self.collate = BoxNoiseCollate(
+            spec, output="dict", image="image", index="index", mask="changed", changed=0.0, seed=seed
+        )
         self.device, self.seed, self.rank = device, seed, rank
         self.loader: DataLoader[Any] = DataLoader(
             images,
