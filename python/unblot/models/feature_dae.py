@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from unblot.models.detector import Batch, Detector, Phase, Recommended, Scores, Step, register
 from unblot.models.pooling import top_mean
-from unblot.models.teacher import PACKAGED, Teacher
+from unblot.models.teacher import PACKAGED, ChannelScale, Teacher
 from unblot.models.unet import UNet
 
 __all__ = ["FeatureDenoisingAutoencoder", "cosine_distance"]
@@ -25,6 +25,14 @@ __all__ = ["FeatureDenoisingAutoencoder", "cosine_distance"]
 def cosine_distance(a: Tensor, b: Tensor) -> Tensor:
     """1 - cos of the angle between feature vectors, (N, C, H, W) twice to (N, 1, H, W), in [0, 2]."""
     return 1 - F.cosine_similarity(a.float(), b.float(), dim=1).unsqueeze(1)
+
+
+def squared_distance(a: Tensor, b: Tensor) -> Tensor:
+    """Mean of the squared differences over the channels, (N, C, H, W) twice to (N, 1, H, W)."""
+    return (a.float() - b.float()).square().mean(1, keepdim=True)
+
+
+DISTANCES = {"cosine": cosine_distance, "squared": squared_distance}
 
 
 @register
@@ -64,6 +72,7 @@ class FeatureDenoisingAutoencoder(Detector):
         strides: Sequence[int] = (4, 8, 16),
         score_strides: Sequence[int] = (16,),
         width: int = 32,
+        distance: str = "cosine",
         top: float = 0.02,
     ) -> None:
         options = {
@@ -71,6 +80,7 @@ class FeatureDenoisingAutoencoder(Detector):
             "strides": list(strides),
             "score_strides": list(score_strides),
             "width": width,
+            "distance": distance,
             "top": top,
         }
         super().__init__(channels=channels, size=size, options=options)
@@ -81,7 +91,8 @@ class FeatureDenoisingAutoencoder(Detector):
         self.teacher = Teacher(teacher, strides)
         heads = dict(zip(strides, self.teacher.channels, strict=True))
         self.student = UNet(channels, heads, width, depth=max(strides).bit_length())
-        self.score_strides, self.top = tuple(score_strides), top
+        self.scale = ChannelScale(self.teacher.channels)
+        self.score_strides, self.distance, self.top = tuple(score_strides), DISTANCES[distance], top
         self.register_buffer("usual", torch.ones(len(self.score_strides)))
 
     usual: Tensor
@@ -93,23 +104,32 @@ class FeatureDenoisingAutoencoder(Detector):
     def phases(self, lr: float) -> Sequence[Phase]:
         """One phase, AdamW for the student; its best judged epoch stays."""
         adam = torch.optim.AdamW(self.student.parameters(), lr, weight_decay=1e-4)
-        return [Phase("train", {"student": adam}, judged=self)]
+        return [Phase("measure", {}), Phase("train", {"student": adam}, judged=self)]
 
-    def training_step(self, phase: str, batch: Batch) -> Iterator[Step]:  # noqa: ARG002  (there is one phase)
-        """One step: the cosine distances of all strides."""
+    def training_step(self, phase: str, batch: Batch) -> Iterator[Step]:
+        """Measure the teacher's channels; then one step a batch: the distances of all strides."""
         with torch.no_grad():
             wanted = self.teacher(batch.clean)
+            if phase == "measure":
+                self.scale.add(wanted)
+                return
+            wanted = self.scale(wanted)
         made = self.student(batch.noisy)
         terms = {
-            f"stride_{s}": cosine_distance(a, b).mean()
+            f"stride_{s}": self.distance(a, b).mean()
             for s, a, b in zip(self.teacher.strides, made, wanted, strict=True)
         }
         yield Step("student", terms)
 
+    def finish_phase(self, phase: str) -> None:
+        """Take over the measured scale of the channels."""
+        if phase == "measure":
+            self.scale.finish()
+
     def _distances(self, images: Tensor) -> list[Tensor]:
-        """Cosine distance at each scored stride."""
-        pairs = zip(self.teacher.strides, self.student(images), self.teacher(images), strict=True)
-        found = {s: cosine_distance(a, b) for s, a, b in pairs if s in self.score_strides}
+        """Distance at each scored stride."""
+        pairs = zip(self.teacher.strides, self.student(images), self.scale(self.teacher(images)), strict=True)
+        found = {s: self.distance(a, b) for s, a, b in pairs if s in self.score_strides}
         return [found[s] for s in self.score_strides]
 
     def calibrate(self, held_out: Iterable[Tensor], blotted: Iterable[Tensor]) -> None:  # noqa: ARG002
