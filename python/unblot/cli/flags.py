@@ -130,7 +130,14 @@ Test = Annotated[
 SplitSeed = Annotated[int | None, _data("Seed of random splits.", "0")]
 Limit = Annotated[int | None, _data("Train on at most this many images.")]
 
-Model = Annotated[str | None, _model("Detector by name, such as nested or dae; a wrong name lists all.", "nested")]
+Model = Annotated[
+    str | None,
+    _model(
+        "Detector by name, such as memory or dae; a wrong name lists all. Without the extra unblot[features] the "
+        "default is mask.",
+        "auto",
+    ),
+]
 Set = Annotated[
     list[str] | None,
     _model(
@@ -159,8 +166,9 @@ Quantile = Annotated[float | None, _model("Quantile of held-out normal scores th
 Judge = Annotated[
     str | None,
     _model(
-        "Corruption left out of training; by it and held-out normal images some detectors choose an epoch or weights.",
-        "scars",
+        "Defects left out of training, by which and held-out normal images some detectors choose an epoch or weights: "
+        "unlike (shading, blur, warping), a corruption, or none.",
+        "unlike",
     ),
 ]
 ScoreBatch = Annotated[

@@ -38,11 +38,11 @@ class Memory(Detector):
     """Memory of normal patch features.
 
     A patch is described by the teacher's features at ``strides``, each averaged over 3 × 3 neighbours, enlarged to the
-    finest stride and joined, then balanced (:func:`balance`). A test patch's distance is the mean over its ``neighbours`` nearest entries of (Euclidean
-    distance / that entry's typical distance); the typical distance of an entry is the mean over its nearest entries
-    of other groups. The anomaly map is the distances enlarged to the image, the score the mean of the largest
-    ``top`` share of them. Nothing is trained; corruption has no effect on this detector. Its figures depend on
-    ImageNet weights (:class:`Teacher`).
+    finest stride and joined, then balanced (:func:`balance`). A test patch's distance is the mean over its
+    ``neighbours`` nearest entries of (Euclidean distance / that entry's typical distance); the typical distance of an
+    entry is the mean over its nearest entries of other groups. The anomaly map is the distances enlarged to the image,
+    the score the mean of the largest ``top`` share of them. Nothing is trained; corruption has no effect on this
+    detector. Its figures depend on ImageNet weights (:class:`Teacher`).
 
     Args:
         channels: 1 or 3.

