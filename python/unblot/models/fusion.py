@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unblot.models.detector import Batch, Detector, Phase, Recommended, Scores, Step, create, register
+from unblot.models.pooling import auroc
 
 __all__ = ["AtSize", "Auto", "Fusion", "part_sizes"]
 
@@ -198,6 +199,10 @@ class AtSize(Detector):
         """Calibrate the detector."""
         self.inner.calibrate(map(self._fit, held_out), map(self._fit, blotted))
 
+    def notes(self) -> Mapping[str, Any]:
+        """What the detector decided."""
+        return self.inner.notes()
+
     def score(self, images: Tensor) -> Scores:
         """The detector's scores; its maps are enlarged."""
         found = self.inner.score(self._fit(images))
@@ -272,11 +277,11 @@ class Auto(Fusion):
             return
         below = torch.cat([self._standardised(images)[0] for images in normal], 1)
         above = torch.cat([self._standardised(images)[0] for images in other], 1)
-        alone = torch.stack([_auroc(b, a) for b, a in zip(below, above, strict=True)])
+        alone = torch.stack([auroc(b, a) for b, a in zip(below, above, strict=True)])
         share = prior * (2 * alone - 1).clamp_min(0).square()
         if share.sum() > 0:
             self.weights = share / share.sum()
-        together = [_auroc(w @ below, w @ above) for w in (prior, self.weights)]
+        together = [auroc(w @ below, w @ above) for w in (prior, self.weights)]
         self.judged = torch.cat([alone, torch.stack(together)])
 
     def notes(self) -> dict[str, Any]:
@@ -289,6 +294,7 @@ class Auto(Fusion):
                 zip([*names, "prior weights", "chosen weights"], values, strict=True)
             ),
             "rule": "in proportion to prior * (2 * AUROC - 1) ** 2",
+            **{name: dict(own) for name, part in self._each() if (own := part.notes())},
         }
 
 
@@ -298,9 +304,3 @@ def _spread(values: Tensor) -> tuple[Tensor, Tensor]:
     above = values[values > middle] - middle
     reach = above.square().mean().sqrt() if len(above) else torch.zeros_like(middle)
     return middle, torch.maximum(reach, 0.02 * middle.abs()).clamp_min(1e-6)
-
-
-def _auroc(below: Tensor, above: Tensor) -> Tensor:
-    """Probability that a value of ``above`` exceeds one of ``below``; a tie counts half."""
-    order = above[:, None] - below[None]
-    return ((order > 0).float() + (order == 0).float() / 2).mean()

@@ -1,10 +1,10 @@
-"""From an anomaly map to one number an image."""
+"""From an anomaly map to one number an image, and how well such numbers tell two sets apart."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
-__all__ = ["top_mean"]
+__all__ = ["auroc", "top_mean"]
 
 
 def top_mean(maps: Tensor, share: float) -> Tensor:
@@ -24,3 +24,19 @@ def top_mean(maps: Tensor, share: float) -> Tensor:
     """
     flat = maps.flatten(1)
     return flat.topk(max(1, round(share * flat.shape[1])), dim=1).values.mean(1)
+
+
+def auroc(below: Tensor, above: Tensor) -> Tensor:
+    """Probability that a value of ``above`` exceeds one of ``below``; a tie counts half.
+
+    Args:
+        below: float, shape (n,).
+        above: float, shape (m,).
+
+    Example:
+        >>> import torch
+        >>> auroc(torch.tensor([0.0, 1.0]), torch.tensor([1.0, 2.0]))
+        tensor(0.8750)
+    """
+    order = above[:, None] - below[None]
+    return ((order > 0).float() + (order == 0).float() / 2).mean()
