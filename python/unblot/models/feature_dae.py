@@ -76,7 +76,7 @@ class FeatureDenoisingAutoencoder(Detector):
         teacher: str = PACKAGED,
         strides: Sequence[int] = (4, 8, 16),
         score_strides: Sequence[int] = (16,),
-        width: int = 32,
+        width: int = 24,
         distance: str = "cosine",
         scaled: bool = False,
         top: float | None = None,

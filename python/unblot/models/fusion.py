@@ -25,7 +25,7 @@ from unblot.models.pooling import auroc
 
 __all__ = ["AtSize", "Auto", "Fusion", "part_sizes"]
 
-PARTS = ("memory", "feature_dae", "mask")
+PARTS = ("feature_dae", "mask", "memory")  # the memory last: no checkpoint carries it before
 TRAINED_SIZE = 128  # of parts that are trained by gradients: a quarter of the pixels, a quarter of the time
 
 

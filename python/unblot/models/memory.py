@@ -254,7 +254,7 @@ def nearest(rows: Tensor, memory: Tensor, count: int, *, ordered: bool = False) 
     One matrix product gives all distances. Sorting them would cost as much again, so the smallest of each block of
     entries is found first: the nearest entries lie in the blocks whose smallest are the smallest. Exact, but for wide
     ``ordered`` rows: there the first dimensions preselect a few entries, whose full distances are then compared. With
-    96 of 472 dimensions and 16 entries, the mean distance came out three parts in a million too large.
+    96 of 472 dimensions and 16 entries, distances came out 0.05 % too large in the mean, 1.3 % in the worst hundredth.
 
     Args:
         rows: float, shape (n, width).

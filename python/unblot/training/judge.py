@@ -26,10 +26,11 @@ from unblot.models import Detector, to_signed
 from unblot.training.config import UNLIKE, TrainConfig
 from unblot.training.run import corruption_of
 
-__all__ = ["Judge", "blots", "judge_of"]
+__all__ = ["Judge", "blots", "due", "judge_of"]
 
 SEED = 0x5EED  # apart from every run's own; the same blots judge all detectors
 MOST = 96  # images that are judged by: more cost time and hardly sharpen the judgement
+TURNS = 30  # judgements of a phase, about
 FEWEST = 24  # with fewer images each gets several defects of a kind
 
 Blots = Callable[[Tensor, Sequence[int]], Tensor]
@@ -86,6 +87,16 @@ class Judge:
             return 0.0  # a diverged epoch is never the best one
         labels = torch.cat([torch.zeros(len(scores[0])), torch.ones(len(scores[1]))])
         return float(roc_auc_score(labels, torch.cat(scores)))
+
+
+def due(epoch: int, epochs: int) -> bool:
+    """Whether an epoch, counted from 1, is judged: each, or where there are many, every second, third, … and the last.
+
+    Example:
+        >>> [epoch for epoch in range(1, 101) if due(epoch, 100)][-3:]
+        [96, 99, 100]
+    """
+    return epoch % max(1, epochs // TURNS) == 0 or epoch == epochs
 
 
 def judge_of(config: TrainConfig, trained_on: Spec | None, splits: Splits) -> Judge | None:
