@@ -1,8 +1,13 @@
 """What the memory of normal patches remembers, and how far things are from it."""
 
-import torch
+from typing import Any
 
-from unblot.models.memory import Reservoir, balance, coreset, nearest
+import pytest
+import torch
+from torch.nn import functional as F
+
+from unblot.models.detector import Batch
+from unblot.models.memory import Memory, Reservoir, balance, coreset, nearest
 
 
 def test_nearest_is_exact() -> None:
@@ -48,22 +53,6 @@ def test_reservoir_is_fair_and_bounded() -> None:
     assert 2200 < groups.float().mean() < 2800  # 6 standard errors are 390
 
 
-def test_preselection_finds_what_the_full_distances_find() -> None:
-    torch.manual_seed(0)
-    spread = torch.linspace(1, 0.05, 240).square()  # directions of large variance first, as balance() orders them
-    rows, memory = torch.randn(100, 240) * spread, torch.randn(3000, 240) * spread
-    distance, position = nearest(rows, memory, 3, ordered=True)
-    expected = torch.cdist(rows, memory).topk(3, largest=False)
-    assert (position == expected.indices).float().mean() > 0.97
-    torch.testing.assert_close(distance, expected.values, rtol=0.02, atol=0)
-
-
-def test_preselection_takes_all_of_a_small_memory() -> None:
-    distance, position = nearest(torch.zeros(2, 200), torch.eye(200)[:5], 7, ordered=True)
-    assert distance.shape == (2, 5)
-    assert {*position[0].tolist()} == set(range(5))
-
-
 def test_balance_makes_channels_of_any_size_alike() -> None:
     torch.manual_seed(0)
     rows = torch.randn(4000, 6)
@@ -90,3 +79,45 @@ def test_balance_bears_constant_channels_and_few_rows() -> None:
     assert ((rows - centre) @ axes).isfinite().all()
     centre, axes = balance(torch.zeros(3, 8), [4, 4])
     assert axes.isfinite().all()
+
+
+def remembering(**options: object) -> Memory:
+    """A memory of random weights that has seen eight smooth images."""
+    torch.manual_seed(0)
+    memory = Memory(channels=1, size=64, entries=40, **options).eval()  # type: ignore[arg-type]
+    images = F.interpolate(torch.rand(8, 1, 8, 8) * 2 - 1, 64, mode="bilinear")
+    with torch.no_grad():
+        list(memory.training_step("remember", Batch(images, images, images, torch.arange(8), torch.arange(8) // 2)))
+        memory.finish_phase("remember")
+    return memory
+
+
+def test_each_level_has_its_bank_and_levels_count_alike() -> None:
+    memory = remembering(levels=[8, [16, 32]])
+    assert [bank.memory.shape[1] for bank in memory._banks()] == [40, 112 + 320]
+    normal = torch.rand(4, 1, 64, 64) * 2 - 1
+    with torch.no_grad():
+        memory.calibrate([normal[:2], normal[2:]], [])
+        fine, coarse = memory._distances(normal)
+        assert fine.shape[-1] == 8
+        assert coarse.shape[-1] == 4
+        found = memory.score(normal)
+        (m, r), (n, q) = memory.usual.tolist()
+        expected = ((fine - m) / r + F.interpolate((coarse - n) / q, (8, 8), mode="bilinear")) / 2
+        torch.testing.assert_close(found.image, expected.flatten(1).amax(1))  # 2 % of 64 patches is one
+    assert abs(fine.median() - m) < 1e-6
+
+
+def test_what_is_remembered_is_near_and_what_is_not_is_far() -> None:
+    memory = remembering()
+    torch.manual_seed(0)
+    known = F.interpolate(torch.rand(8, 1, 8, 8) * 2 - 1, 64, mode="bilinear")
+    with torch.no_grad():
+        near, far = memory.score(known).image, memory.score(known.sign()).image
+    assert near.max() < far.min()
+
+
+@pytest.mark.parametrize("levels", [[], [[]]])
+def test_levels_must_be_strides(levels: Any) -> None:
+    with pytest.raises(ValueError, match="levels must be strides"):
+        Memory(channels=1, size=64, levels=levels)

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unblot.models.detector import Batch, Detector, Phase, Recommended, Scores, Step, create, register
-from unblot.models.pooling import auroc
+from unblot.models.pooling import auroc, spread
 
 __all__ = ["AtSize", "Auto", "Fusion", "part_sizes"]
 
@@ -125,7 +125,7 @@ class Fusion(Detector):
             part.calibrate(normal, other)
             found = [part.score(images) for images in normal]
             images, pixels = (torch.cat([getattr(f, what).flatten() for f in found]) for what in ("image", "map"))
-            scales.append(torch.stack([*_spread(images), *_spread(pixels)]))
+            scales.append(torch.stack([*spread(images), *spread(pixels)]))
         self.scale = torch.stack(scales, 1)
 
     def score(self, images: Tensor) -> Scores:
@@ -296,11 +296,3 @@ class Auto(Fusion):
             "rule": "in proportion to prior * (2 * AUROC - 1) ** 2",
             **{name: dict(own) for name, part in self._each() if (own := part.notes())},
         }
-
-
-def _spread(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Median, and how far the values above it exceed it; the latter is 2 % of the former at least, and never 0."""
-    middle = values.median()
-    above = values[values > middle] - middle
-    reach = above.square().mean().sqrt() if len(above) else torch.zeros_like(middle)
-    return middle, torch.maximum(reach, 0.02 * middle.abs()).clamp_min(1e-6)

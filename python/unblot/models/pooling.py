@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
-__all__ = ["auroc", "top_mean"]
+__all__ = ["auroc", "spread", "top_mean"]
 
 
 def top_mean(maps: Tensor, share: float) -> Tensor:
@@ -40,3 +41,20 @@ def auroc(below: Tensor, above: Tensor) -> Tensor:
     """
     order = above[:, None] - below[None]
     return ((order > 0).float() + (order == 0).float() / 2).mean()
+
+
+def spread(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Median, and the root of the mean square by which the values above it exceed it.
+
+    The latter is 2 % of the former at least, and never 0: a few values that are alike say little of how far others
+    will reach.
+
+    Example:
+        >>> import torch
+        >>> spread(torch.tensor([0.0, 1.0, 1.0, 4.0]))
+        (tensor(1.), tensor(3.))
+    """
+    middle = values.median()
+    above = values[values > middle] - middle
+    reach = above.square().mean().sqrt() if len(above) else torch.zeros_like(middle)
+    return middle, torch.maximum(reach, 0.02 * middle.abs()).clamp_min(1e-6)
