@@ -92,7 +92,7 @@ def remembering(**options: object) -> Memory:
     return memory
 
 
-def test_each_level_has_its_bank_and_levels_count_alike() -> None:
+def test_each_level_has_its_bank_and_the_finest_counts_half() -> None:
     memory = remembering(levels=[8, [16, 32]])
     assert [bank.memory.shape[1] for bank in memory._banks()] == [40, 112 + 320]
     normal = torch.rand(4, 1, 64, 64) * 2 - 1
@@ -103,7 +103,7 @@ def test_each_level_has_its_bank_and_levels_count_alike() -> None:
         assert coarse.shape[-1] == 4
         found = memory.score(normal)
         (m, r), (n, q) = memory.usual.tolist()
-        expected = ((fine - m) / r + F.interpolate((coarse - n) / q, (8, 8), mode="bilinear")) / 2
+        expected = (0.5 * (fine - m) / r + F.interpolate((coarse - n) / q, (8, 8), mode="bilinear")) / 1.5
         torch.testing.assert_close(found.image, expected.flatten(1).amax(1))  # 2 % of 64 patches is one
     assert abs(fine.median() - m) < 1e-6
 
@@ -121,3 +121,10 @@ def test_what_is_remembered_is_near_and_what_is_not_is_far() -> None:
 def test_levels_must_be_strides(levels: Any) -> None:
     with pytest.raises(ValueError, match="levels must be strides"):
         Memory(channels=1, size=64, levels=levels)
+
+
+def test_weights_belong_to_levels() -> None:
+    with pytest.raises(ValueError, match="weights must be 2 numbers above 0"):
+        Memory(channels=1, size=64, levels=[8, 16], weights=[1])
+    assert Memory(channels=1, size=64, levels=[8, 16], weights=[1, 3]).weights == [0.25, 0.75]
+    assert Memory(channels=1, size=64, levels=[16]).weights == [1]

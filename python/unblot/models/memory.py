@@ -40,15 +40,17 @@ class Memory(Detector):
 
     A level is a stride, or several that are joined: the teacher's features there, each averaged over 3 × 3 neighbours,
     enlarged to the level's finest stride and joined. Its :class:`Bank` gives every patch a distance. The anomaly map is
-    the mean over the levels of these distances, each less the median and divided by the upward reach of those of
-    held-out normal images, enlarged; the score is the mean of its largest ``top`` share. Nothing is trained; corruption
-    has no effect on this detector. Its figures depend on ImageNet weights (:class:`Teacher`).
+    the weighted mean over the levels of these distances, each less the median and divided by the upward reach of those
+    of held-out normal images, enlarged; the score is the mean of its largest ``top`` share. Nothing is trained;
+    corruption has no effect on this detector. Its figures depend on ImageNet weights (:class:`Teacher`).
 
     Args:
         channels: 1 or 3.
         size: a multiple of 32, at least 64.
         teacher: a timm model (:class:`Teacher`).
-        levels: strides, or lists of strides that are joined; ``[[8, 16]]`` is PatchCore's.
+        levels: strides, or lists of strides that are joined, in ascending order; ``[[8, 16]]`` is PatchCore's.
+        weights: one for each level, above 0; None: half for the finest of several, whose patches see least around them,
+            one for the others.
         entries: patches that each bank remembers.
         neighbours: nearest entries whose distances are averaged.
         balanced: balance the features; False takes them as the teacher gives them, as PatchCore does.
@@ -72,16 +74,18 @@ class Memory(Detector):
         size: int,
         teacher: str = PACKAGED,
         levels: Sequence[int | Sequence[int]] = (8, 16, 32),
+        weights: Sequence[float] | None = None,
         entries: int = 10_000,
         neighbours: int = 3,
         balanced: bool = True,
         normalise: bool = True,
         top: float = 0.02,
     ) -> None:
-        joined = [[level] if isinstance(level, int) else list(level) for level in levels]
+        joined = [[level] if isinstance(level, int) else sorted(level) for level in levels]
         options = {
             "teacher": teacher,
             "levels": joined,
+            "weights": None if weights is None else list(weights),
             "entries": entries,
             "neighbours": neighbours,
             "balanced": balanced,
@@ -93,13 +97,16 @@ class Memory(Detector):
             raise ValueError(f"entries and neighbours must be 1 or more and top in 0..1, got {options!r}")
         if not joined or not all(joined):
             raise ValueError(f"levels must be strides or lists of strides, at least one; got {levels!r}")
+        weights = [0.5, *[1.0] * (len(joined) - 1)] if weights is None else list(weights)
+        if len(weights) != len(joined) or not all(w > 0 for w in weights):
+            raise ValueError(f"weights must be {len(joined)} numbers above 0, one for each level; got {weights!r}")
         strides = sorted({stride for level in joined for stride in level})
         self.teacher = Teacher(teacher, strides)
         width = dict(zip(strides, self.teacher.channels, strict=True))
-        self.levels = [sorted(level) for level in joined]
+        self.levels = joined
         bank = partial(Bank, entries=entries, neighbours=neighbours, balanced=balanced, normalise=normalise)
         self.banks = nn.ModuleList(bank([width[s] for s in level]) for level in self.levels)
-        self.top = top
+        self.top, self.weights = top, [w / sum(weights) for w in weights]
         # Median and upward reach of the distances of held-out normal images, by level.
         self.register_buffer("usual", torch.tensor([[0.0, 1.0]]).repeat(len(joined), 1))
 
@@ -151,11 +158,12 @@ class Memory(Detector):
 
     def score(self, images: Tensor) -> Scores:
         """Mean of the largest patch distances; the map is all of them, enlarged."""
-        maps = [(d - m) / r for d, (m, r) in zip(self._distances(images), self.usual, strict=True)]
+        parts = zip(self.weights, self._distances(images), self.usual, strict=True)
+        maps = [w * (d - m) / r for w, d, (m, r) in parts]
         fine = max((d.shape[-2:] for d in maps), key=min)
         coarse = torch.stack(
             [d if d.shape[-2:] == fine else F.interpolate(d, fine, mode="bilinear") for d in maps]
-        ).mean(0)
+        ).sum(0)
         return Scores(top_mean(coarse, self.top), F.interpolate(coarse, images.shape[-2:], mode="bilinear"))
 
 
