@@ -27,6 +27,8 @@ from unblot.cli.settings import key_value, with_recommended
 from unblot.cli.train import train as train_verb
 from unblot.corruption.spec import NAMES
 from unblot.data import DataConfig
+from unblot.models import default_model
+from unblot.models.teacher import packaged
 from unblot.report.sheet import CAPTION, CELL, GAP
 from unblot.training import NonFiniteLossError, TrainConfig
 
@@ -100,6 +102,9 @@ def test_every_setting_is_a_flag_that_shows_its_default() -> None:
             shown = option.show_default or None
             if field.name == "channels":
                 assert default is None
+            elif field.name == "model":
+                assert shown == "auto"
+                assert default == default_model()
             elif shown == OWN:
                 assert field.name in {"size", "corruption", "epochs", "batch_size", "lr"}
             elif default in ((), {}, None):
@@ -116,6 +121,22 @@ def test_a_detector_brings_its_own_settings_where_none_are_given() -> None:
     assert own["lr"] == 0.5
     assert "epochs" not in own  # follows from the number of images
     assert recommended("mask").epochs(1000) > recommended("mask").epochs(10_000) >= 1
+
+
+def test_without_the_extra_a_detector_from_scratch_is_trained_and_that_is_said(
+    parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert default_model() == ("auto" if packaged() else "mask")
+    monkeypatch.setattr("unblot.models.packaged", lambda: False)
+    small = ("--size", "64", "--set", "width=2", "--epochs", "1", "--judge", "none", "--quiet")
+    train = ("train", parts, "--normal", "fine ones", "--abnormal", "bad ones", *small, "--out")
+    result = ok(*train, tmp_path / "run")
+    said = result.stdout + result.stderr
+    assert "mask is trained" in said
+    assert "pip install 'unblot[features]'" in said
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["training"]["model"] == "mask"
+    result = ok(*train, tmp_path / "named", "--model", "mask")
+    assert "mask is trained" not in result.stdout + result.stderr
 
 
 def test_help_lists_every_named_corruption() -> None:

@@ -1,8 +1,13 @@
 """What the memory of normal patches remembers, and how far things are from it."""
 
-import torch
+from typing import Any
 
-from unblot.models.memory import Reservoir, coreset, nearest
+import pytest
+import torch
+from torch.nn import functional as F
+
+from unblot.models.detector import Batch
+from unblot.models.memory import Memory, Reservoir, balance, coreset, nearest
 
 
 def test_nearest_is_exact() -> None:
@@ -46,3 +51,80 @@ def test_reservoir_is_fair_and_bounded() -> None:
     assert torch.equal(rows[:, 0].long(), groups)
     assert len(torch.unique(groups)) == 500
     assert 2200 < groups.float().mean() < 2800  # 6 standard errors are 390
+
+
+def test_balance_makes_channels_of_any_size_alike() -> None:
+    torch.manual_seed(0)
+    rows = torch.randn(4000, 6)
+    plain, large = rows, rows * torch.tensor([1.0, 3, 10, 1, 3, 10]) + 7
+    a, b = (torch.pdist(((x - c) @ m)[:200]) for x in (plain, large) for c, m in [balance(x, [4, 2])])
+    torch.testing.assert_close(a, b, rtol=0.02, atol=0)
+
+
+def test_balance_halves_the_spread_of_axes_and_orders_them() -> None:
+    torch.manual_seed(0)
+    shared = torch.randn(4000, 1)
+    rows = torch.cat([shared + 0.05 * torch.randn(4000, 3), torch.randn(4000, 1)], 1)  # three channels say the same
+    centre, axes = balance(rows, [4])
+    spread = ((rows - centre) @ axes).std(0)
+    assert (spread[:-1] >= spread[1:] - 1e-6).all()
+    before = torch.linalg.eigvalsh(torch.corrcoef(rows.T)).flip(0).sqrt()
+    assert spread[0] / spread[1] < 0.8 * before[0] / before[1]
+
+
+def test_balance_bears_constant_channels_and_few_rows() -> None:
+    rows = torch.zeros(3, 8)
+    rows[:, 0] = torch.arange(3.0)
+    centre, axes = balance(rows, [4, 4])
+    assert ((rows - centre) @ axes).isfinite().all()
+    centre, axes = balance(torch.zeros(3, 8), [4, 4])
+    assert axes.isfinite().all()
+
+
+def remembering(**options: object) -> Memory:
+    """A memory of random weights that has seen eight smooth images."""
+    torch.manual_seed(0)
+    memory = Memory(channels=1, size=64, entries=40, **options).eval()  # type: ignore[arg-type]
+    images = F.interpolate(torch.rand(8, 1, 8, 8) * 2 - 1, 64, mode="bilinear")
+    with torch.no_grad():
+        list(memory.training_step("remember", Batch(images, images, images, torch.arange(8), torch.arange(8) // 2)))
+        memory.finish_phase("remember")
+    return memory
+
+
+def test_each_level_has_its_bank_and_the_finest_counts_half() -> None:
+    memory = remembering(levels=[8, [16, 32]])
+    assert [bank.memory.shape[1] for bank in memory._banks()] == [40, 112 + 320]
+    normal = torch.rand(4, 1, 64, 64) * 2 - 1
+    with torch.no_grad():
+        memory.calibrate([normal[:2], normal[2:]], [])
+        fine, coarse = memory._distances(normal)
+        assert fine.shape[-1] == 8
+        assert coarse.shape[-1] == 4
+        found = memory.score(normal)
+        (m, r), (n, q) = memory.usual.tolist()
+        expected = (0.5 * (fine - m) / r + F.interpolate((coarse - n) / q, (8, 8), mode="bilinear")) / 1.5
+        torch.testing.assert_close(found.image, expected.flatten(1).amax(1))  # 2 % of 64 patches is one
+    assert abs(fine.median() - m) < 1e-6
+
+
+def test_what_is_remembered_is_near_and_what_is_not_is_far() -> None:
+    memory = remembering()
+    torch.manual_seed(0)
+    known = F.interpolate(torch.rand(8, 1, 8, 8) * 2 - 1, 64, mode="bilinear")
+    with torch.no_grad():
+        near, far = memory.score(known).image, memory.score(known.sign()).image
+    assert near.max() < far.min()
+
+
+@pytest.mark.parametrize("levels", [[], [[]]])
+def test_levels_must_be_strides(levels: Any) -> None:
+    with pytest.raises(ValueError, match="levels must be strides"):
+        Memory(channels=1, size=64, levels=levels)
+
+
+def test_weights_belong_to_levels() -> None:
+    with pytest.raises(ValueError, match="weights must be 2 numbers above 0"):
+        Memory(channels=1, size=64, levels=[8, 16], weights=[1])
+    assert Memory(channels=1, size=64, levels=[8, 16], weights=[1, 3]).weights == [0.25, 0.75]
+    assert Memory(channels=1, size=64, levels=[16]).weights == [1]

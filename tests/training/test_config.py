@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from unblot.errors import UserError
+from unblot.models import default_model
 from unblot.training import TrainConfig
 
 
@@ -12,9 +13,10 @@ def test_round_trip() -> None:
     assert TrainConfig.from_dict(config.to_dict()) == config
 
 
-def test_defaults_are_the_papers() -> None:
+def test_defaults() -> None:
     config = TrainConfig()
-    assert (config.model, config.epochs, config.lr) == ("nested", 15, 2e-4)
+    assert config.model == default_model()
+    assert (config.epochs, config.lr) == (15, 2e-4), "the paper's"
 
 
 @pytest.mark.parametrize(

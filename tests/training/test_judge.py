@@ -15,7 +15,7 @@ from unblot.errors import UserError
 from unblot.models import Batch, Detector, Phase, Scores, Step
 from unblot.training import TrainConfig, load_run, train
 from unblot.training.checkpoint import read
-from unblot.training.judge import Judge
+from unblot.training.judge import Judge, blots
 
 Config = Callable[..., TrainConfig]
 GOOD_EPOCH = 2
@@ -57,10 +57,15 @@ def judged(make_config: Config, known: Callable[[type[Detector]], type[Detector]
 
 def test_blotted_images_are_the_same_each_time_and_in_any_batch(splits: Splits) -> None:
     images = splits.held_out
-    whole, parts = (torch.cat([*Judge(images, BoxNoise(), n).blotted(torch.device("cpu"))]) for n in (len(images), 3))
-    clean = torch.cat([*Judge(images, BoxNoise(), 3).normal(torch.device("cpu"))])
+    whole, parts = (
+        torch.cat([*Judge(images, [blots(BoxNoise())], n).blotted(torch.device("cpu"))]) for n in (len(images), 3)
+    )
+    clean = torch.cat([*Judge(images, [blots(BoxNoise())], 3).normal(torch.device("cpu"))])
     assert torch.equal(whole, parts)
-    assert (whole != clean).flatten(1).any(1).all()
+    assert len(clean) == len(images) == 10
+    assert len(whole) == 20, "a few images are judged by several times"
+    assert (whole != torch.cat([clean, clean])).flatten(1).any(1).all()
+    assert (whole[:10] != whole[10:]).flatten(1).any(1).all()
 
 
 def test_the_best_judged_epoch_stays(tmp_path: Path, splits: Splits, judged: Config) -> None:
@@ -120,4 +125,4 @@ def test_what_a_detector_decided_is_written_down(
 ) -> None:
     known(Deciding)
     train(judged(model="deciding", epochs=1), splits, tmp_path / "run", progress=False)
-    assert json.loads((tmp_path / "run" / "notes.json").read_text()) == {"blotted": len(splits.held_out)}
+    assert json.loads((tmp_path / "run" / "notes.json").read_text()) == {"blotted": 2 * len(splits.held_out)}

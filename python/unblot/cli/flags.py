@@ -133,7 +133,14 @@ TestLimit = Annotated[
     int | None, _data("Test on at most this many images, drawn with the same shares of normal and abnormal ones.")
 ]
 
-Model = Annotated[str | None, _model("Detector by name, such as nested or dae; a wrong name lists all.", "nested")]
+Model = Annotated[
+    str | None,
+    _model(
+        "Detector by name, such as memory or dae; a wrong name lists all. Without the extra unblot[features] the "
+        "default is mask.",
+        "auto",
+    ),
+]
 Set = Annotated[
     list[str] | None,
     _model(
@@ -162,8 +169,9 @@ Quantile = Annotated[float | None, _model("Quantile of held-out normal scores th
 Judge = Annotated[
     str | None,
     _model(
-        "Corruption left out of training; by it and held-out normal images some detectors choose an epoch or weights.",
-        "scars",
+        "Defects left out of training, by which and held-out normal images some detectors choose an epoch or weights: "
+        "unlike (shading, blur, warping), a corruption, or none.",
+        "unlike",
     ),
 ]
 ScoreBatch = Annotated[

@@ -32,11 +32,10 @@ def chosen(cls: type[Any], given: Mapping[str, Any]) -> dict[str, Any]:
 
 def with_recommended(given: Mapping[str, Any]) -> dict[str, Any]:
     """The flags, and for what they leave open what the detector is best trained with; epochs stay open."""
-    from unblot.models import recommended
-    from unblot.training import TrainConfig
+    from unblot.models import default_model, recommended
 
     with user_values():
-        best = recommended(given.get("model", TrainConfig.model))
+        best = recommended(given.get("model", default_model()))
     return {f.name: getattr(best, f.name) for f in fields(best) if f.name != "presentations"} | dict(given)
 
 
@@ -71,11 +70,14 @@ def data_config(given: Mapping[str, Any]) -> DataConfig:
 def train_config(given: Mapping[str, Any]) -> TrainConfig:
     """The settings of a training; the path of a corruption is made absolute."""
     from unblot.training import TrainConfig
+    from unblot.training.config import UNLIKE
 
     values = chosen(TrainConfig, given)
     if "set_" in given:
         values["model_options"] = values.get("model_options", {}) | dict(map(key_value, given["set_"]))
     for name in {"corruption", "judge"} & values.keys():
+        if (name, values[name]) == ("judge", UNLIKE):
+            continue
         corruption(values[name])
         values[name] = absolute(values[name])
     with user_values():

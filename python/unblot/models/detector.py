@@ -114,13 +114,13 @@ class Recommended:
     presentations: int | None = None
 
     def epochs(self, images: int) -> int:
-        """Epochs for a training set of so many images, at least 1.
+        """Epochs for a training set of so many images, from 1 to 150: few images shown too often are learnt by heart.
 
         Example:
             >>> Recommended(presentations=20_000).epochs(700)
             29
         """
-        return 15 if self.presentations is None else max(1, round(self.presentations / images))
+        return 15 if self.presentations is None else min(max(1, round(self.presentations / images)), 150)
 
 
 class Detector(nn.Module, ABC):

@@ -1,8 +1,12 @@
 """``fusion``: several detectors trained together, their scores made comparable on held-out normals and added.
 
 Why: restoring features, predicting the mask and remembering normals each win on one kind of images and fail on another;
-which one will, nobody may learn from test images. ``fusion`` adds them with given weights. ``auto`` chooses the weights
-by how well they tell held-out normal images from the same images with a corruption that no part was trained on.
+which one will, nobody may learn from test images. ``fusion`` adds them with given weights. ``auto`` starts from weights
+that favour the memory and moves them towards what tells held-out normal images from the same images with defects that
+no part was trained on.
+
+A sum of standardised scores already decides a good deal by itself: a part that is sure of a defect says twenty
+deviations where one that sees nothing says one or two.
 """
 
 from __future__ import annotations
@@ -10,31 +14,35 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import product
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from unblot.models.detector import Batch, Detector, Phase, Recommended, Scores, Step, create, register
+from unblot.models.pooling import auroc, spread
 
-__all__ = ["Auto", "Fusion"]
+__all__ = ["AtSize", "Auto", "Fusion", "part_sizes"]
 
-PARTS = ("memory", "feature_dae", "mask")
+PARTS = ("feature_dae", "mask", "memory")  # the memory last: no checkpoint carries it before
+TRAINED_SIZE = 128  # of parts that are trained by gradients: a quarter of the pixels, a quarter of the time
 
 
 @register
 class Fusion(Detector):
     """Weighted sum of the standardised scores of other detectors.
 
-    A part's score s becomes (s - m) / d with m the median of the held-out normal scores and d their mean absolute
-    deviation from it; a part's map the same with the median and deviation of the maps' pixels. The weights sum to 1.
+    A part's score s becomes (s - m) / d with m the median of the held-out normal scores and d the root of the mean
+    square by which those above exceed it: a part whose normal scores reach far up must say more to be believed. A
+    part's map becomes the same with the median and deviation of the maps' pixels. The weights sum to 1.
 
     Args:
         channels: 1 or 3.
-        size: what all parts accept.
+        size: of the images; a multiple of 32, at least 64, for the parts of the default.
         parts: names of detectors.
         weights: one for each part, 0 or more; None weighs all alike.
+        sizes: at which parts see the images, by name; the others see them as they are. None: see :func:`part_sizes`.
         part_options: options of the parts, by name.
 
     Raises:
@@ -42,7 +50,7 @@ class Fusion(Detector):
     """
 
     name = "fusion"
-    recommended = Recommended(size=128, corruption="mixed", batch_size=16, lr=1e-3, presentations=15_000)
+    recommended = Recommended(size=256, corruption="mixed", batch_size=16, lr=1e-3, presentations=12_000)
 
     def __init__(
         self,
@@ -51,22 +59,28 @@ class Fusion(Detector):
         size: int,
         parts: Sequence[str] = PARTS,
         weights: Sequence[float] | None = None,
+        sizes: Mapping[str, int] | None = None,
         part_options: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         each = {name: dict((part_options or {}).get(name, {})) for name in parts}
-        super().__init__(
-            channels=channels,
-            size=size,
-            options={"parts": list(parts), "weights": None if weights is None else list(weights), "part_options": each},
-        )
+        at = part_sizes(parts, size) if sizes is None else {**dict.fromkeys(parts, size), **sizes}
+        options = {
+            "parts": list(parts),
+            "weights": None if weights is None else list(weights),
+            "sizes": at,
+            "part_options": each,
+        }
+        super().__init__(channels=channels, size=size, options=options)
         if not parts or len(each) != len(parts) or {"fusion", "auto"} & set(parts):
             raise ValueError(f"parts must be different detectors, none of them a fusion; got {list(parts)}")
-        if unknown := sorted(set(part_options or {}) - set(parts)):
-            raise ValueError(f"part_options names {', '.join(unknown)}, which is not among parts {list(parts)}")
+        for option, names in (("part_options", part_options), ("sizes", sizes)):
+            if unknown := sorted(set(names or {}) - set(parts)):
+                raise ValueError(f"{option} names {', '.join(unknown)}, which is not among parts {list(parts)}")
         share = torch.ones(len(parts)) if weights is None else torch.tensor(list(weights), dtype=torch.float32)
         if len(share) != len(parts) or not (share.isfinite().all() and (share >= 0).all() and share.sum() > 0):
             raise ValueError(f"weights must be {len(parts)} numbers, 0 or more, not all 0; got {weights!r}")
-        self.parts = nn.ModuleDict({n: create(n, channels=channels, size=size, **o) for n, o in each.items()})
+        made = {name: create(name, channels=channels, size=at[name], **own) for name, own in each.items()}
+        self.parts = nn.ModuleDict({name: AtSize(part, size) for name, part in made.items()})
         self.register_buffer("weights", share / share.sum())
         # Rows: median and deviation of the scores, then of the maps.
         self.register_buffer("scale", torch.tensor([[0.0], [1.0], [0.0], [1.0]]).repeat(1, len(parts)))
@@ -111,7 +125,7 @@ class Fusion(Detector):
             part.calibrate(normal, other)
             found = [part.score(images) for images in normal]
             images, pixels = (torch.cat([getattr(f, what).flatten() for f in found]) for what in ("image", "map"))
-            scales.append(torch.stack([*_spread(images), *_spread(pixels)]))
+            scales.append(torch.stack([*spread(images), *spread(pixels)]))
         self.scale = torch.stack(scales, 1)
 
     def score(self, images: Tensor) -> Scores:
@@ -136,23 +150,94 @@ class Fusion(Detector):
         return next((r for _, part in self._each() if (r := part.restore(images)) is not None), None)
 
 
+def part_sizes(parts: Sequence[str], size: int) -> dict[str, int]:
+    """At which size each part sees images of ``size``: a memory as they are, what is trained by gradients at half the
+    size, but at 128 pixels at least where the images have them.
+
+    Example:
+        >>> part_sizes(["memory", "mask"], 256)
+        {'memory': 256, 'mask': 128}
+    """
+    half = max(size // 2 // 32 * 32, min(size, TRAINED_SIZE))
+    return {name: size if name == "memory" else half for name in parts}
+
+
+class AtSize(Detector):
+    """A detector that sees images at its own size, for images of another; it leaves the rest as it is."""
+
+    name = "at_size"
+
+    def __init__(self, inner: Detector, size: int) -> None:
+        super().__init__(channels=inner.channels, size=size, options={})
+        self.inner = inner
+
+    def _fit(self, images: Tensor) -> Tensor:
+        if images.shape[-1] == self.inner.size:
+            return images
+        return F.interpolate(images, (self.inner.size,) * 2, mode="area")
+
+    def start(self) -> None:
+        """Start the detector."""
+        self.inner.start()
+
+    def phases(self, lr: float) -> Sequence[Phase]:
+        """The detector's; where it is judged, it is judged at the images' size."""
+        return [replace(p, judged=self if p.judged is self.inner else p.judged) for p in self.inner.phases(lr)]
+
+    def training_step(self, phase: str, batch: Batch) -> Iterator[Step]:
+        """The detector's step with smaller images; where any pixel of a smaller one was blotted, its mask is 1."""
+        if self.inner.size != self.size:
+            mask = F.adaptive_max_pool2d(batch.mask, self.inner.size)
+            batch = replace(batch, noisy=self._fit(batch.noisy), clean=self._fit(batch.clean), mask=mask)
+        return self.inner.training_step(phase, batch)
+
+    def finish_phase(self, phase: str) -> None:
+        """Finish the detector's phase."""
+        self.inner.finish_phase(phase)
+
+    def calibrate(self, held_out: Iterable[Tensor], blotted: Iterable[Tensor]) -> None:
+        """Calibrate the detector."""
+        self.inner.calibrate(map(self._fit, held_out), map(self._fit, blotted))
+
+    def notes(self) -> Mapping[str, Any]:
+        """What the detector decided."""
+        return self.inner.notes()
+
+    def score(self, images: Tensor) -> Scores:
+        """The detector's scores; its maps are enlarged."""
+        found = self.inner.score(self._fit(images))
+        return Scores(found.image, _enlarged(found.map, images))
+
+    def restore(self, images: Tensor) -> Tensor | None:
+        """The detector's restoration, enlarged."""
+        made = self.inner.restore(self._fit(images))
+        return None if made is None else _enlarged(made, images)
+
+
+def _enlarged(maps: Tensor, images: Tensor) -> Tensor:
+    size = images.shape[-2:]
+    return maps if maps.shape[-2:] == size else F.interpolate(maps, size, mode="bilinear")
+
+
 @register
 class Auto(Fusion):
     """A fusion that chooses its own weights; see :class:`Fusion` for the rest.
 
-    The weights are those, in steps of a tenth, whose sum tells the held-out normal images best (AUROC) from the same
-    images under a corruption that no part was trained on. Weights within one standard error of the best count as equal
-    to it, and of those the most even ones are taken: a sum over several views is the safer bet, for the real defects
-    are known to nobody. A part gets weight 0 only where it clearly does harm.
+    A part's weight is in proportion to its prior times (2 a - 1)², where a is its AUROC on held-out normal images
+    against the same images with defects that no part was trained on: 1 at best, 0 for a part that does not see them.
+    So the judgement moves weights, but does not decide alone: synthetic defects are not the real ones, and a search
+    for the best weights on them was misled (``docs/detection.md``).
 
     Args:
         channels: 1 or 3.
         size: what all parts accept.
         parts: names of detectors.
+        prior: one for each part, above 0; None: 2 for the memory, which is right more often, 1 for any other.
+        sizes: at which parts see the images, by name; see :class:`Fusion`.
         part_options: options of the parts, by name.
 
     Raises:
-        ValueError: no part, or an unknown one.
+        ValueError: no part, or an unknown one, or a prior that does not fit.
     """
 
     name = "auto"
@@ -163,11 +248,21 @@ class Auto(Fusion):
         channels: int,
         size: int,
         parts: Sequence[str] = PARTS,
+        prior: Sequence[float] | None = None,
+        sizes: Mapping[str, int] | None = None,
         part_options: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
-        super().__init__(channels=channels, size=size, parts=parts, part_options=part_options)
+        prior = [2.0 if name == "memory" else 1.0 for name in parts] if prior is None else list(prior)
+        if not all(p > 0 for p in prior):
+            raise ValueError(f"prior must be above 0 for each part, got {prior!r}")
+        super().__init__(
+            channels=channels, size=size, parts=parts, weights=prior, sizes=sizes, part_options=part_options
+        )
         del self.options["weights"]
-        # AUROC on held-out images, blotted against not: of each part alone, then of all with equal weights, as chosen.
+        self.options["prior"] = prior
+        self.prior = self.weights.clone()
+        # AUROC on held-out images, with defects against without: of each part alone, then of the sum with the prior's
+        # weights and with the chosen ones.
         self.register_buffer("judged", torch.full((len(parts) + 2,), torch.nan))
 
     judged: Tensor
@@ -175,21 +270,19 @@ class Auto(Fusion):
     def calibrate(self, held_out: Iterable[Tensor], blotted: Iterable[Tensor]) -> None:
         """Calibrate as a fusion does, then choose the weights."""
         normal, other = list(held_out), list(blotted)
-        even = torch.full_like(self.weights, 1 / len(self.parts))
-        self.weights = even
+        prior = self.prior.to(self.weights)
+        self.weights = prior
         super().calibrate(normal, other)
         if not other:  # nothing to choose by
             return
         below = torch.cat([self._standardised(images)[0] for images in normal], 1)
         above = torch.cat([self._standardised(images)[0] for images in other], 1)
-        choices = torch.stack([even, *_simplex(len(self.parts), 10).to(even)])
-        found = torch.stack([_auroc(w @ below, w @ above) for w in choices])
-        best = found.max()
-        good = choices[found >= best - _standard_error(best, below.shape[1], above.shape[1])]
-        self.weights = good[(good - even).square().sum(1).argmin()]
-        alone = [_auroc(below[i], above[i]) for i in range(len(self.parts))]
-        chosen = _auroc(self.weights @ below, self.weights @ above)
-        self.judged = torch.stack([*alone, found[0], chosen])
+        alone = torch.stack([auroc(b, a) for b, a in zip(below, above, strict=True)])
+        share = prior * (2 * alone - 1).clamp_min(0).square()
+        if share.sum() > 0:
+            self.weights = share / share.sum()
+        together = [auroc(w @ below, w @ above) for w in (prior, self.weights)]
+        self.judged = torch.cat([alone, torch.stack(together)])
 
     def notes(self) -> dict[str, Any]:
         """What was chosen and why."""
@@ -197,31 +290,9 @@ class Auto(Fusion):
         values = [None if math.isnan(v) else round(v, 4) for v in self.judged.tolist()]
         return {
             "weights": dict(zip(names, [round(w, 4) for w in self.weights.tolist()], strict=True)),
-            "auroc_on_blotted_held_out": dict(zip([*names, "equal weights", "chosen weights"], values, strict=True)),
-            "rule": "the most even weights within one standard error of the best AUROC",
+            "auroc_on_held_out_with_defects": dict(
+                zip([*names, "prior weights", "chosen weights"], values, strict=True)
+            ),
+            "rule": "in proportion to prior * (2 * AUROC - 1) ** 2",
+            **{name: dict(own) for name, part in self._each() if (own := part.notes())},
         }
-
-
-def _spread(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Median and mean absolute deviation from it, the latter never 0."""
-    middle = values.median()
-    return middle, (values - middle).abs().mean().clamp_min(1e-6)
-
-
-def _simplex(parts: int, steps: int) -> Tensor:
-    """All weights of ``parts`` parts in ``steps`` equal steps that sum to 1, shape (choices, parts)."""
-    heads = [h for h in product(range(steps + 1), repeat=parts - 1) if sum(h) <= steps]
-    return torch.tensor([[*h, steps - sum(h)] for h in heads]) / steps
-
-
-def _auroc(below: Tensor, above: Tensor) -> Tensor:
-    """Probability that a value of ``above`` exceeds one of ``below``; a tie counts half."""
-    order = above[:, None] - below[None]
-    return ((order > 0).float() + (order == 0).float() / 2).mean()
-
-
-def _standard_error(auroc: Tensor, below: int, above: int) -> Tensor:
-    """Of an AUROC (Hanley and McNeil, Radiology 143, 1982)."""
-    q1, q2 = auroc / (2 - auroc), 2 * auroc**2 / (1 + auroc)
-    variance = auroc * (1 - auroc) + (above - 1) * (q1 - auroc**2) + (below - 1) * (q2 - auroc**2)
-    return (variance / (below * above)).clamp_min(0).sqrt()

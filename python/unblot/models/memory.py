@@ -1,27 +1,32 @@
 """``memory``: patch features of normal images are remembered; what lies far from all of them is anomalous.
 
-Sources: PatchCore (Roth et al., arXiv 2106.08265): features of a frozen network at two strides, averaged over their
-neighbourhood; a coreset chosen by greedy k-centres on random projections; distance to the nearest entries. Ours is the
-normalisation: each entry's distances are divided by how far that entry usually lies from entries of *other groups*, so
-that a rare but normal texture, far from everything, is not called anomalous. Leaving out the entry's own group (not
-only its own image) matters where a part was photographed several times: its other photographs are no news.
+Sources: PatchCore (Roth et al., arXiv 2106.08265): features of a frozen network at several strides, averaged over their
+neighbourhood; a coreset chosen by greedy k-centres on random projections; distance to the nearest entries. PatchCore
+joins strides into one vector; here each has a memory of its own, for joined features are ruled by the coarse stride
+with its many channels, which hides small defects. Ours are two scales besides. Features are balanced before distances
+are taken: channels count alike, and directions in which normal patches vary much count less (the square root of
+whitening, which is PaDiM's Mahalanobis distance, Defard et al., arXiv 2011.08785). And each entry's distances are
+divided by how far that entry usually lies from entries of *other groups*, so that a rare but normal texture, far from
+everything, is not called anomalous. Leaving out the entry's own group (not only its own image) matters where a part
+was photographed several times: its other photographs are no news.
 
 PatchCore re-weighs the image score by the density around the nearest entry; the normalisation takes that place here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unblot.models.detector import Batch, Detector, Phase, Recommended, Scores, Step, register
-from unblot.models.pooling import top_mean
+from unblot.models.pooling import spread, top_mean
 from unblot.models.teacher import PACKAGED, Teacher
 
-__all__ = ["Memory", "coreset", "nearest"]
+__all__ = ["Bank", "Memory", "balance", "coreset", "nearest"]
 
 PROJECTED = 32  # dimensions in which the coreset is chosen
 BLOCK = 64  # entries whose smallest distance is found together
@@ -31,23 +36,25 @@ CANDIDATES = 10  # entries are chosen among so many times as many patches
 
 @register
 class Memory(Detector):
-    """Memory of normal patch features.
+    """Memory of normal patch features, a bank for each level.
 
-    A patch is described by the teacher's features at ``strides``, each averaged over 3 × 3 neighbours, enlarged to the
-    finest stride and joined. A test patch's distance is the mean over its ``neighbours`` nearest entries of (Euclidean
-    distance / that entry's typical distance); the typical distance of an entry is the mean over its nearest entries
-    of other groups. The anomaly map is the distances enlarged to the image, the score the mean of the largest
-    ``top`` share of them. Nothing is trained; corruption has no effect on this detector. Its figures depend on
-    ImageNet weights (:class:`Teacher`).
+    A level is a stride, or several that are joined: the teacher's features there, each averaged over 3 × 3 neighbours,
+    enlarged to the level's finest stride and joined. Its :class:`Bank` gives every patch a distance. The anomaly map is
+    the weighted mean over the levels of these distances, each less the median and divided by the upward reach of those
+    of held-out normal images, enlarged; the score is the mean of its largest ``top`` share. Nothing is trained;
+    corruption has no effect on this detector. Its figures depend on ImageNet weights (:class:`Teacher`).
 
     Args:
         channels: 1 or 3.
         size: a multiple of 32, at least 64.
         teacher: a timm model (:class:`Teacher`).
-        strides: of the features, ascending.
-        entries: patches that are remembered.
+        levels: strides, or lists of strides that are joined, in ascending order; ``[[8, 16]]`` is PatchCore's.
+        weights: one for each level, above 0; None: half for the finest of several, whose patches see least around them,
+            one for the others.
+        entries: patches that each bank remembers.
         neighbours: nearest entries whose distances are averaged.
-        normalise: divide by typical distances to other groups; False is plain PatchCore.
+        balanced: balance the features; False takes them as the teacher gives them, as PatchCore does.
+        normalise: divide by typical distances to other groups; False takes distances as they are, as PatchCore does.
         top: share of the patches, the most anomalous ones, whose mean is the image's score; 0 takes the largest alone.
 
     Raises:
@@ -58,7 +65,7 @@ class Memory(Detector):
     name = "memory"
     size_multiple = 32
     size_min = 64
-    recommended = Recommended(size=128, corruption="none")
+    recommended = Recommended(size=256, corruption="none", batch_size=16)
 
     def __init__(
         self,
@@ -66,33 +73,44 @@ class Memory(Detector):
         channels: int,
         size: int,
         teacher: str = PACKAGED,
-        strides: Sequence[int] = (8, 16),
+        levels: Sequence[int | Sequence[int]] = (8, 16, 32),
+        weights: Sequence[float] | None = None,
         entries: int = 10_000,
         neighbours: int = 3,
+        balanced: bool = True,
         normalise: bool = True,
         top: float = 0.02,
     ) -> None:
+        joined = [[level] if isinstance(level, int) else sorted(level) for level in levels]
         options = {
             "teacher": teacher,
-            "strides": list(strides),
+            "levels": joined,
+            "weights": None if weights is None else list(weights),
             "entries": entries,
             "neighbours": neighbours,
+            "balanced": balanced,
             "normalise": normalise,
             "top": top,
         }
         super().__init__(channels=channels, size=size, options=options)
         if not (entries >= 1 and neighbours >= 1 and 0 <= top <= 1):
             raise ValueError(f"entries and neighbours must be 1 or more and top in 0..1, got {options!r}")
+        if not joined or not all(joined):
+            raise ValueError(f"levels must be strides or lists of strides, at least one; got {levels!r}")
+        weights = [0.5, *[1.0] * (len(joined) - 1)] if weights is None else list(weights)
+        if len(weights) != len(joined) or not all(w > 0 for w in weights):
+            raise ValueError(f"weights must be {len(joined)} numbers above 0, one for each level; got {weights!r}")
+        strides = sorted({stride for level in joined for stride in level})
         self.teacher = Teacher(teacher, strides)
-        self.entries, self.neighbours, self.normalise, self.top = entries, neighbours, normalise, top
-        width = sum(self.teacher.channels)
-        # What training fills; buffers of a checkpoint may change their shape.
-        self.register_buffer("memory", torch.zeros(0, width))
-        self.register_buffer("typical", torch.ones(0))
-        self._seen = Reservoir(entries * CANDIDATES)
+        width = dict(zip(strides, self.teacher.channels, strict=True))
+        self.levels = joined
+        bank = partial(Bank, entries=entries, neighbours=neighbours, balanced=balanced, normalise=normalise)
+        self.banks = nn.ModuleList(bank([width[s] for s in level]) for level in self.levels)
+        self.top, self.weights = top, [w / sum(weights) for w in weights]
+        # Median and upward reach of the distances of held-out normal images, by level.
+        self.register_buffer("usual", torch.tensor([[0.0, 1.0]]).repeat(len(joined), 1))
 
-    memory: Tensor
-    typical: Tensor
+    usual: Tensor
 
     def start(self) -> None:
         """Load the teacher's weights."""
@@ -104,15 +122,88 @@ class Memory(Detector):
 
     def training_step(self, phase: str, batch: Batch) -> Iterator[Step]:  # noqa: ARG002  (there is one phase)
         """Remember the patches of the clean images; yields nothing."""
-        patches = self.patches(batch.clean)
-        _, width, height, wide = patches.shape
-        rows = patches.permute(0, 2, 3, 1).reshape(-1, width)
-        self._seen.add(rows, batch.group.repeat_interleave(height * wide))
+        for bank, patches in zip(self._banks(), self.patches(batch.clean), strict=True):
+            bank.add(patches, batch.group)
         return iter(())
 
     def finish_phase(self, phase: str) -> None:  # noqa: ARG002
-        """Choose the entries and find their typical distances."""
+        """Balance the features, choose the entries and find their typical distances."""
+        for bank in self._banks():
+            bank.finish()
+
+    def _banks(self) -> Iterator[Bank]:
+        for bank in self.banks:
+            assert isinstance(bank, Bank)
+            yield bank
+
+    def patches(self, images: Tensor) -> list[Tensor]:
+        """Patch features of each level, shape (N, width, H / s, W / s) with the level's finest stride s."""
+        features = [F.avg_pool2d(f.float(), 3, 1, 1, count_include_pad=False) for f in self.teacher(images)]
+        by_stride = dict(zip(self.teacher.strides, features, strict=True))
+        found = []
+        for level in self.levels:
+            first, *others = (by_stride[s] for s in level)
+            enlarged = (F.interpolate(f, first.shape[-2:], mode="bilinear") for f in others)
+            found.append(torch.cat([first, *enlarged], 1))
+        return found
+
+    def _distances(self, images: Tensor) -> list[Tensor]:
+        """Distances of each level, shape (N, 1, H / s, W / s)."""
+        return [bank(patches) for bank, patches in zip(self._banks(), self.patches(images), strict=True)]
+
+    def calibrate(self, held_out: Iterable[Tensor], blotted: Iterable[Tensor]) -> None:  # noqa: ARG002
+        """Take the median and reach of the distances of each level."""
+        found = zip(*(self._distances(images) for images in held_out), strict=True)
+        self.usual = torch.stack([torch.stack(spread(torch.cat([d.flatten() for d in level]))) for level in found])
+
+    def score(self, images: Tensor) -> Scores:
+        """Mean of the largest patch distances; the map is all of them, enlarged."""
+        parts = zip(self.weights, self._distances(images), self.usual, strict=True)
+        maps = [w * (d - m) / r for w, d, (m, r) in parts]
+        fine = max((d.shape[-2:] for d in maps), key=min)
+        coarse = torch.stack(
+            [d if d.shape[-2:] == fine else F.interpolate(d, fine, mode="bilinear") for d in maps]
+        ).sum(0)
+        return Scores(top_mean(coarse, self.top), F.interpolate(coarse, images.shape[-2:], mode="bilinear"))
+
+
+class Bank(nn.Module):
+    """Patches that are remembered, and how far others lie from them.
+
+    Args:
+        blocks: channels of the strides that are joined.
+        entries, neighbours, balanced, normalise: as for :class:`Memory`.
+    """
+
+    def __init__(
+        self, blocks: Sequence[int], *, entries: int, neighbours: int, balanced: bool, normalise: bool
+    ) -> None:
+        super().__init__()
+        self.blocks, self.entries, self.neighbours = list(blocks), entries, neighbours
+        self.balanced, self.normalise = balanced, normalise
+        width = sum(blocks)
+        # What training fills; buffers of a checkpoint may change their shape.
+        self.register_buffer("centre", torch.zeros(width))
+        self.register_buffer("axes", torch.eye(width))
+        self.register_buffer("memory", torch.zeros(0, width))
+        self.register_buffer("typical", torch.ones(0))
+        self._seen = Reservoir(entries * CANDIDATES)
+
+    centre: Tensor
+    axes: Tensor
+    memory: Tensor
+    typical: Tensor
+
+    def add(self, patches: Tensor, groups: Tensor) -> None:
+        """See patches, shape (N, width, H, W), of images of these groups, shape (N,)."""
+        self._seen.add(_rows(patches), groups.repeat_interleave(patches.shape[2] * patches.shape[3]))
+
+    def finish(self) -> None:
+        """Balance the features, choose the entries and find their typical distances."""
         rows, groups = self._seen.take()
+        if self.balanced:
+            self.centre, self.axes = balance(rows, self.blocks)
+            rows = (rows - self.centre) @ self.axes
         chosen = coreset(rows, self.entries)
         self.memory = rows[chosen]
         self.typical = self._typical(self.memory, groups[chosen]) if self.normalise else torch.ones(len(chosen))
@@ -130,19 +221,18 @@ class Memory(Detector):
         floor = usual.median() / 10 if len(usual) else torch.ones(())  # repeated patches would divide by nothing
         return torch.where(typical.isfinite(), typical.clamp_min(floor), 1.0).clamp_min(1e-6)
 
-    def patches(self, images: Tensor) -> Tensor:
-        """Patch features, shape (N, width, H / s, W / s) with the finest stride s."""
-        features = [F.avg_pool2d(f.float(), 3, 1, 1, count_include_pad=False) for f in self.teacher(images)]
-        fine = features[0].shape[-2:]
-        return torch.cat([features[0], *(F.interpolate(f, fine, mode="bilinear") for f in features[1:])], 1)
+    def forward(self, patches: Tensor) -> Tensor:
+        """Patches, shape (N, width, H, W), to distances, shape (N, 1, H, W): the mean over the nearest entries of
+        (Euclidean distance / that entry's typical distance to its own nearest entries of other groups).
+        """
+        n, _, height, wide = patches.shape
+        rows = (_rows(patches) - self.centre) @ self.axes
+        distance, index = nearest(rows, self.memory, self.neighbours)
+        return (distance / self.typical[index]).mean(1).view(n, 1, height, wide)
 
-    def score(self, images: Tensor) -> Scores:
-        """Mean of the largest patch distances; the map is all of them, enlarged."""
-        patches = self.patches(images)
-        n, width, height, wide = patches.shape
-        distance, index = nearest(patches.permute(0, 2, 3, 1).reshape(-1, width), self.memory, self.neighbours)
-        coarse = (distance / self.typical[index]).mean(1).view(n, 1, height, wide)
-        return Scores(top_mean(coarse, self.top), F.interpolate(coarse, images.shape[-2:], mode="bilinear"))
+
+def _rows(patches: Tensor) -> Tensor:
+    return patches.permute(0, 2, 3, 1).flatten(0, 2)
 
 
 class Reservoir:
@@ -155,6 +245,9 @@ class Reservoir:
     def add(self, rows: Tensor, groups: Tensor) -> None:
         """Add rows, shape (n, width), and their groups, shape (n,). Draws from torch's generator."""
         new = (rows, groups, torch.rand(len(rows)).to(rows.device))
+        if self._kept is not None and len(self._kept[2]) == self.limit:  # most rows of a late batch have no chance
+            likely = new[2] < self._kept[2].max()
+            new = (rows[likely], groups[likely], new[2][likely])
         kept = new if self._kept is None else tuple(torch.cat(pair) for pair in zip(self._kept, new, strict=True))
         lowest = kept[2].topk(min(self.limit, len(kept[2])), largest=False, sorted=False).indices
         self._kept = (kept[0][lowest], kept[1][lowest], kept[2][lowest])
@@ -166,6 +259,41 @@ class Reservoir:
         order = drawn.argsort()
         self._kept = None
         return rows[order], groups[order]
+
+
+def balance(rows: Tensor, blocks: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """A linear map after which no channel, block or direction of normal patches rules their distances.
+
+    Each channel is divided by its standard deviation and each block by the root of its number of channels, so that all
+    strides count alike. Then the principal axes of what comes out are found; an axis is divided by the fourth root of
+    its variance, which is half way (in the exponent) to full whitening: that would raise the noise of the smallest
+    axes to the rank of the largest.
+
+    Args:
+        rows: float, shape (n, width).
+        blocks: numbers of channels that sum to the width.
+
+    Returns:
+        What to subtract, shape (width,), and by what to multiply from the right, shape (width, width); axes of large
+        variance come first.
+
+    Example:
+        >>> rows = torch.randn(500, 3) @ torch.diag(torch.tensor([1.0, 10.0, 100.0]))
+        >>> centre, axes = balance(rows, [1, 2])
+        >>> ((rows - centre) @ axes).shape
+        torch.Size([500, 3])
+    """
+    # In double precision and on the CPU, so that the axes hardly depend on the device.
+    exact = rows.double().cpu()
+    centre, spread = exact.mean(0), exact.std(0, correction=0)
+    share = torch.cat([torch.full((c,), c**-0.5, dtype=torch.float64) for c in blocks])
+    # Channels and axes that hardly vary among the normals are not blown up without bound.
+    scale = share / (spread + 0.01 * spread.median()).clamp_min(1e-9)
+    scaled = (exact - centre) * scale
+    variance, axes = torch.linalg.eigh(scaled.T @ scaled / len(scaled))
+    variance = (variance.clamp_min(0) + 0.01 * variance.mean()).clamp_min(1e-9)
+    axes = (scale[:, None] * axes * variance**-0.25).flip(1)
+    return centre.to(rows), axes.to(rows)
 
 
 def coreset(rows: Tensor, count: int) -> Tensor:

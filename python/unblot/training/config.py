@@ -12,12 +12,14 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from unblot.errors import UserError
-from unblot.models import available
+from unblot.models import available, default_model
 
-__all__ = ["TrainConfig"]
+__all__ = ["UNLIKE", "TrainConfig"]
 
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("fp32", "bf16")
+UNLIKE = "unlike"
+"""The judge by shading, blur and warping."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class TrainConfig:
     """Settings of one training run; immutable, checked when built, JSON-able.
 
     Args:
-        model: name of a detector (:func:`unblot.models.available`).
+        model: name of a detector (:func:`unblot.models.available`); :func:`unblot.models.default_model` by default.
         model_options: that detector's own keyword options, JSON values.
         corruption: a name that :func:`~unblot.corruption.named` knows, such as "box" (:class:`~unblot.BoxNoise` as it
             comes), "mixed" or "none", or the path of a corruption spec file.
@@ -38,8 +40,9 @@ class TrainConfig:
         precision: "fp32", or "bf16" for mixed precision with bfloat16.
         workers: processes that load and corrupt; 0 does it in the training process. Never changes a result.
         quantile: of the held-out normal scores, in (0, 1), that becomes the threshold.
-        judge: corruption, named as for ``corruption``, that training leaves out; by it and held-out normal images some
-            detectors choose their best epoch or their weights. "none" keeps the last epoch.
+        judge: defects that training leaves out; by them and held-out normal images some detectors choose their best
+            epoch or their weights. "unlike" are shading, blur and warping; else a corruption, named as for
+            ``corruption``. "none" keeps the last epoch.
 
     Raises:
         UserError: a value out of its range.
@@ -49,7 +52,7 @@ class TrainConfig:
         2
     """
 
-    model: str = "nested"
+    model: str = field(default_factory=default_model)
     model_options: dict[str, Any] = field(default_factory=dict)
     corruption: str = "box"
     epochs: int = 15
@@ -61,7 +64,7 @@ class TrainConfig:
     precision: str = "fp32"
     workers: int = 0
     quantile: float = 0.95
-    judge: str = "scars"
+    judge: str = UNLIKE
 
     def __post_init__(self) -> None:
         if self.model not in available():

@@ -1,15 +1,17 @@
-"""Judging without test images: held-out normals against the same images under a corruption left out of training.
+"""Judging without test images: held-out normals against the same images with defects that training leaves out.
 
-What a detector makes of corruptions that it was trained on says little, for it learns them by heart. A family of
-another kind is the nearest to an unknown defect that there is without one. It decides which epoch is kept where a
-detector asks for that (:attr:`unblot.models.Phase.judged`) and gives a fusion its weights; never a threshold, never a
-reported figure.
+What a detector makes of corruptions that it was trained on says little, for it learns them by heart, and not only
+their shapes but the way in which they are wrong. So the judge changes images by mechanisms that no training uses:
+light, focus and geometry (:mod:`unblot.corruption.unlike`), or by one corruption that the user names. It decides which
+epoch is kept where a detector asks for that (:attr:`unblot.models.Phase.judged`) and helps a fusion to its weights;
+never a threshold, never a reported figure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from sklearn.metrics import roc_auc_score
@@ -17,50 +19,63 @@ from torch import Tensor
 
 from unblot.corruption import corrupt
 from unblot.corruption.spec import Spec
+from unblot.corruption.unlike import MECHANISMS
 from unblot.data import ImageSet, Splits
 from unblot.errors import UserError
 from unblot.models import Detector, to_signed
-from unblot.training.config import TrainConfig
+from unblot.training.config import UNLIKE, TrainConfig
 from unblot.training.run import corruption_of
 
-__all__ = ["Judge", "judge_of"]
+__all__ = ["Judge", "blots", "due", "judge_of"]
 
 SEED = 0x5EED  # apart from every run's own; the same blots judge all detectors
+MOST = 96  # images that are judged by: more cost time and hardly sharpen the judgement
+TURNS = 30  # judgements of a phase, about
+FEWEST = 24  # with fewer images each gets several defects of a kind
+
+Blots = Callable[[Tensor, Sequence[int]], Tensor]
+"""Takes uint8 images, shape (N, C, S, S), and a key for each; gives them back with defects."""
 
 
 @dataclass(frozen=True)
 class Judge:
-    """Held-out normal images with and without blots.
+    """Held-out normal images with and without defects.
 
     Attributes:
-        images: held-out normal images.
-        family: corruption that the training leaves out.
+        images: held-out normal images, of which at most 96, evenly chosen, are used.
+        families: what makes the defects; each image is seen with a defect of every one, several times over where there
+            are few images.
         batch_size: images that are scored at a time.
     """
 
     images: ImageSet
-    family: Spec
+    families: Sequence[Blots]
     batch_size: int
 
     def normal(self, device: torch.device) -> Iterator[Tensor]:
         """The images as they are, in batches in [-1, 1]."""
-        for batch in self._batches():
+        for _, batch in self._batches():
             yield to_signed(batch.to(device))
 
     def blotted(self, device: torch.device) -> Iterator[Tensor]:
-        """The images blotted, in the same order."""
-        start = 0
-        for batch in self._batches():
-            keys = range(start, start := start + len(batch))
-            yield to_signed(corrupt(batch, self.family, seed=SEED, keys=list(keys), layout="NCHW").images.to(device))
+        """The images with defects, in the same order, family by family."""
+        for turn in range(max(1, FEWEST // len(self.images))):
+            for family in self.families:
+                for places, batch in self._batches():
+                    yield to_signed(family(batch, [turn * MOST + place for place in places]).to(device))
 
-    def _batches(self) -> Iterator[Tensor]:
-        for start in range(0, len(self.images), self.batch_size):
-            stop = min(start + self.batch_size, len(self.images))
-            yield torch.stack([self.images[i]["image"] for i in range(start, stop)])
+    def _batches(self) -> Iterator[tuple[range, Tensor]]:
+        count = min(len(self.images), MOST)
+        for start in range(0, count, self.batch_size):
+            places = range(start, min(start + self.batch_size, count))
+            chosen = [place * len(self.images) // count for place in places]
+            yield places, torch.stack([self.images[i]["image"] for i in chosen])
 
     def auroc(self, detector: Detector, device: torch.device) -> float:
-        """How well the detector's scores tell blotted images from those left alone. Leaves it in eval mode."""
+        """How well the detector's scores tell images with defects from those without; the mean over the families.
+
+        Leaves the detector in eval mode.
+        """
         detector.eval()
         with torch.no_grad():
             sides = [
@@ -74,18 +89,47 @@ class Judge:
         return float(roc_auc_score(labels, torch.cat(scores)))
 
 
+def due(epoch: int, epochs: int) -> bool:
+    """Whether an epoch, counted from 1, is judged: each, or where there are many, every second, third, … and the last.
+
+    Example:
+        >>> [epoch for epoch in range(1, 101) if due(epoch, 100)][-3:]
+        [96, 99, 100]
+    """
+    return epoch % max(1, epochs // TURNS) == 0 or epoch == epochs
+
+
 def judge_of(config: TrainConfig, trained_on: Spec | None, splits: Splits) -> Judge | None:
     """The judge that a run asks for; None where it asks for none or holds no images out.
 
     Raises:
         UserError: the family is no corruption, or the one that the run trains on.
     """
-    family = corruption_of(config.judge, "judge")
-    if family is None or len(splits.held_out) == 0:
-        return None
-    if family == trained_on:
-        raise UserError(
-            f"judge {config.judge!r} is the corruption that this run trains on; it would judge what was learnt by "
-            "heart. Give another one, or judge none to keep the last epoch"
-        )
-    return Judge(splits.held_out, family, config.batch_size)
+    families: list[Blots]
+    if config.judge == UNLIKE:
+        families = [partial(_unlike, name) for name in MECHANISMS]
+    else:
+        spec = corruption_of(config.judge, "judge")
+        if spec is None:
+            return None
+        if spec == trained_on:
+            raise UserError(
+                f"judge {config.judge!r} is the corruption that this run trains on; it would judge what was learnt by "
+                f"heart. Give another one, {UNLIKE} for defects that no training uses, or none to keep the last epoch"
+            )
+        families = [blots(spec)]
+    return Judge(splits.held_out, families, config.batch_size) if len(splits.held_out) else None
+
+
+def blots(spec: Spec) -> Blots:
+    """A corruption as a judge takes it."""
+    return partial(_blotted, spec)
+
+
+def _blotted(spec: Spec, images: Tensor, keys: Sequence[int]) -> Tensor:
+    made: Tensor = corrupt(images, spec, seed=SEED, keys=list(keys), layout="NCHW").images
+    return made
+
+
+def _unlike(name: str, images: Tensor, keys: Sequence[int]) -> Tensor:
+    return MECHANISMS[name](images, keys, SEED)

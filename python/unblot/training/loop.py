@@ -29,7 +29,7 @@ from unblot.training.checkpoint import Position, better, read, write
 from unblot.training.config import TrainConfig
 from unblot.training.engine import average_gradients, make_fabric, set_modes, set_up, slow_precision
 from unblot.training.feed import Feed, derived_seed
-from unblot.training.judge import Judge, judge_of
+from unblot.training.judge import Judge, due, judge_of
 from unblot.training.monitor import Log, Means, NonFiniteLossError, collapse
 from unblot.training.run import CALIBRATION, CHECKPOINT, NOTES, corruption_of, describe, load_run, prepare, write_json
 
@@ -163,7 +163,7 @@ def _train(
             seconds = time.perf_counter() - start
             at = replace(at, epoch=epoch + 1, step=at.step + len(feed))
             last = at.epoch == epochs[number]
-            if judge and phase.judged is not None:
+            if judge and phase.judged is not None and due(at.epoch, epochs[number]):
                 values["judged_auroc"] = judge.auroc(phase.judged, fabric.device)
                 best = better(best, values["judged_auroc"], phase.judged)
                 if last:

@@ -1,0 +1,128 @@
+"""Fusion: parts at their own sizes, scores made comparable, weights from a prior and a judgement."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import pytest
+import torch
+from torch import Tensor
+
+from unblot.models.detector import _REGISTRY, Batch, Detector, Phase, Scores, Step, create, register
+from unblot.models.fusion import AtSize, Auto, Fusion, part_sizes
+
+
+class Bright(Detector):
+    """Scores how bright an image is; keeps the sizes that it saw."""
+
+    name = "bright"
+    factor = 1.0
+
+    def __init__(self, *, channels: int, size: int) -> None:
+        super().__init__(channels=channels, size=size, options={})
+        self.seen: list[tuple[int, ...]] = []
+
+    def phases(self, lr: float) -> Sequence[Phase]:
+        return [Phase("look", {}, judged=self)]
+
+    def training_step(self, phase: str, batch: Batch) -> Iterator[Step]:
+        self.seen += [tuple(x.shape) for x in (batch.noisy, batch.clean, batch.mask)]
+        return iter(())
+
+    def score(self, images: Tensor) -> Scores:
+        self.seen.append(tuple(images.shape))
+        maps = self.factor * images.mean(1, keepdim=True)
+        return Scores(maps.mean((1, 2, 3)), maps)
+
+
+class Blind(Bright):
+    """Scores noise."""
+
+    name = "blind"
+    factor = 1000.0
+
+    def score(self, images: Tensor) -> Scores:
+        torch.manual_seed(int(1000 * images.abs().sum()))
+        maps = self.factor * torch.rand(len(images), 1, *images.shape[-2:])
+        return Scores(self.factor * torch.rand(len(images)), maps)
+
+
+@pytest.fixture(autouse=True)
+def _known() -> Iterator[None]:
+    register(Bright)
+    register(Blind)
+    yield
+    del _REGISTRY["bright"], _REGISTRY["blind"]
+
+
+Images = Callable[[int], Tensor]
+
+
+@pytest.fixture
+def images() -> Images:
+    torch.manual_seed(0)
+    return lambda n: (torch.rand(n, 1, 64, 64) - 0.5) * 0.2
+
+
+def test_a_memory_sees_all_pixels_and_trained_parts_half_of_each_side() -> None:
+    assert part_sizes(["memory", "mask"], 256) == {"memory": 256, "mask": 128}
+    assert part_sizes(["mask"], 128) == {"mask": 128}, "not below 128 where the images have as much"
+    assert part_sizes(["mask"], 64) == {"mask": 64}
+    assert part_sizes(["mask"], 320) == {"mask": 160}
+
+
+def test_a_part_at_its_own_size(images: Images) -> None:
+    inner = Bright(channels=1, size=32)
+    part = AtSize(inner, 64)
+    mask = torch.zeros(2, 1, 64, 64)
+    mask[:, :, 5, 9] = 1
+    x = images(2)
+    list(part.training_step("look", Batch(x, x, mask, torch.arange(2), torch.arange(2))))
+    assert set(inner.seen) == {(2, 1, 32, 32)}
+    found = part.score(x)
+    assert found.map.shape == (2, 1, 64, 64)
+    torch.testing.assert_close(found.image, x.mean((1, 2, 3)))
+    (phase,) = part.phases(0.1)
+    assert phase.judged is part, "it is judged with images of its own outer size"
+
+
+def test_scores_of_any_scale_count_alike(images: Images) -> None:
+    fusion = Fusion(channels=1, size=64, parts=["bright", "blind"])
+    fusion.calibrate([images(40)], [])
+    scores, maps = fusion._standardised(images(200))
+    assert (scores.median(1).values.abs() < 1).all()
+    assert (scores.std(1) < 3).all()
+    assert (maps.flatten(1).std(1) < 3).all()
+
+
+def test_few_held_out_images_do_not_blow_scores_up() -> None:
+    fusion = Fusion(channels=1, size=64, parts=["bright"])
+    fusion.calibrate([torch.full((1, 1, 64, 64), 0.5)], [])
+    assert fusion.score(torch.full((1, 1, 64, 64), 0.6)).image.item() == pytest.approx(0.1 / 0.01, rel=1e-3)
+
+
+def test_auto_leaves_out_what_sees_nothing_and_says_so(images: Images) -> None:
+    auto = Auto(channels=1, size=64, parts=["bright", "blind"])
+    normal = images(64)
+    auto.calibrate([normal[:40], normal[40:]], [normal + 0.2])
+    notes = auto.notes()
+    assert notes["weights"]["bright"] > 0.9
+    assert notes["auroc_on_held_out_with_defects"]["bright"] == 1
+    below, above = auto.score(normal).image, auto.score(normal + 0.2).image
+    assert below.max() < above.min()
+
+
+def test_auto_keeps_its_prior_where_nothing_judges(images: Images) -> None:
+    auto = Auto(channels=1, size=64, parts=["bright", "blind"], prior=[3, 1])
+    auto.calibrate([images(16)], [])
+    assert auto.weights.tolist() == [0.75, 0.25]
+    with pytest.raises(ValueError, match="prior must be above 0"):
+        Auto(channels=1, size=64, parts=["bright"], prior=[0])
+
+
+def test_auto_is_rebuilt_from_its_options(images: Images) -> None:
+    auto = Auto(channels=1, size=64, parts=["bright", "blind"], prior=[3, 1], sizes={"blind": 32})
+    auto.calibrate([images(16)], [images(16) + 0.1])
+    again = create("auto", channels=1, size=64, **auto.options)
+    again.load_state_dict(auto.state_dict())
+    torch.testing.assert_close(again.weights, auto.weights)
+    x = images(3)
+    torch.testing.assert_close(again.score(x).image, auto.score(x).image)
