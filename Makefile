@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
 WHEELS  = dist
-SOURCES = Cargo.toml Cargo.lock pyproject.toml README.md $(shell find rust python -name '*.rs' -o -name '*.toml' -o -name '*.py' -o -name '*.pyi' -o -name '*.j2')
+SOURCES = Cargo.toml Cargo.lock pyproject.toml README.md $(shell find rust python -name '*.rs' -o -name '*.toml' -o -name '*.py' -o -name '*.pyi' -o -name '*.j2' -o -name '*.js')
 
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-rust test-python test-numpy-only lint bench bench-training check-vectorised fuzz dev clean
