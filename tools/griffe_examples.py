@@ -1,6 +1,7 @@
 """An extension of griffe, which reads docstrings for the site: examples are shown as code.
 
-Docstrings here head their example ``Example:``, or leave the heading out and end in ``>>>`` lines; griffe knows ``Examples:``.
+Docstrings here head their example ``Example:``, or leave the heading out and end in ``>>>`` lines; griffe knows
+``Examples:``.
 """
 
 from __future__ import annotations
