@@ -29,7 +29,7 @@ from unblot.models.detector import Detector
 from unblot.models.pixels import to_signed, to_uint8
 from unblot.report.plots import heat, histogram, map_range, pr, roc
 from unblot.report.sheet import contact_sheet
-from unblot.report.tiles import as_image, chosen, encode, fitting, picture_uri
+from unblot.report.tiles import as_image, chosen, encode, fitting, longest_of, picture_uri, smaller
 from unblot.scoring import NOT_REACHABLE, Evaluation
 
 __all__ = ["write_report"]
@@ -131,17 +131,20 @@ class _Pictures:
         test, scores = evaluation.splits.test, evaluation.scores
         low, high = map_range(scores.maps)
         strips: list[list[tuple[str, Image.Image]]] = []
+        longest = longest_of(len(shown))
         for start in range(0, len(shown), _BATCH):
             part = shown[start : start + _BATCH]
             images = torch.stack([test[i]["image"] for i in part])
             restored = _restored(detector, images)
             for k, i in enumerate(part):
-                strip = [("original", as_image(images[k].numpy()))]
+                strip = [("original", as_image(images[k].numpy(), longest))]
                 if restored is not None:
-                    strip.append(("restored", as_image(restored[k])))
-                strip.append(("anomaly map", as_image(heat(scores.maps[i], low, high).transpose(2, 0, 1))))
+                    strip.append(("restored", as_image(restored[k], longest)))
+                strip.append(
+                    ("anomaly map", as_image(heat(smaller(scores.maps[i], longest), low, high).transpose(2, 0, 1)))
+                )
                 if (mask := test.mask(i)) is not None:
-                    strip.append(("true mask", as_image(mask)))
+                    strip.append(("true mask", as_image(mask, longest)))
                 strips.append(strip)
         uris = fitting([[image for _, image in strip] for strip in strips])
         self.tiles = [

@@ -15,11 +15,23 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, features
 
-__all__ = ["BUDGET", "LEVELS", "MOST", "as_image", "chosen", "encode", "fitting", "picture_uri"]
+__all__ = [
+    "BUDGET",
+    "LEVELS",
+    "MOST",
+    "as_image",
+    "chosen",
+    "encode",
+    "fitting",
+    "longest_of",
+    "picture_uri",
+    "smaller",
+]
 
 MOST = 1000  # images that are shown
 BUDGET = 6_000_000  # bytes of all pictures together, before they become text
 EACH = 24_000  # bytes of the pictures of one image where there are few
+MANY = 250  # images above which large pictures cannot fit and are not tried
 LEVELS = ((256, None), (256, 85), (192, 80), (160, 75), (128, 70), (96, 60), (64, 50), (48, 40))
 """Longest side in pixels, and quality from 1 to 100 (None: without loss), best first."""
 
@@ -54,15 +66,25 @@ def chosen(scores: NDArray[np.float64], labels: NDArray[np.int64], threshold: fl
     return [int(i) for i in order]
 
 
-def as_image(pixels: NDArray[np.uint8] | NDArray[np.bool_]) -> Image.Image:
-    """Pixels of shape (1, H, W), (3, H, W) or (H, W) as a picture no larger than the page can show."""
+def longest_of(images: int) -> int:
+    """The longest side in pixels that pictures of so many images could have at best."""
+    return LEVELS[0][0] if images <= MANY else LEVELS[3][0]
+
+
+def as_image(pixels: NDArray[np.uint8] | NDArray[np.bool_], longest: int = LEVELS[0][0]) -> Image.Image:
+    """Pixels of shape (1, H, W), (3, H, W) or (H, W) as a picture no side of which is longer than ``longest``."""
     if pixels.dtype == np.bool_:
         image = Image.fromarray(pixels.astype(np.uint8) * 255)
     elif pixels.ndim == 3:
         image = Image.fromarray(pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
     else:
         image = Image.fromarray(pixels)
-    return _shrunk(image, LEVELS[0][0])
+    return _shrunk(image, longest)
+
+
+def smaller(values: NDArray[np.float32], longest: int) -> NDArray[np.float32]:
+    """An anomaly map (H, W) averaged down until no side is longer than ``longest``."""
+    return np.asarray(_shrunk(Image.fromarray(values), longest))
 
 
 def encode(image: Image.Image, longest: int, quality: int | None) -> tuple[str, bytes]:
