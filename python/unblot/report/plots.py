@@ -22,7 +22,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
-from sklearn.metrics import precision_recall_curve, roc_curve
 
 __all__ = ["heat", "histogram", "map_range", "png_uri", "pr", "roc", "write_heat_maps"]
 
@@ -76,6 +75,8 @@ def roc(labels: NDArray[np.int64], scores: NDArray[np.float64], threshold: float
         scores: shape (N,), larger is more anomalous.
         threshold: images above it are called abnormal.
     """
+    from sklearn.metrics import roc_curve  # heat maps need it not
+
     false_alarms, hits, _ = roc_curve(labels, scores)
     flagged = scores > threshold
 
@@ -92,6 +93,8 @@ def roc(labels: NDArray[np.int64], scores: NDArray[np.float64], threshold: float
 
 def pr(labels: NDArray[np.int64], scores: NDArray[np.float64], threshold: float) -> str:
     """Precision over recall as SVG text, arguments as for :func:`roc`; guessing gives the share of abnormal images."""
+    from sklearn.metrics import precision_recall_curve
+
     precision, recall, _ = precision_recall_curve(labels, scores, drop_intermediate=True)
     flagged = scores > threshold
 
