@@ -27,7 +27,7 @@ PAGES = sorted(
     for pattern in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "examples/README.md", "docs/*.md")
     for page in ROOT.glob(pattern)
 )
-_COMMANDS = {"unblot", "make", "pip", "python", "cargo", "torchrun", "apt-get", "git", "source", "maturin"}
+_COMMANDS = {"unblot", "make", "pip", "python", "cargo", "torchrun", "srun", "apt-get", "git", "source", "maturin"}
 _CHECKED = re.compile(r"<!-- (page )?checked, not run: \S.* -->")
 
 

@@ -85,8 +85,8 @@ def test_blocks_are_python_or_commands_that_exist(block: Block, monkeypatch: pyt
     if block.kind == "commands":
         monkeypatch.chdir(ROOT)
         for words in commands(block.text):
-            if words[0] == "unblot":
-                parsed(words[1:])
+            if words[0] in ("unblot", "torchrun") and "unblot" in words:
+                parsed(words[words.index("unblot") + 1 :])
             elif block.runs or words[0] in ("make", "pip", "python"):
                 assert exists(words), f"{block.where}: {' '.join(words)}"
 
@@ -122,7 +122,7 @@ def test_the_documents_have_blocks_and_most_of_them_run() -> None:
     assert sum(block.kind == "python" for block in ALL) >= 7
     unblots = [block for block in ALL if block.kind == "commands" and "unblot " in block.text]
     assert len(unblots) >= 25
-    assert sum(block.runs for block in unblots) >= 15
+    assert sum(block.runs for block in unblots) >= 12
 
 
 @pytest.mark.parametrize(
