@@ -4,10 +4,10 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
 WHEELS  = dist
-SOURCES = Cargo.toml Cargo.lock pyproject.toml README.md $(shell find rust python -name '*.rs' -o -name '*.toml' -o -name '*.py' -o -name '*.pyi' -o -name '*.j2')
+SOURCES = Cargo.toml Cargo.lock pyproject.toml README.md $(shell find rust python -name '*.rs' -o -name '*.toml' -o -name '*.py' -o -name '*.pyi' -o -name '*.j2' -o -name '*.js')
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-rust test-python test-numpy-only lint bench bench-training check-vectorised fuzz dev clean
+.PHONY: help demo test test-rust test-python test-numpy-only lint docs bench bench-training check-vectorised fuzz dev clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
@@ -38,6 +38,10 @@ lint: $(VENV)/dev.stamp  ## format, lints and types, Rust and Python
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest unblot._core
 
+# Not --quiet: that hides the warnings from --strict, too.
+docs: $(VENV)/dev.stamp  ## build the site into site/, with strict links
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 bench: $(VENV)/bench.stamp  ## the corruption core beside its peers; ends with the table of ratios of docs/benchmarks.md
 	cargo bench --package unblot-core --bench core -- --quiet --warm-up-time 0.5 --measurement-time 1
 	$(BIN)/python -m pytest benches --benchmark-only --benchmark-columns=min,median,iqr,rounds --benchmark-max-time=0.3 --benchmark-min-rounds=3
@@ -60,7 +64,7 @@ dev: $(VENV)/dev.stamp  ## editable install for working on the Python side
 	$(BIN)/maturin develop --release --quiet
 
 clean:  ## remove what was built (runs/ stays)
-	rm -rf $(VENV) $(VENV)-numpy $(WHEELS) target
+	rm -rf $(VENV) $(VENV)-numpy $(WHEELS) site target
 
 $(BIN)/maturin:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "unblot needs Python 3.11 or newer; run make PYTHON=python3.11")'

@@ -328,7 +328,7 @@ def test_preview_does_not_load_what_trains() -> None:
         "sys.argv = ['unblot', 'preview', '--count', '1']\n"
         "try: main()\n"
         "except SystemExit as end: assert not end.code, end.code\n"
-        "heavy = {'lightning_fabric', 'matplotlib', 'safetensors', 'unblot.models'} & set(sys.modules)\n"
+        "heavy = {'torch', 'lightning_fabric', 'matplotlib', 'safetensors', 'unblot.models'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, encoding="utf-8", check=False)
@@ -496,3 +496,60 @@ def test_runs_that_cannot_be_read_are_named(trained: Path, tmp_path: Path) -> No
     (other / "config.json").write_text(json.dumps(stored), encoding="utf-8")
     (other / "checkpoint.safetensors").write_bytes((trained / "checkpoint.safetensors").read_bytes()[:-9])
     assert "checkpoint.safetensors" in refused("eval", other)
+
+
+# --- for scripts ----------------------------------------------------------------------------------------------------
+
+
+def test_every_verb_gives_one_line_of_json(trained: Path, parts: Path) -> None:
+    folders = ["--normal", "fine ones", "--abnormal", "bad ones"]
+    lines = {
+        "preview": ok("preview", "--count", "1", "--json"),
+        "audit": run("audit", parts, *folders, "--json"),
+        "train": ok("train", "--limit", "40", "--out", "j", "--json", *TINY),
+        "eval": ok("eval", trained, "--json"),
+        "compare": ok(
+            *["compare", "--limit", "30", "--models", "dae", "--corruptions", "none", "--size", "8"],
+            *["--epochs", "1", "--device", "cpu", "--set", "width=4", "--json"],
+        ),
+    }
+    read = {verb: json.loads(result.stdout) for verb, result in lines.items()}  # nothing else is on standard output
+    assert all(result.stdout.count("\n") == 1 for result in lines.values())
+    assert Path(read["preview"]["file"]).is_file()
+    assert read["audit"]["level"]
+    assert read["train"] == {"run": "j", "model": "dae", "epochs": 1}
+    assert read["eval"]["auroc"] == json.loads((trained / "eval" / "metrics.json").read_text(encoding="utf-8"))["auroc"]
+    assert read["compare"]["trainings"] == 1
+    assert read["compare"]["failed"] == []
+    assert "AUROC" in lines["eval"].stderr  # what is for people
+
+    rows = [json.loads(line) for line in ok("predict", trained, parts / "bad ones", "--json").stdout.splitlines()]
+    assert len(rows) == 4
+    assert rows[0].keys() == {"path", "score", "predicted", "threshold"}
+    assert "--out" in refused("predict", trained, parts, "--json", "--out", "x.csv")
+
+
+def test_every_verb_knows_json() -> None:
+    from typer.main import get_command
+
+    def verbs(command: Any) -> list[Any]:
+        inner = getattr(command, "commands", None)
+        return [verb for child in inner.values() for verb in verbs(child)] if inner else [command]
+
+    for verb in verbs(get_command(cli.app)):
+        assert any("--json" in parameter.opts for parameter in verb.params), verb.name
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete_verbs(shell: str) -> None:
+    words = {"bash": {"COMP_WORDS": "unblot ex", "COMP_CWORD": "1"}}.get(shell, {"_TYPER_COMPLETE_ARGS": "unblot ex"})
+    words |= {"_TYPER_COMPLETE_FISH_ACTION": "get-args"} if shell == "fish" else {}
+    done = subprocess.run(
+        [sys.executable, "-m", "unblot"],
+        env=os.environ | {"_UNBLOT_COMPLETE": f"complete_{shell}"} | words,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert "export" in done.stdout, done.stderr
+    assert "train" not in done.stdout

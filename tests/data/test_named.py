@@ -241,3 +241,14 @@ def test_wrong_magnetic_tile_is_named(tiles: Path, tmp_path: Path) -> None:
 
 def test_every_named_data_set_is_tested_here() -> None:
     assert set(DATA_SETS) == {"cifar10", "digits", "fashion-mnist", "magnetic-tile"}
+
+
+def test_digits_are_those_of_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
+    from sklearn.datasets import load_digits
+
+    from unblot.data import digits as own
+
+    wanted = load_digits()
+    for found in (own._digits(), (monkeypatch.setattr(own, "find_spec", lambda _: None), own._digits())[1]):
+        assert np.array_equal(found[0], wanted.images)
+        assert np.array_equal(found[1], wanted.target)

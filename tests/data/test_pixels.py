@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from unblot.data import DataConfig, load_data, load_paths
 from unblot.data.pixels import decode, decode_mask, in_threads, probe
 from unblot.errors import UserError
 
@@ -115,3 +118,23 @@ def test_a_progress_bar_is_shown_when_asked_for(capsys: pytest.CaptureFixture[st
 def test_an_error_in_a_thread_comes_out() -> None:
     with pytest.raises(ZeroDivisionError):
         list(in_threads(lambda x: 1 // (x - 500), range(1000), what="", progress=False))
+
+
+def test_a_header_that_promises_too_many_pixels_is_refused_before_decoding(tmp_path: Path) -> None:
+    """A few bytes that say 50 000 × 50 000: decoded they would take 7.5 GB."""
+    header = struct.pack(">IIBBBBB", 50_000, 50_000, 8, 2, 0, 0, 0)
+    parts = [(b"IHDR", header), (b"IDAT", zlib.compress(b"\0" * 1000)), (b"IEND", b"")]
+    data = b"".join(struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in parts)
+    (tmp_path / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + data)
+    for read in (probe, lambda path: decode(path, channels=3, size=8), lambda path: decode_mask(path, 8)):
+        with pytest.raises(UserError, match=r"bomb\.png says that it is larger"):
+            read(tmp_path / "bomb.png")
+
+
+@pytest.mark.parametrize("name", ["parts.zip", "parts.tar.gz", "Parts.ZIP"])
+def test_archives_are_not_opened(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"PK\x03\x04")
+    with pytest.raises(UserError, match=r"archives are not opened.*unpack"):
+        load_paths([tmp_path / name], channels=1, size=8)
+    with pytest.raises(UserError, match=r"archives are not opened.*unpack"):
+        load_data(DataConfig(str(tmp_path / name)))

@@ -21,6 +21,7 @@ def audit(
     config: flags.Config = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write.", show_default="audits/DATA")] = None,
     quiet: flags.Quiet = False,
+    json_: flags.Json = False,
     root: flags.Root = None,
     normal: flags.Normal = None,
     abnormal: flags.Abnormal = None,
@@ -41,6 +42,7 @@ def audit(
     Writes audit.json and audit.html, with images side by side. Exit code 1: something found would fake a result.
     """
     given = settings.given(locals())
+    voice = output.Voice(json_)
     from unblot.audit import FAKE
     from unblot.audit import audit as look
     from unblot.report.audit import lines, page
@@ -56,7 +58,8 @@ def audit(
         with output.replacing(folder / name) as temporary:
             # File names may hold bytes that are no text; they are shown escaped.
             temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
-    typer.echo(f"{found.description}\n\n{lines(found)}\n\naudit     {folder / 'audit.html'}")
+    voice.say(f"{found.description}\n\n{lines(found)}\n\naudit     {folder / 'audit.html'}")
+    voice.line(folder=str(folder), level=found.level, **found.to_dict())
     if found.level == FAKE:
         typer.echo("A result on these data, split like this, would be faked by what FAKES marks.", err=True)
         raise typer.Exit(1)

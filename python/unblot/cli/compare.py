@@ -58,6 +58,7 @@ def compare(
         Path | None, typer.Option(help="Folder of the grid; one that is there goes on.", show_default="compare/DATA")
     ] = None,
     quiet: flags.Quiet = False,
+    json_: flags.Json = False,
     root: flags.Root = None,
     normal: flags.Normal = None,
     abnormal: flags.Abnormal = None,
@@ -86,6 +87,7 @@ def compare(
     in the table and makes the exit code 1.
     """
     given = settings.given(locals())
+    voice = output.Voice(json_)
     from unblot.scoring import protocol_named
     from unblot.studies import plan, run_grid, summarise, write_tables
 
@@ -104,18 +106,24 @@ def compare(
         split_by_seed=split_seed is None,
     )
     folder = output.make_folder(out or Path("compare") / settings.slug(data_config.data))
-    typer.echo(f"grid      {len(trainings)} trainings, {len(trainings) * len(modes)} cells, in {folder}")
+    voice.say(f"grid      {len(trainings)} trainings, {len(trainings) * len(modes)} cells, in {folder}")
     outcomes: dict[str, Outcome] = {}
 
     def report(outcome: Outcome, done: int, left: float | None) -> None:
         outcomes[outcome.training.name] = outcome
-        typer.echo(_progress(outcome, done, len(trainings), left))
+        voice.say(_progress(outcome, done, len(trainings), left))
         so_far = [outcomes[training.name] for training in trainings if training.name in outcomes]
         write_tables(summarise(so_far, data_config, train_config), folder)
 
     ended = run_grid(trainings, modes, folder, jobs=jobs, progress=not quiet, report=report)
     failed = [outcome for outcome in ended if outcome.error is not None]
-    typer.echo(f"\ntables    {folder / 'table.md'}, table.json, {folder / 'table.html'}")
+    voice.say(f"\ntables    {folder / 'table.md'}, table.json, {folder / 'table.html'}")
+    voice.line(
+        folder=str(folder),
+        table=str(folder / "table.json"),
+        trainings=len(ended),
+        failed=[outcome.training.name for outcome in failed],
+    )
     if failed:
         typer.echo(f"{len(failed)} of {len(ended)} trainings failed; why says {folder / 'errors'}", err=True)
         raise typer.Exit(1)

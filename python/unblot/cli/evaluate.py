@@ -40,6 +40,7 @@ def evaluate(
         ),
     ] = "clean",
     quiet: flags.Quiet = False,
+    json_: flags.Json = False,
     root: flags.Root = None,
     normal: flags.Normal = None,
     abnormal: flags.Abnormal = None,
@@ -51,6 +52,7 @@ def evaluate(
 ) -> None:
     """Judge a trained detector on test images, by default those of its own split: figures and a report."""
     given = settings.given(locals())
+    voice = output.Voice(json_)
     from unblot.audit import quick_warnings
     from unblot.data import load_data
     from unblot.report import write_report
@@ -67,7 +69,7 @@ def evaluate(
         splits.warnings.extend(_trained_on(own, splits))
     named = ["eval", *([] if config == own else [settings.slug(config.data)]), *([] if mode.reachable else [mode.name])]
     folder = output.make_folder(out or run / "-".join(named))
-    output.say(splits, trained.detector, device=settings.device(device), run=run)
+    output.say(voice, splits, trained.detector, device=settings.device(device), run=run)
     evaluation = judge(
         trained.detector,
         splits,
@@ -83,7 +85,8 @@ def evaluate(
         evaluation, folder, detector=trained.detector, configuration=configuration, corruption_spec=trained.corruption
     )
     best = _best_epoch(run, mode) if config == own and not mode.reachable else ""
-    typer.echo(f"\n{_figures(evaluation)}{best}\n\nscores    {folder / 'scores.csv'}\nreport    {report}")
+    voice.say(f"\n{_figures(evaluation)}{best}\n\nscores    {folder / 'scores.csv'}\nreport    {report}")
+    voice.line(folder=str(folder), report=str(report), **evaluation.metrics)
 
 
 def _eval_config(trained: Run, given: Mapping[str, Any]) -> tuple[DataConfig, DataConfig]:

@@ -178,4 +178,7 @@ ScoreBatch = Annotated[
     int, typer.Option("--batch-size", help="Images scored at a time; does not change a score.", min=1)
 ]
 ScoreDevice = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+Json = Annotated[
+    bool, typer.Option("--json", help="Result as JSON on standard output, one line; what is for people goes to stderr.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -19,13 +20,36 @@ if TYPE_CHECKING:
     from unblot.models import Detector
 
 
-def say(splits: Splits, detector: Detector, **rows: object) -> None:
+class Voice:
+    """What a verb says to people and to scripts. Of several processes of one run, the first alone speaks.
+
+    Args:
+        json_lines: results are JSON lines on standard output, and what is for people goes to stderr.
+    """
+
+    def __init__(self, json_lines: bool) -> None:
+        self.json_lines = json_lines
+        self.first = "TORCHELASTIC_RUN_ID" not in os.environ or os.environ.get("RANK", "0") == "0"
+
+    def say(self, text: str) -> None:
+        """For people."""
+        if self.first:
+            typer.echo(text, err=self.json_lines)
+
+    def line(self, **values: Any) -> None:
+        """For scripts: one line of JSON, where it was asked for; file names that are no text are shown escaped."""
+        if self.json_lines and self.first:
+            text = json.dumps(values, allow_nan=False, default=str) + "\n"
+            typer.get_binary_stream("stdout").write(text.encode("utf-8", errors="backslashreplace"))
+
+
+def say(voice: Voice, splits: Splits, detector: Detector, **rows: object) -> None:
     """Print what was understood: the data, the detector, and ``rows``."""
     parameters = sum(p.numel() for p in detector.parameters())
     shape = f"{detector.channels} × {detector.size} × {detector.size}"
     rows = {"model": f"{detector.name}, {parameters:,} parameters, images of {shape}", **rows}
-    typer.echo(splits.describe())
-    typer.echo("\n".join(f"{name:<9} {value}" for name, value in rows.items()))
+    voice.say(splits.describe())
+    voice.say("\n".join(f"{name:<9} {value}" for name, value in rows.items()))
 
 
 def command(*words: object) -> str:

@@ -33,6 +33,7 @@ def preview(
     abnormal: flags.Abnormal = None,
     size: flags.Size = None,
     channels: flags.Channels = None,
+    json_: flags.Json = False,
 ) -> None:
     """Show what a corruption does to normal images of DATA: a PNG with each image beside five corrupted ones."""
     given = settings.given(locals())
@@ -43,19 +44,20 @@ def preview(
     output.make_folder(out.parent)
     with output.replacing(out) as temporary:
         sheet.save(temporary, format="PNG")
-    typer.echo(f"corruption  {spec or 'none'}\npreview     {out}")
+    voice = output.Voice(json_)
+    voice.say(f"corruption  {spec or 'none'}\npreview     {out}")
+    voice.line(file=str(out), corruption=None if spec is None else spec.to_dict())
 
 
 def _some_images(config: DataConfig, wanted: int, seed: int) -> NDArray[np.uint8]:
     """Normal images drawn by ``seed``, shape (N, C, size, size); decodes no others."""
     import numpy as np
 
-    from unblot.data import ImageSet, find_images
-    from unblot.data.pixels import probe
+    from unblot.data import find_images
+    from unblot.data.pixels import decode, probe
 
     normals = [source for source in find_images(config).pool if source.item.label == 0]
     drawn = np.random.default_rng(seed).permutation(len(normals))[:wanted]
     sources = [normals[i] for i in sorted(drawn.tolist())]
     channels = config.channels or (1 if all(probe(source.image)[0] for source in sources) else 3)
-    images = ImageSet(sources, channels=channels, size=config.size)
-    return np.stack([images[i]["image"].numpy() for i in range(len(images))])
+    return np.stack([decode(source.image, channels=channels, size=config.size) for source in sources])

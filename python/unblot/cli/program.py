@@ -11,7 +11,7 @@ from unblot.errors import UserError
 
 __all__ = ["app"]
 
-_ORDER = ("preview", "audit", "train", "eval", "predict", "compare", "study")
+_ORDER = ("preview", "audit", "train", "eval", "predict", "export", "compare", "study")
 
 
 class _Verbs(TyperGroup):
@@ -36,7 +36,6 @@ app = typer.Typer(
     cls=_Verbs,
     help="Train image anomaly detectors from normal images only, and judge images with them.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 

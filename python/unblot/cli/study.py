@@ -28,6 +28,7 @@ def protocol(
     config: flags.Config = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write.", show_default="studies/DATA-MODEL")] = None,
     quiet: flags.Quiet = False,
+    json_: flags.Json = False,
     root: flags.Root = None,
     normal: flags.Normal = None,
     abnormal: flags.Abnormal = None,
@@ -57,6 +58,7 @@ def protocol(
     Started again, it goes on where it stopped.
     """
     given = settings.given(locals())
+    voice = output.Voice(json_)
     from unblot.audit import quick_warnings
     from unblot.data import load_data
     from unblot.studies import protocol_study
@@ -66,6 +68,7 @@ def protocol(
     folder = output.make_folder(out or Path("studies") / named)
     splits = load_data(data_config, progress=False if quiet else None)
     splits.warnings.extend(quick_warnings(splits))
-    output.say(splits, settings.new_detector(train_config, splits), study=folder)
+    output.say(voice, splits, settings.new_detector(train_config, splits), study=folder)
     protocol_study(train_config, data_config, splits, folder, progress=not quiet)
-    typer.echo(f"\n{(folder / 'table.md').read_text(encoding='utf-8')}\nplot      {folder / 'plot.png'}")
+    voice.say(f"\n{(folder / 'table.md').read_text(encoding='utf-8')}\nplot      {folder / 'plot.png'}")
+    voice.line(folder=str(folder), table=str(folder / "table.md"), plot=str(folder / "plot.png"))

@@ -31,6 +31,7 @@ def train(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out where it stopped.")] = False,
     quiet: flags.Quiet = False,
+    json_: flags.Json = False,
     root: flags.Root = None,
     normal: flags.Normal = None,
     abnormal: flags.Abnormal = None,
@@ -60,6 +61,7 @@ def train(
 ) -> None:
     """Train a detector on the normal images of DATA and take its threshold from held-out normal images."""
     asked = settings.given(locals())
+    voice = output.Voice(json_)
     given = settings.with_recommended(asked)
     from unblot.audit import quick_warnings
     from unblot.data import load_data
@@ -82,6 +84,7 @@ def train(
             "'unblot[features]', or name a detector with --model"
         )
     output.say(
+        voice,
         splits,
         settings.new_detector(train_config, splits),
         noise=settings.corruption(train_config.corruption) or "none",
@@ -97,7 +100,8 @@ def train(
             f"\nstopped. To continue:\n  {output.command('unblot', 'train', '--resume', '--out', folder)}", err=True
         )
         raise typer.Exit(130) from None
-    typer.echo(f"trained   {folder}\nnext      {output.command('unblot', 'eval', folder)}")
+    voice.say(f"trained   {folder}\nnext      {output.command('unblot', 'eval', folder)}")
+    voice.line(run=str(folder), model=train_config.model, epochs=train_config.epochs)
 
 
 def _run_folder(out: Path | None, resume: bool, data: DataConfig, config: TrainConfig) -> Path:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from unblot.data.config import DataConfig
 from unblot.data.items import ABNORMAL, NORMAL, UNKNOWN, Found, Item, Source
-from unblot.data.pixels import SUFFIXES
+from unblot.data.pixels import ARCHIVES, SUFFIXES
 from unblot.errors import UserError
 
 __all__ = ["find", "list_images", "sources_of"]
@@ -60,6 +60,8 @@ def sources_of(paths: Iterable[str | Path]) -> list[Source]:
         found |= dict.fromkeys(list_images(path) if path.is_dir() else [path])
     if missing := [str(p) for p in found if not p.is_file()]:
         raise UserError(f"no such file or folder: {', '.join(missing[:5])}")
+    if archives := [str(p) for p in found if p.suffix.lower() in ARCHIVES]:
+        raise UserError(f"archives are not opened: {', '.join(archives[:5])}; unpack them and give the folder")
     return [_source(p, p.as_posix(), UNKNOWN, "unknown") for p in found]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from copy import copy
 from functools import partial
 from hashlib import blake2b
 from typing import Any
@@ -88,6 +89,14 @@ class ImageSet(Dataset[dict[str, Any]]):
             torch.from_numpy(self._decode(self._images[index])) if self._pixels is None else self._pixels[index].clone()
         )
         return {"image": image, "index": index, "group": int(self._group[index])}
+
+    def first(self, count: int) -> ImageSet:
+        """A set of the first ``count`` images, or of all where there are fewer."""
+        some = copy(self)
+        some.items, some._images, some._masks = self.items[:count], self._images[:count], self._masks[:count]
+        some._group = self._group[:count]
+        some._pixels = None if self._pixels is None else self._pixels[:count]
+        return some
 
     @property
     def labels(self) -> NDArray[np.int64]:

@@ -8,16 +8,19 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from unblot.data import cifar10, digits, fashion_mnist, folders, magnetic_tile
 from unblot.data.classes import did_you_mean
 from unblot.data.config import DataConfig
 from unblot.data.groups import NONE, find_groups
-from unblot.data.imageset import ImageSet
 from unblot.data.items import ABNORMAL, NORMAL, Found, Source
-from unblot.data.pixels import in_threads, probe
+from unblot.data.pixels import ARCHIVES, in_threads, probe
 from unblot.data.splits import draw_limit, split_by_group
 from unblot.errors import UserError
+
+if TYPE_CHECKING:
+    from unblot.data.imageset import ImageSet  # torch: loaded where images are
 
 __all__ = [
     "DATA_SETS",
@@ -88,6 +91,8 @@ def load_data(config: DataConfig, *, progress: bool | None = None) -> Splits:
 
 def load_found(found: Found, config: DataConfig, *, progress: bool | None = None) -> Splits:
     """Group, split and decode what :func:`find_images` found; the second half of :func:`load_data`."""
+    from unblot.data.imageset import ImageSet
+
     pool, own_test = _grouped(found, config)
     groups = [s.item.group for s in pool]
     share = config.test if found.test_share is None else found.test_share
@@ -125,6 +130,8 @@ def load_paths(paths: Iterable[str | Path], *, channels: int, size: int, progres
     Raises:
         UserError: a path that does not exist, a folder without images, or a file that cannot be read.
     """
+    from unblot.data.imageset import ImageSet
+
     return ImageSet(folders.sources_of(paths), channels=channels, size=size, progress=progress)
 
 
@@ -157,6 +164,8 @@ def find_images(config: DataConfig) -> Found:
         if config.masks:
             raise UserError(f"masks belongs to folders of images; {config.data} knows its own")
         return finder(config)
+    if Path(config.data).is_file() and Path(config.data).suffix.lower() in ARCHIVES:
+        raise UserError(f"archives are not opened: {config.data}; unpack it and give the folder")
     if not Path(config.data).is_dir():
         raise UserError(
             f"no data set or folder named {config.data!r}{did_you_mean(config.data, list(DATA_SETS))}; "

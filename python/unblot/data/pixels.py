@@ -23,9 +23,11 @@ from tqdm import tqdm
 
 from unblot.errors import UserError
 
-__all__ = ["SUFFIXES", "decode", "decode_mask", "in_threads", "probe"]
+__all__ = ["ARCHIVES", "SUFFIXES", "decode", "decode_mask", "in_threads", "probe"]
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+
+ARCHIVES = (".7z", ".bz2", ".gz", ".rar", ".tar", ".tgz", ".xz", ".zip", ".zst")
 
 _GRAY = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N")
 _T = TypeVar("_T")
@@ -101,6 +103,11 @@ def _opened(path: Path) -> Iterator[Image.Image]:
             yield image
     except UserError:
         raise
+    except Image.DecompressionBombError as error:
+        raise UserError(
+            f"{path} says that it is larger than an image can be here ({error}); nothing of it was decoded. Make it "
+            "smaller, or move it out of the folder"
+        ) from error
     except Exception as error:  # Pillow's decoders raise many kinds: OSError, SyntaxError, struct.error, ValueError, …
         raise UserError(
             f"{path} cannot be read as an image ({error}); repair it or move it out of the folder"

@@ -81,6 +81,10 @@ class AnoGAN(Detector):
     """
 
     name = "anogan"
+    no_graph = (
+        "its score is the end of a search that takes hundreds of gradient steps for each image. f_anogan finds the "
+        "nearest image with an encoder and can be exported"
+    )
     size_multiple = 16
     size_min = 16
 

@@ -142,6 +142,9 @@ class Detector(nn.Module, ABC):
     size_multiple: ClassVar[int] = 1
     size_min: ClassVar[int] = 1
     recommended: ClassVar[Recommended] = Recommended()
+    no_graph: ClassVar[str | None] = (
+        None  # why ``score`` is no fixed graph that could be exported; None where it is one
+    )
 
     def __init__(self, *, channels: int, size: int, options: Mapping[str, Any]) -> None:
         super().__init__()

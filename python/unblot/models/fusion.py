@@ -135,10 +135,10 @@ class Fusion(Detector):
 
     def _standardised(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Scores (parts, N) and maps (parts, N, 1, H, W); a part of weight 0 is not asked."""
-        n, size = len(images), images.shape[-2:]
+        n, size = images.shape[0], images.shape[-2:]
         scores, maps = images.new_zeros(len(self.parts), n), images.new_zeros(len(self.parts), n, 1, *size)
         for i, (_, part) in enumerate(self._each()):
-            if self.weights[i] == 0:
+            if not torch.compiler.is_exporting() and self.weights[i] == 0:
                 continue
             found = part.score(images)
             scores[i] = (found.image - self.scale[0, i]) / self.scale[1, i]

@@ -339,13 +339,15 @@ def nearest(rows: Tensor, memory: Tensor, count: int) -> tuple[Tensor, Tensor]:
     spare = -len(memory) % BLOCK  # whole blocks; the spare entries are infinitely far
     entries = F.pad(memory, (0, 0, 0, spare))
     lengths = F.pad(memory.square().sum(1), (0, spare), value=torch.inf)
+    if torch.compiler.is_exporting():  # the number of rows of a graph is not known
+        return _nearest(rows, entries, lengths, count)
     found = [_nearest(part, entries, lengths, count) for part in torch.split(rows, ROWS)]
     return torch.cat([f[0] for f in found]), torch.cat([f[1] for f in found])
 
 
 def _nearest(rows: Tensor, entries: Tensor, lengths: Tensor, count: int) -> tuple[Tensor, Tensor]:
     squares = torch.addmm(lengths, rows, entries.T, alpha=-2)  # less the rows' own, which does not change an order
-    blocks = squares.view(len(rows), -1, BLOCK)
+    blocks = squares.view(rows.shape[0], -1, BLOCK)
     best = blocks.amin(2).topk(min(count, blocks.shape[1]), largest=False).indices
     places = (best[..., None] * BLOCK + torch.arange(BLOCK, device=rows.device)).flatten(1)
     inside = squares.gather(1, places)

@@ -1,8 +1,9 @@
 """The report: one self-contained HTML file from a finished evaluation.
 
 It shows what the paper shows, the histogram of scores (figure 6) and images beside their restorations (figure 7), with
-the protocol that the figures were made under named beside them. Everything stands inside the file; it opens without a
-network.
+the protocol that the figures were made under named beside them. A script of the page's own (``report.js``) lets a
+reader move the threshold, filter the images and open one. Everything stands inside the file; it opens without a
+network, and a content security policy in its head keeps it so.
 """
 
 from __future__ import annotations
@@ -20,18 +21,21 @@ import torch
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from numpy.typing import NDArray
+from PIL import Image
 
-from unblot.corruption.apply import corrupt
 from unblot.corruption.spec import Spec
 from unblot.data import ImageSet
 from unblot.models.detector import Detector
 from unblot.models.pixels import to_signed, to_uint8
-from unblot.report.plots import heat, histogram, map_range, png_uri, pr, roc
+from unblot.report.plots import heat, histogram, map_range, pr, roc
+from unblot.report.sheet import contact_sheet
+from unblot.report.tiles import as_image, chosen, encode, fitting, longest_of, picture_uri, smaller
 from unblot.scoring import NOT_REACHABLE, Evaluation
 
 __all__ = ["write_report"]
 
-SHOWN = 8  # images in each gallery
+_BATCH = 64  # images restored at a time
+_BLOTTED = 3  # rows of the sheet of the training's corruption
 _TINY = 96  # below this size single pixels are shown as squares
 _HEADLINE = {
     "auroc": ("AUROC", "chance that an abnormal image scores higher than a normal one; 0.5 is guessing"),
@@ -59,7 +63,8 @@ def write_report(
         folder: made where it does not exist.
         detector: restores the images that are shown, on the device where it is.
         configuration: what to list under "Configuration": JSON values, or mappings of them by heading.
-        corruption_spec: what the detector was trained with, applied to the images shown; None leaves that column out.
+        corruption_spec: what the detector was trained with, shown on some normal images; None leaves
+            that out.
 
     Returns:
         Path of the report.
@@ -67,10 +72,8 @@ def write_report(
     test, scores, labels = evaluation.splits.test, evaluation.scores.image, evaluation.splits.test.labels
     threshold, metrics = evaluation.calibration.threshold, evaluation.metrics
     both = 0 < labels.sum() < labels.size
-    order = np.argsort(-scores, kind="stable")
-    pictures = _Pictures(evaluation, detector, corruption_spec)
-    first = order[: min(SHOWN, len(order))]
-    last = order[len(first) :][::-1][:SHOWN]
+    shown = chosen(scores, labels, threshold)
+    pictures = _Pictures(evaluation, detector, shown)
     context = {
         "title": f"{detector.name} on {evaluation.splits.name}",
         "subtitle": f"{len(test)} test images at {test.size} × {test.size} pixels, {_colour(test.channels)}, "
@@ -89,16 +92,12 @@ def write_report(
         else [],
         "histogram": Markup(histogram(labels, scores, threshold)),
         "kinds": _kinds(evaluation),
-        "galleries": [
-            (id_, heading, [pictures.card(int(i)) for i in chosen])
-            for id_, heading, chosen in (
-                ("most", "Most anomalous images", first),
-                ("least", "Least anomalous images", last),
-            )
-            if len(chosen)
-        ],
-        "gallery_text": pictures.text,
-        "strip_width": pictures.columns * 90 + 24,
+        "tiles": pictures.tiles,
+        "tiles_text": pictures.text,
+        "corruption": _corruption_sheet(test, shown, corruption_spec),
+        "live": {"threshold": threshold, **_live(evaluation), "pictures": pictures.more},
+        "reachable": evaluation.protocol.reachable,
+        "script": Markup(files("unblot.report").joinpath("report.js").read_text(encoding="utf-8")),
         "tiny": test.size < _TINY,
         "counts": [
             _count(part, images)
@@ -119,55 +118,87 @@ def write_report(
 
 
 class _Pictures:
-    """Cards of single images: the pictures beside each other and what is said below them."""
+    """The images that are shown: what stands in the grid, and what opens beside it.
 
-    def __init__(self, evaluation: Evaluation, detector: Detector, spec: Spec | None) -> None:
-        self.evaluation, self.detector, self.spec = evaluation, detector, spec
-        self.test = evaluation.splits.test
-        self.low, self.high = map_range(evaluation.scores.maps)
-        restores = self._restore(self.test[0]["image"]) is not None
-        self.columns = 2 + (spec is not None) + restores + self.test.has_masks
-        parts = ["the image as the detector sees it"]
-        if spec is not None:
-            parts.append("blotted as in training (the detector is never given this at test time)")
-        if restores:
-            parts.append("restored from the image")
-        parts.append("anomaly map")
-        if self.test.has_masks:
-            parts.append("true mask")
+    Attributes:
+        tiles: one for each image in the order of ``shown``: ``at`` (its position in the test set), name, kind, truth,
+            score, picture.
+        more: by position, the pictures beside the original: (label, data URI).
+        text: what they are.
+    """
+
+    def __init__(self, evaluation: Evaluation, detector: Detector, shown: list[int]) -> None:
+        test, scores = evaluation.splits.test, evaluation.scores
+        low, high = map_range(scores.maps)
+        strips: list[list[tuple[str, Image.Image]]] = []
+        longest = longest_of(len(shown))
+        for start in range(0, len(shown), _BATCH):
+            part = shown[start : start + _BATCH]
+            images = torch.stack([test[i]["image"] for i in part])
+            restored = _restored(detector, images)
+            for k, i in enumerate(part):
+                strip = [("original", as_image(images[k].numpy(), longest))]
+                if restored is not None:
+                    strip.append(("restored", as_image(restored[k], longest)))
+                strip.append(
+                    ("anomaly map", as_image(heat(smaller(scores.maps[i], longest), low, high).transpose(2, 0, 1)))
+                )
+                if (mask := test.mask(i)) is not None:
+                    strip.append(("true mask", as_image(mask, longest)))
+                strips.append(strip)
+        uris = fitting([[image for _, image in strip] for strip in strips])
+        self.tiles = [
+            {
+                "at": i,
+                "name": test.items[i].name,
+                "kind": test.items[i].kind,
+                "truth": _truth(test.items[i].label),
+                "score": f"{scores.image[i]:#.4g}",
+                "picture": pictures[0],
+            }
+            for i, pictures in zip(shown, uris, strict=True)
+        ]
+        self.more = {
+            i: [(label, uri) for (label, _), uri in zip(strip[1:], pictures[1:], strict=True)]
+            for i, strip, pictures in zip(shown, strips, uris, strict=True)
+        }
+        which = (
+            "All test images" if len(shown) == len(test) else f"{len(shown)} of {len(test)} test images (those called "
+        )
+        if len(shown) < len(test):
+            which += "wrong, those nearest to the threshold, the highest and the lowest scores)"
         self.text = (
-            f"From left to right: {', '.join(parts)}. All maps share one colour scale: black is {self.low:.3g}, "
-            f"pale yellow {self.high:.3g} and above."
+            f"{which}, the most anomalous first. All anomaly maps share one colour scale: black is {low:.3g}, "
+            f"pale yellow {high:.3g} and above. Pictures are shrunk to keep this page small."
         )
 
-    def _restore(self, image: torch.Tensor) -> NDArray[np.uint8] | None:
-        device = next((p.device for p in self.detector.parameters()), torch.device("cpu"))
-        with torch.no_grad():
-            restored = self.detector.eval().restore(to_signed(image[None].to(device)))
-        return None if restored is None else to_uint8(restored)[0].cpu().numpy()
 
-    def card(self, i: int) -> dict[str, Any]:
-        """Picture strip and caption of test image ``i``."""
-        item, image = self.test.items[i], self.test[i]["image"]
-        pictures = [("original", image.numpy())]
-        if self.spec is not None:
-            pictures.append(("blotted", corrupt(image.numpy(), self.spec, seed=0, keys=i, layout="CHW").images))
-        if (restored := self._restore(image)) is not None:
-            pictures.append(("restored", restored))
-        strip = [(label, png_uri(pixels.transpose(1, 2, 0))) for label, pixels in pictures]
-        strip.append(("map", png_uri(heat(self.evaluation.scores.maps[i], self.low, self.high))))
-        if (mask := self.test.mask(i)) is not None:
-            strip.append(("true mask", png_uri(mask.astype(np.uint8) * 255)))
-        called = bool(self.evaluation.predicted[i])
-        verdict = {(0, True): "false alarm", (1, False): "missed"}.get((item.label, called), "")
-        return {
-            "pictures": strip,
-            "name": item.name,
-            "kind": item.kind,
-            "truth": _truth(item.label),
-            "score": f"{self.evaluation.scores.image[i]:#.4g}",
-            "verdict": verdict,
-        }
+def _restored(detector: Detector, images: torch.Tensor) -> NDArray[np.uint8] | None:
+    device = next((p.device for p in detector.parameters()), torch.device("cpu"))
+    with torch.no_grad():
+        restored = detector.eval().restore(to_signed(images.to(device)))
+    return None if restored is None else to_uint8(restored).cpu().numpy()
+
+
+def _corruption_sheet(test: ImageSet, shown: list[int], spec: Spec | None) -> str | None:
+    """Some normal test images as the training would have blotted them, on one picture; None without a corruption."""
+    normal = [i for i in shown[::-1] if test.items[i].label == 0][:_BLOTTED]
+    if spec is None or not normal:
+        return None
+    sheet = contact_sheet(np.stack([test[i]["image"].numpy() for i in normal]), spec, draws=4)
+    return picture_uri(*encode(sheet, max(sheet.size), 75))
+
+
+def _live(evaluation: Evaluation) -> dict[str, Any]:
+    """What the page's script counts with: scores, labels and kinds of all test images, those that are not shown too."""
+    items = evaluation.splits.test.items
+    kinds = sorted({(item.label, item.kind) for item in items})
+    return {
+        "scores": evaluation.scores.image.tolist(),
+        "labels": [item.label for item in items],
+        "kinds": [kinds.index((item.label, item.kind)) for item in items],
+        "names": [{"truth": _truth(label), "kind": kind} for label, kind in kinds],
+    }
 
 
 def _figure(value: float | None) -> str:

@@ -22,7 +22,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
-from sklearn.metrics import precision_recall_curve, roc_curve
 
 __all__ = ["heat", "histogram", "map_range", "png_uri", "pr", "roc", "write_heat_maps"]
 
@@ -47,16 +46,25 @@ _STYLE: dict[Any, Any] = {
 def _svg(name: str, width: float, height: float, draw: Callable[[Axes], None]) -> str:
     """What ``draw`` puts on axes of ``width`` × ``height`` inches, as an ``<svg>`` element.
 
-    Prolog, metadata and name spaces are left out: they name addresses outside the page, which HTML does not need.
+    Prolog, metadata and name spaces are left out: they name addresses outside the page, which HTML does not need. What
+    the page needs to move the mark of the threshold is left in: the group "<name>-area" has the size of the axes, whose
+    limits are the attributes ``data-x`` and ``data-y``.
     """
     out = io.StringIO()
     with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}):
         figure = Figure(figsize=(width, height))
-        draw(figure.add_subplot())
+        axes = figure.add_subplot()
+        draw(axes)
+        axes.patch.set_gid(f"{name}-area")
+        limits = " ".join(f'data-{a}="{low:.17g} {high:.17g}"' for a, (low, high) in _limits(axes))
         figure.savefig(out, format="svg", transparent=True, bbox_inches="tight", metadata={"Date": None})
     text = out.getvalue()
     text = re.sub(r'<metadata>.*?</metadata>| xmlns(:xlink)?="[^"]*"', "", text[text.index("<svg") :], flags=re.DOTALL)
-    return text.replace(_INK, "currentColor")
+    return text.replace(_INK, "currentColor").replace("<svg", f'<svg id="{name}-plot" {limits}', 1)
+
+
+def _limits(axes: Axes) -> tuple[tuple[str, tuple[float, float]], ...]:
+    return ("x", axes.get_xlim()), ("y", axes.get_ylim())
 
 
 def roc(labels: NDArray[np.int64], scores: NDArray[np.float64], threshold: float) -> str:
@@ -67,6 +75,8 @@ def roc(labels: NDArray[np.int64], scores: NDArray[np.float64], threshold: float
         scores: shape (N,), larger is more anomalous.
         threshold: images above it are called abnormal.
     """
+    from sklearn.metrics import roc_curve  # heat maps need it not
+
     false_alarms, hits, _ = roc_curve(labels, scores)
     flagged = scores > threshold
 
@@ -74,7 +84,7 @@ def roc(labels: NDArray[np.int64], scores: NDArray[np.float64], threshold: float
         axes.plot([0, 1], [0, 1], color=_INK, alpha=0.35, linewidth=0.8, linestyle="--", label="guessing")
         axes.plot(false_alarms, hits, color=ABNORMAL, linewidth=1.8)
         at = flagged[labels == 0].mean(), flagged[labels == 1].mean()
-        axes.plot(*at, "o", color=_INK, label="at the threshold", clip_on=False)
+        axes.plot(*at, "o", color=_INK, label="at the threshold", clip_on=False, gid="roc-mark")
         axes.set(xlabel="false alarms among normal images", ylabel="abnormal images found", xlim=(0, 1), ylim=(0, 1.02))
         axes.legend(loc="lower right")
 
@@ -83,6 +93,8 @@ def roc(labels: NDArray[np.int64], scores: NDArray[np.float64], threshold: float
 
 def pr(labels: NDArray[np.int64], scores: NDArray[np.float64], threshold: float) -> str:
     """Precision over recall as SVG text, arguments as for :func:`roc`; guessing gives the share of abnormal images."""
+    from sklearn.metrics import precision_recall_curve
+
     precision, recall, _ = precision_recall_curve(labels, scores, drop_intermediate=True)
     flagged = scores > threshold
 
@@ -91,7 +103,7 @@ def pr(labels: NDArray[np.int64], scores: NDArray[np.float64], threshold: float)
         axes.plot(recall, precision, color=ABNORMAL, linewidth=1.8)
         if flagged.any():
             at = flagged[labels == 1].mean(), labels[flagged].mean()
-            axes.plot(*at, "o", color=_INK, label="at the threshold", clip_on=False)
+            axes.plot(*at, "o", color=_INK, label="at the threshold", clip_on=False, gid="pr-mark")
         axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1.02), ylim=(0, 1.02))
         axes.legend(loc="lower left")
 
@@ -109,7 +121,8 @@ def histogram(labels: NDArray[np.int64], scores: NDArray[np.float64], threshold:
         for label, name, colour in ((0, "normal", NORMAL), (1, "abnormal", ABNORMAL)):
             if (chosen := scores[labels == label]).size:
                 axes.hist(chosen, bins=edges, color=colour, alpha=0.6, label=f"{name} ({chosen.size})")
-        axes.axvline(threshold, color=_INK, linewidth=1.2, linestyle="--", label=f"threshold {threshold:#.4g}")
+        line = axes.axvline(threshold, color=_INK, linewidth=1.2, linestyle="--", label="threshold")
+        line.set_gid("histogram-mark")
         axes.set(xlabel="anomaly score", ylabel="test images")
         axes.legend(loc="upper right")
 

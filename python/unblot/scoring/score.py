@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -21,6 +22,9 @@ from unblot.errors import UserError
 from unblot.models.detector import Detector
 from unblot.models.pixels import to_signed
 from unblot.scoring.protocol import CLEAN, Protocol, batch_statistics
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 __all__ = ["ScoreSet", "score_set"]
 
@@ -48,6 +52,7 @@ def score_set(
     batch_size: int = 64,
     device: str | torch.device = "cpu",
     progress: bool = True,
+    fabric: Fabric | None = None,
 ) -> ScoreSet:
     """Score every image of a set, in order. Moves ``detector`` to ``device`` and leaves it there in eval mode.
 
@@ -58,6 +63,8 @@ def score_set(
         batch_size: images at a time; does not change a clean score. Other protocols have their own.
         device: "auto" takes a GPU where there is one.
         progress: show a progress bar (only where stderr is a terminal).
+        fabric: of several processes, which share the batches; each gets all scores, those of one process bit for bit,
+            since the batches are the same. All processes must call.
 
     Raises:
         ValueError: the detector was built for other channels or another size, or ``batch_size`` is not positive.
@@ -74,21 +81,35 @@ def score_set(
         device = "cuda" if torch.cuda.is_available() else "cpu"
     detector = detector.to(device).eval()
     n = len(images)
-    scores = np.empty(n, dtype=np.float64)
-    maps = np.empty((n, images.size, images.size), dtype=np.float32)
+    rank, world = (0, 1) if fabric is None else (fabric.global_rank, fabric.world_size)
+    scores = np.zeros(n, dtype=np.float64)
+    maps = np.zeros((n, images.size, images.size), dtype=np.float32)
+    seen = np.zeros(n, dtype=np.int64)
     start = time.perf_counter()
     mode = batch_statistics(detector) if protocol.batch_statistics else nullcontext()
     hidden = None if progress else True  # None: hidden unless stderr is a terminal
     with torch.no_grad(), mode, tqdm(total=n, desc="scoring", unit="img", disable=hidden) as bar:
-        for batch in DataLoader(images, batch_sampler=protocol.batches(images.labels)):
+        for batch in DataLoader(images, batch_sampler=protocol.batches(images.labels)[rank::world]):
             result = detector.score(to_signed(batch["image"].to(device)))
             at = batch["index"].numpy()
             scores[at] = result.image.double().cpu().numpy()
             maps[at] = result.map.float().cpu().numpy()[:, 0]
+            seen[at] += 1
             bar.update(len(at))
+    if fabric is not None and world > 1:
+        scores, maps, seen = (_sum(fabric, part) for part in (scores, maps, seen))
+    if not (seen == 1).all():
+        raise RuntimeError(f"{np.count_nonzero(seen != 1)} of {n} images were not scored exactly once")
     seconds = time.perf_counter() - start
     _check_finite(scores, maps, images)
     return ScoreSet(scores, maps, n / max(seconds, 1e-9))
+
+
+def _sum(fabric: Fabric, part: NDArray[Any]) -> NDArray[Any]:
+    """Sum over all processes; where all but one hold 0 it is that one's value, bit for bit."""
+    total = fabric.all_reduce(torch.from_numpy(part).to(fabric.device), reduce_op="sum")
+    assert isinstance(total, torch.Tensor)  # one tensor in, one out
+    return total.cpu().numpy()
 
 
 def _check_finite(scores: NDArray[np.float64], maps: NDArray[np.float32], images: ImageSet) -> None:

@@ -3,7 +3,7 @@
 from unblot.training.checkpoint import Position
 from unblot.training.config import TrainConfig
 from unblot.training.loop import train
-from unblot.training.monitor import NonFiniteLossError
+from unblot.training.monitor import LostProcessError, NonFiniteLossError
 from unblot.training.run import Run, load_run
 
-__all__ = ["NonFiniteLossError", "Position", "Run", "TrainConfig", "load_run", "train"]
+__all__ = ["LostProcessError", "NonFiniteLossError", "Position", "Run", "TrainConfig", "load_run", "train"]

@@ -155,9 +155,11 @@ def read(path: Path) -> Checkpoint:
         header = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["unblot"])
         version = header["format"]
         if version != FORMAT:
+            newer = isinstance(version, int) and version > FORMAT
             raise UserError(
                 f"{path} has checkpoint format {version!r}; this version of unblot reads format {FORMAT}. "
-                "Use the version of unblot that wrote it, or train again"
+                + ("It was written by a newer unblot: upgrade this one" if newer else "Use the version that wrote it")
+                + ", or train again"
             )
         position = Position(**header["position"])
         tensors = load_tensors(data)

@@ -36,7 +36,8 @@ class TrainConfig:
         lr: base learning rate; decays linearly to 0 over a phase.
         seed: fixes the initial weights, the order of the images, the corruption and torch's generator.
         device: "auto" takes a GPU where there is one.
-        devices: number of devices (processes on the CPU); gradients are averaged over them.
+        devices: number of devices (processes on the CPU); gradients are averaged over them. Under
+            ``torchrun`` the number of its processes.
         precision: "fp32", or "bf16" for mixed precision with bfloat16.
         workers: processes that load and corrupt; 0 does it in the training process. Never changes a result.
         quantile: of the held-out normal scores, in (0, 1), that becomes the threshold.

@@ -5,18 +5,30 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import cast
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
 from unblot.errors import UserError
 from unblot.models import Detector, Phase
 from unblot.training.config import TrainConfig
 
-__all__ = ["average_gradients", "make_fabric", "set_modes", "set_up", "slow_precision"]
+__all__ = [
+    "average_gradients",
+    "average_statistics",
+    "average_values",
+    "make_fabric",
+    "others_ended",
+    "set_modes",
+    "set_up",
+    "slow_precision",
+    "with_devices",
+]
 
 
 def make_fabric(config: TrainConfig) -> Fabric:
@@ -26,17 +38,19 @@ def make_fabric(config: TrainConfig) -> Fabric:
         UserError: a GPU is asked for that is not there.
     """
     gpus = torch.cuda.device_count()
+    under_torchrun = "TORCHELASTIC_RUN_ID" in os.environ
+    devices = int(os.environ["LOCAL_WORLD_SIZE"]) if under_torchrun else config.devices
     cuda = config.device == "cuda" or (config.device == "auto" and gpus > 0)
-    if cuda and config.devices > gpus:
-        raise UserError(f"cuda with devices={config.devices}: this machine has {gpus} GPUs. Use fewer, or device cpu")
+    if cuda and devices > gpus:
+        raise UserError(f"cuda with devices={devices}: this machine has {gpus} GPUs. Use fewer, or device cpu")
     machines, strategy = 1, "auto"
-    if "TORCHELASTIC_RUN_ID" in os.environ:
+    if under_torchrun:
         machines, strategy = int(os.environ["GROUP_WORLD_SIZE"]), "ddp"
     elif config.devices > 1:
         strategy = "ddp_spawn"
     return Fabric(
         accelerator="cuda" if cuda else "cpu",
-        devices=config.devices,
+        devices=devices,
         num_nodes=machines,
         strategy=strategy,
         precision="bf16-mixed" if config.precision == "bf16" else "32-true",
@@ -54,6 +68,22 @@ def slow_precision(config: TrainConfig, device: torch.device) -> str | None:
     if (level := torch.backends.cpu.get_cpu_capability()).startswith("AVX512"):
         return None
     return f"bf16 is many times slower than fp32 on this processor ({level}, no AVX-512); take precision fp32"
+
+
+def with_devices(config: TrainConfig) -> TrainConfig:
+    """The settings with the number of processes that ``torchrun`` made, on all machines; else as they are."""
+    return replace(config, devices=int(os.environ["WORLD_SIZE"])) if "TORCHELASTIC_RUN_ID" in os.environ else config
+
+
+def average_values(fabric: Fabric, values: Mapping[str, float]) -> dict[str, float]:
+    """Mean of each value over all devices, whose shares of the images are equal."""
+    if fabric.world_size == 1 or not values:
+        return dict(values)
+    mean = fabric.all_reduce(
+        torch.tensor([*values.values()], dtype=torch.float64, device=fabric.device), reduce_op="mean"
+    )
+    assert isinstance(mean, Tensor)  # one tensor in, one out
+    return dict(zip(values, mean.tolist(), strict=True))
 
 
 def set_up(fabric: Fabric, optimizers: Mapping[str, Optimizer]) -> dict[str, Optimizer]:
@@ -87,6 +117,30 @@ def average_gradients(fabric: Fabric, optimizer: Optimizer) -> None:
     assert isinstance(mean, Tensor)  # one tensor in, one out
     for gradient, part in zip(gradients, torch.split(mean, [g.numel() for g in gradients]), strict=True):
         gradient.copy_(part.view_as(gradient))
+
+
+def average_statistics(fabric: Fabric, detector: Detector) -> None:
+    """Mean over all devices of BatchNorm's running statistics, each of which saw its own share of the images.
+
+    After it all devices hold the same detector, bit for bit: they judge its epochs alike, and a checkpoint of one of
+    them is the state of all.
+    """
+    if fabric.world_size == 1:
+        return
+    layers = [m for m in detector.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    held = [b for m in layers for b in (m.running_mean, m.running_var) if b is not None]
+    if held:
+        mean = fabric.all_reduce(torch.cat([b.flatten() for b in held]), reduce_op="mean")
+        assert isinstance(mean, Tensor)  # one tensor in, one out
+        for buffer, part in zip(held, torch.split(mean, [b.numel() for b in held]), strict=True):
+            buffer.copy_(part.view_as(buffer))
+
+
+def others_ended(error: BaseException) -> bool:
+    """Whether a training failed because another of its processes is gone."""
+    text = f"{type(error).__name__}: {error}".lower()
+    signs = ("closed by peer", "connection reset", "processexitedexception", "broken pipe", "remote process exited")
+    return any(sign in text for sign in signs)
 
 
 def _networks(module: nn.Module) -> Iterator[nn.Module]:

@@ -17,9 +17,10 @@ from torch.utils.data import DataLoader, Sampler
 from unblot.corruption.collate import BoxNoiseCollate
 from unblot.corruption.spec import BoxNoise, FullGaussian
 from unblot.data import ImageSet
+from unblot.errors import UserError
 from unblot.models import Batch, to_signed
 
-__all__ = ["EpochBatches", "Feed", "derived_seed", "to_batch"]
+__all__ = ["EpochBatches", "Feed", "derived_seed", "loading_failed", "to_batch"]
 
 
 def derived_seed(seed: int, *purpose: object) -> int:
@@ -123,6 +124,21 @@ class Feed:
         samples = iter(self.loader)  # draws from torch's generator where it starts workers, so seed after it
         torch.manual_seed(derived_seed(self.seed, "torch", number, self.rank))
         return (to_batch(sample, self.device) for sample in samples)
+
+
+def loading_failed(error: Exception) -> str | None:
+    """What went wrong where images are loaded, in a sentence; None where ``error`` is of another kind.
+
+    torch wraps what a worker raised into a text with its traceback, whose last line is the error's own.
+    """
+    if isinstance(error, UserError):
+        return str(error).strip().splitlines()[-1].removeprefix(f"{UserError.__module__}.{UserError.__name__}: ")
+    if ("DataLoader worker" in str(error) and "exited unexpectedly" in str(error)) or "killed by signal" in str(error):
+        return (
+            "a process that loads images was ended from outside, often because memory ran out; use fewer workers "
+            f"({str(error).strip().splitlines()[0]})"
+        )
+    return None
 
 
 def to_batch(sample: dict[str, Any], device: torch.device) -> Batch:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,11 +28,31 @@ from unblot.models import Batch, Detector, Phase, create, to_signed
 from unblot.scoring import calibrate, score_set
 from unblot.training.checkpoint import Position, better, read, write
 from unblot.training.config import TrainConfig
-from unblot.training.engine import average_gradients, make_fabric, set_modes, set_up, slow_precision
-from unblot.training.feed import Feed, derived_seed
+from unblot.training.engine import (
+    average_gradients,
+    average_statistics,
+    average_values,
+    make_fabric,
+    others_ended,
+    set_modes,
+    set_up,
+    slow_precision,
+    with_devices,
+)
+from unblot.training.feed import Feed, derived_seed, loading_failed
 from unblot.training.judge import Judge, due, judge_of
-from unblot.training.monitor import Log, Means, NonFiniteLossError, collapse
-from unblot.training.run import CALIBRATION, CHECKPOINT, NOTES, corruption_of, describe, load_run, prepare, write_json
+from unblot.training.monitor import Log, LostProcessError, Means, NonFiniteLossError, collapse
+from unblot.training.run import (
+    CALIBRATION,
+    CHECKPOINT,
+    NOTES,
+    corruption_of,
+    describe,
+    load_run,
+    only_writer,
+    prepare,
+    write_json,
+)
 
 __all__ = ["build", "train"]
 
@@ -69,8 +90,11 @@ def train(
         The trained detector, on the CPU, in eval mode, as :func:`load_run` gives it.
 
     Raises:
-        UserError: settings, images or the run directory cannot be used. Nothing that was there is changed.
+        UserError: settings, images or the run directory cannot be used (another process trains into it, say). Nothing
+            that was there is changed. Or, in the middle, an image that can no longer be read or a loading process that
+            was ended: the last whole checkpoint stays and can be continued.
         NonFiniteLossError: a loss became NaN or infinite; the last whole checkpoint stays.
+        LostProcessError: of several processes one ended; the last whole checkpoint stays and can be continued.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -80,6 +104,7 @@ def train(
         ...     train(TrainConfig("dae", epochs=1), load_data(data), folder, data=data, progress=False).name
         'dae'
     """
+    config = with_devices(config)
     out, spec = Path(out), corruption_of(config.corruption)
     judge = judge_of(config, spec, splits)
     fabric = make_fabric(config)
@@ -89,17 +114,25 @@ def train(
         each = f" for each of {fabric.world_size} devices" if fabric.world_size > 1 else ""
         raise UserError(f"training needs at least 2 images{each}, got {len(splits.train)}. Give more normal images")
     description = describe(config, data, build(config, splits), spec)
-    if fabric.is_global_zero:
-        prepare(out, description, resume=resume)
-    if resume and (out / CHECKPOINT).exists() and read(out / CHECKPOINT).position.finished:
-        logger.warning("%s is finished: there is nothing to resume", out)
-    else:
-        try:
-            work = partial(_train, config=config, spec=spec, splits=splits, judge=judge, out=out)
-            fabric.launch(partial(work, progress=progress, after_epoch=after_epoch))
-        except KeyboardInterrupt as stop:
-            stop.add_note(f"{out} keeps all finished epochs; continue it with resume=True (--resume)")
-            raise
+    with only_writer(out, resume=resume) if fabric.is_global_zero else nullcontext():
+        if fabric.is_global_zero:
+            prepare(out, description, resume=resume)
+        if resume and (out / CHECKPOINT).exists() and read(out / CHECKPOINT).position.finished:
+            logger.warning("%s is finished: there is nothing to resume", out)
+        else:
+            try:
+                work = partial(_train, config=config, spec=spec, splits=splits, judge=judge, out=out)
+                fabric.launch(partial(work, progress=progress, after_epoch=after_epoch))
+            except KeyboardInterrupt as stop:
+                stop.add_note(f"{out} keeps all finished epochs; continue it with resume=True (--resume)")
+                raise
+            except Exception as error:
+                if not others_ended(error):
+                    raise
+                kept = "keeps the last finished epoch; continue with resume=True (--resume)"
+                where = f"{out / CHECKPOINT} {kept}" if (out / CHECKPOINT).exists() else "No epoch was finished"
+                first = str(error).strip().splitlines()[0]
+                raise LostProcessError(f"another process of this training ended ({first}). {where}") from error
     return load_run(out).detector
 
 
@@ -156,10 +189,16 @@ def _train(
             try:
                 with tqdm(total=feed.images, desc=title, unit="img", disable=hidden) as bar:
                     values = _epoch(fabric, detector, phase, batches, bar)
-            except NonFiniteLossError as error:
+            except (UserError, RuntimeError) as error:
                 kept = f"{out / CHECKPOINT} keeps the last finished epoch" if at.step else "No epoch was finished"
+                if not isinstance(error, NonFiniteLossError):
+                    if (said := loading_failed(error)) is None:
+                        raise
+                    raise UserError(f"{title}: {said}. {kept}; continue with resume=True (--resume)") from error
                 remedy = f"a lower lr (this was {config.lr:g})" + (" or in fp32" if config.precision != "fp32" else "")
                 raise NonFiniteLossError(f"{title}: {error}. {kept}. Train again with {remedy}") from error
+            values = average_values(fabric, values)
+            average_statistics(fabric, detector)
             seconds = time.perf_counter() - start
             at = replace(at, epoch=epoch + 1, step=at.step + len(feed))
             last = at.epoch == epochs[number]
@@ -181,8 +220,8 @@ def _train(
                     after_epoch(detector, epoch + 1)
                 write(out / CHECKPOINT, detector, {} if last else phase.optimizers, at, best)
 
+    _calibrate(fabric, detector, config, splits, judge, out, log)
     if log:
-        _calibrate(detector, config, splits, judge, out, log)
         write(out / CHECKPOINT, detector, {}, replace(at, finished=True))
         log.close()
     fabric.barrier()
@@ -213,21 +252,30 @@ def _epoch(fabric: Fabric, detector: Detector, phase: Phase, batches: Iterator[B
 
 
 def _calibrate(
-    detector: Detector, config: TrainConfig, splits: Splits, judge: Judge | None, out: Path, log: Log
+    fabric: Fabric,
+    detector: Detector,
+    config: TrainConfig,
+    splits: Splits,
+    judge: Judge | None,
+    out: Path,
+    log: Log | None,
 ) -> None:
     """Let the detector weigh its parts on held-out normal images, then take the threshold from their scores."""
     images, device = splits.held_out, next((p.device for p in detector.parameters()), torch.device("cpu"))
     if len(images) == 0:
-        log.say_once("no threshold", "no normal images are held out, so this run can rank images but judge none")
+        if log:
+            log.say_once("no threshold", "no normal images are held out, so this run can rank images but judge none")
         return
     detector.eval()
     with torch.no_grad():
         loader = DataLoader(images, batch_size=config.batch_size)
         normal = (to_signed(sample["image"].to(device)) for sample in loader)
         detector.calibrate(normal, judge.blotted(device) if judge else ())
+    scores = score_set(detector, images, batch_size=config.batch_size, device=device, progress=False, fabric=fabric)
+    if not log:  # one process writes
+        return
     if notes := detector.notes():
         write_json(out / NOTES, notes)
-    scores = score_set(detector, images, batch_size=config.batch_size, device=device, progress=False)
     write_json(out / CALIBRATION, calibrate(scores.image, config.quantile).to_dict())
 
 

@@ -16,13 +16,17 @@ from torch import Tensor
 from unblot.errors import UserError
 from unblot.training.checkpoint import write_atomically
 
-__all__ = ["Log", "Means", "NonFiniteLossError", "collapse"]
+__all__ = ["Log", "LostProcessError", "Means", "NonFiniteLossError", "collapse"]
 
 logger = logging.getLogger("unblot.training")
 
 
 class NonFiniteLossError(UserError):
     """A loss became NaN or infinite; training stopped before anything was saved over the last checkpoint."""
+
+
+class LostProcessError(UserError):
+    """One of the processes of a training ended; the others cannot go on without it."""
 
 
 class Means:

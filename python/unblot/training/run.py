@@ -8,10 +8,13 @@ stays readable when the file that it came from is gone.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from unblot import __version__
 from unblot.corruption.spec import BoxNoise, FullGaussian, load_spec, named
@@ -32,11 +35,13 @@ __all__ = [
     "corruption_of",
     "describe",
     "load_run",
+    "only_writer",
     "prepare",
     "write_json",
 ]
 
 FORMAT = 1
+LOCK = ".lock"
 CONFIG, CHECKPOINT, CALIBRATION, NOTES = "config.json", "checkpoint.safetensors", "calibration.json", "notes.json"
 
 # Where a run computes, not what: these may differ when it is resumed.
@@ -135,6 +140,35 @@ def describe(
     return json.loads(json.dumps(asked))  # type: ignore[no-any-return]
 
 
+@contextmanager
+def only_writer(path: Path, *, resume: bool) -> Iterator[None]:
+    """Inside, no other process trains into the run directory; the system ends the claim with the process.
+
+    A folder that holds other things than a run is left alone, and none is made to be resumed (:func:`prepare` refuses).
+
+    Raises:
+        UserError: another process trains into it, or the folder cannot be written.
+    """
+    others = [p for p in path.iterdir() if p.name != LOCK] if path.is_dir() else [path] if path.exists() else []
+    if (others and not (path / CONFIG).exists()) or (resume and not path.exists()):
+        yield
+        return
+    lock = FileLock(path / LOCK, timeout=0)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout as error:
+        raise UserError(
+            f"another process is training into {path}. Wait for its end, stop it, or give another folder with --out"
+        ) from error
+    except OSError as error:
+        raise UserError(f"cannot write into {path}: {error.strerror}. Give another folder with --out") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def prepare(path: Path, description: Mapping[str, Any], *, resume: bool) -> None:
     """Make the run directory, or check that the one that is there may be continued.
 
@@ -145,7 +179,7 @@ def prepare(path: Path, description: Mapping[str, Any], *, resume: bool) -> None
     if not resume:
         if (path / CONFIG).exists():
             raise UserError(f"{path} holds a run already. Continue it with --resume, or give another folder with --out")
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if path.exists() and (not path.is_dir() or any(p.name != LOCK for p in path.iterdir())):
             raise UserError(f"{path} exists and is not an empty folder; nothing was changed. Give another with --out")
         path.mkdir(parents=True, exist_ok=True)
         write_json(path / CONFIG, description)

@@ -1,0 +1,65 @@
+"""``unblot export``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unblot.cli import flags, output
+from unblot.cli.program import app
+from unblot.errors import UserError
+
+__all__ = ["export"]
+
+
+@app.command()
+def export(
+    run: flags.RunDir,
+    *,
+    out: Annotated[Path | None, typer.Option(help="File to write.", show_default="RUN/model.onnx")] = None,
+    to: Annotated[str, typer.Option(help="onnx.")] = "onnx",
+    check: Annotated[
+        list[Path] | None,
+        typer.Option(help="Images or folders to compare on; repeatable.", show_default="test images of the run's data"),
+    ] = None,
+    batch_size: flags.ScoreBatch = 16,
+    json_: flags.Json = False,
+) -> None:
+    """Write a trained detector as one ONNX file from bytes to score and map, and compare both on real images.
+
+    Exit code 1: the largest relative difference of a score exceeds 1e-4; the file is written nevertheless.
+    """
+    if to != "onnx":
+        raise UserError(f"--to must be onnx; got {to!r}")
+    voice = output.Voice(json_)
+    from unblot.deploy import export as deploy
+    from unblot.training import load_run
+
+    trained = load_run(run)
+    if why := deploy.refusal(trained.detector):
+        raise UserError(why)
+    images = deploy.check_images(trained, check)  # before the work, so that nothing is written if they are missing
+    file = out or run / "model.onnx"
+    output.make_folder(file.parent)
+    deploy.export(trained, file)
+    found = deploy.check(trained, file, images, batch_size=batch_size)
+    voice.say(
+        f"exported  {file} ({file.stat().st_size / 1e6:.1f} MB)\n"
+        f"compared  {found.images} images; largest relative difference: score {found.score:.2g}, map {found.map:.2g}\n"
+        f"speed     torch {found.torch_speed:.1f} images/s, onnxruntime {found.graph_speed:.1f} images/s\n"
+        f"next      {output.command('unblot', 'predict', file, 'IMAGES')}"
+    )
+    voice.line(
+        file=str(file),
+        images=found.images,
+        score_difference=found.score,
+        map_difference=found.map,
+        torch_images_per_second=found.torch_speed,
+        onnx_images_per_second=found.graph_speed,
+        passed=found.passed,
+    )
+    if not found.passed:
+        typer.echo(f"the scores differ by more than {deploy.TOLERANCE:g}: do not use this file", err=True)
+        raise typer.Exit(1)

@@ -1,0 +1,252 @@
+"""One ONNX graph from bytes to score and anomaly map.
+
+The graph takes uint8 (N, H, W, C) of any H and W and does all that a run does with the pixels of a file: resize to the
+training size, scale to [-1, 1], score. The resize gives Pillow's own bytes: its bilinear filter (a triangle, as wide as
+the shrinking factor, so that it averages) is a matrix of 22-bit fixed-point coefficients for each side, applied along
+the width, then along the height, each result rounded and clipped to a byte (Pillow's ``src/libImaging/Resample.c``).
+Two products in float64 give those integers exactly. Tall images are the exception: some versions of Pillow take the
+height first, and then a byte may differ by one.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from unblot import __version__
+from unblot.data import ImageSet, load_data, load_paths
+from unblot.deploy.runtime import FORMAT, load_onnx
+from unblot.errors import UserError
+from unblot.models import Detector
+from unblot.scoring import score_set
+from unblot.training import Run
+
+__all__ = ["TOLERANCE", "Graph", "Parity", "check", "check_images", "export", "metadata_of", "refusal", "resize"]
+
+BITS = 22  # of a fixed-point coefficient (Pillow's PRECISION_BITS)
+TOLERANCE = 1e-4  # largest relative difference of a score that passes
+OPSET = 18
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How far the graph is from the run, over the same images.
+
+    Attributes:
+        images: how many.
+        score: largest difference of a score, relative to the larger of that score and the median score (both without
+            sign), so that a score near zero does not decide.
+        map: largest difference of a map's value, relative to the largest value of all maps.
+        torch_speed: images per second of the run, decoding excluded.
+        graph_speed: images per second of the graph, decoding excluded.
+    """
+
+    images: int
+    score: float
+    map: float
+    torch_speed: float
+    graph_speed: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether scores agree within :data:`TOLERANCE`."""
+        return self.score <= TOLERANCE
+
+
+class Graph(nn.Module):
+    """What is exported: uint8 (N, H, W, C) to scores (N,) and maps (N, size, size), float32.
+
+    Args:
+        detector: in eval mode.
+    """
+
+    def __init__(self, detector: Detector) -> None:
+        super().__init__()
+        self.detector = detector
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Resize, scale, score."""
+        pixels = resize(images.permute(0, 3, 1, 2), self.detector.size)
+        scores = self.detector.score(pixels.float() / 127.5 - 1)
+        return scores.image.float(), scores.map.float()[:, 0]
+
+
+def resize(images: Tensor, size: int) -> Tensor:
+    """Bytes (N, C, H, W) to (N, C, size, size) as Pillow's bilinear resize gives them, as float64 whole numbers.
+
+    Example:
+        >>> resize(torch.tensor([[[[0, 255]]]], dtype=torch.uint8), 1)
+        tensor([[[[128.]]]], dtype=torch.float64)
+    """
+    height, width = images.shape[2:]
+    across = _rounded(images.double() @ _coefficients(width, size, images.device).T)
+    return _rounded(_coefficients(height, size, images.device) @ across)
+
+
+def _coefficients(old: int, new: int, device: torch.device) -> Tensor:
+    """Pillow's coefficients as whole numbers in float64, shape (new, old); rows sum to about 2 ** BITS."""
+    scale = torch.ones((), dtype=torch.float64, device=device) * old / new
+    center = (torch.arange(new, dtype=torch.float64, device=device) + 0.5) * scale
+    place = torch.arange(old, dtype=torch.float64, device=device) + 0.5
+    weights = (1 - ((place - center[:, None]) / scale.clamp_min(1.0)).abs()).clamp_min(0.0)
+    fixed: Tensor = weights / weights.sum(1, keepdim=True) * 2**BITS
+    return (fixed + 0.5).floor()
+
+
+def _rounded(sums: Tensor) -> Tensor:
+    halved: Tensor = (sums + 2 ** (BITS - 1)) / 2**BITS
+    return halved.floor().clamp(0, 255)
+
+
+def refusal(detector: Detector) -> str | None:
+    """Why a detector cannot be a graph; None where it can. Looks into the parts of a fusion."""
+    for part in detector.modules():
+        if isinstance(part, Detector) and part.no_graph:
+            return f"{part.name} cannot be exported: {part.no_graph}"
+    return None
+
+
+def metadata_of(run: Run) -> dict[str, Any]:
+    """What the file says about itself, JSON values (``docs/deploy.md``)."""
+    detector = run.detector
+    return {
+        "format": FORMAT,
+        "unblot": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "detector": {"name": detector.name, "options": detector.options},
+        "classes": ["normal", "abnormal"],
+        "threshold": None if run.threshold is None else run.threshold.to_dict(),
+        "protocol": "clean",
+        "training": run.train.to_dict(),
+        "data": None if run.data_config is None else _without_places(run.data_config.to_dict()),
+        "corruption": None if run.corruption is None else run.corruption.to_dict(),
+        "input": {
+            "name": "images",
+            "dtype": "uint8",
+            "layout": "NHWC",
+            "channels": detector.channels,
+            "colour": "gray" if detector.channels == 1 else "RGB",
+            "size": detector.size,
+            "height_width": "any; resized in the graph to size x size as Pillow's bilinear filter does",
+        },
+        "output": {
+            "score": "float32 (N,), larger is more anomalous, abnormal above threshold",
+            "map": f"float32 (N, {detector.size}, {detector.size})",
+        },
+    }
+
+
+def _without_places(data: dict[str, Any]) -> dict[str, Any]:
+    """Folders of the training machine by their last name: a file that is shipped says nothing about its disks."""
+    short = {
+        k: Path(v).name for k, v in data.items() if k in ("data", "root", "group") and v and Path(str(v)).is_absolute()
+    }
+    many = {k: [Path(x).name for x in v] for k, v in data.items() if k in ("normal", "abnormal", "masks") and v}
+    return data | short | many
+
+
+def export(run: Run, out: str | Path) -> None:
+    """Write a run's detector as one ONNX file.
+
+    Args:
+        run: of a finished or unfinished training; without a threshold the file has none either.
+        out: the file; replaced whole, or left as it was.
+
+    Raises:
+        UserError: the detector cannot be a graph, the extra is missing, or the file cannot be written.
+    """
+    if why := refusal(run.detector):
+        raise UserError(why)
+    try:
+        onnx = import_module("onnx")
+        import_module("onnxscript")
+    except ImportError as error:
+        raise UserError(f"export needs {error.name}, which is not installed: pip install 'unblot[export]'") from error
+    detector = run.detector.cpu().eval()
+    size = detector.size
+    # Two images of no special shape: 1 and the training size could be taken for constants.
+    example = torch.zeros(2, size + 3, size + 5, detector.channels, dtype=torch.uint8)
+    dynamic = {axis: torch.export.Dim(name) for axis, name in enumerate(("batch", "height", "width"))}
+    quiet = logging.getLogger("torch.onnx")
+    level = quiet.level
+    try:
+        quiet.setLevel(logging.ERROR)
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(
+                Graph(detector).eval(),
+                (example,),
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=["images"],
+                output_names=["score", "map"],
+                dynamic_shapes={"images": dynamic},
+                verbose=False,
+            )
+    finally:
+        quiet.setLevel(level)
+    assert program is not None
+    model = program.model_proto
+    onnx.helper.set_model_props(model, {"unblot": json.dumps(metadata_of(run), allow_nan=False)})
+    from unblot.training.checkpoint import write_atomically
+
+    write_atomically(Path(out), model.SerializeToString())
+
+
+def check_images(run: Run, paths: Sequence[str | Path] | None, limit: int = 64) -> ImageSet:
+    """Real images to compare on: those given, else the first test images of the run's own data.
+
+    Raises:
+        UserError: the run does not know its data, or they are gone.
+    """
+    detector = run.detector
+    if paths:
+        return load_paths(paths, channels=detector.channels, size=detector.size)
+    from dataclasses import replace
+
+    test = load_data(replace(run.data, channels=detector.channels, size=detector.size), progress=False).test
+    return test.first(limit)
+
+
+def check(run: Run, path: str | Path, images: ImageSet, *, batch_size: int = 16, threads: int | None = None) -> Parity:
+    """Score images with the run and with the file, in turn, and compare.
+
+    Args:
+        run: what was exported.
+        path: the ONNX file.
+        images: as :func:`check_images` gives them.
+        batch_size: for both.
+        threads: of the CPU for both; None takes torch's number.
+    """
+    threads = threads or torch.get_num_threads()
+    graph = load_onnx(path, device="cpu", threads=threads)
+    pixels = np.stack([images[i]["image"].numpy().transpose(1, 2, 0) for i in range(len(images))])
+    batches = [pixels[i : i + batch_size] for i in range(0, len(pixels), batch_size)]
+    score_set(run.detector, images.first(batch_size), batch_size=batch_size, progress=False)  # both warmed up
+    graph.run(batches[0])
+    ours = score_set(run.detector, images, batch_size=batch_size, progress=False)
+    began = time.perf_counter()
+    found = [graph.run(batch) for batch in batches]
+    seconds = time.perf_counter() - began
+    scores, maps = (np.concatenate(part) for part in zip(*found, strict=True))
+    size = np.maximum(np.abs(ours.image), np.median(np.abs(ours.image)))
+    return Parity(
+        len(images),
+        float((np.abs(scores - ours.image) / np.maximum(size, 1e-12)).max()),
+        float(np.abs(maps - ours.maps).max() / max(np.abs(ours.maps).max(), 1e-12)),
+        ours.images_per_second,
+        len(images) / max(seconds, 1e-9),
+    )

@@ -1,0 +1,191 @@
+"""Scoring with an exported detector; imports no torch.
+
+Image files are read by :mod:`unblot.data.pixels`, as everywhere in this project, so a run
+sees the same pixels.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unblot.data.folders import sources_of
+from unblot.data.pixels import decode, in_threads
+from unblot.errors import UserError
+
+__all__ = ["FORMAT", "GraphScores", "OnnxDetector", "load_onnx"]
+
+FORMAT = 1  # of the metadata; a newer one is refused with a word
+
+
+@dataclass(frozen=True)
+class GraphScores:
+    """Scores of N images, in order; larger is more anomalous.
+
+    Attributes:
+        image: float64, shape (N,).
+        maps: anomaly maps, float32, shape (N, size, size).
+        images_per_second: of the graph alone, files already decoded.
+    """
+
+    image: NDArray[np.float64]
+    maps: NDArray[np.float32]
+    images_per_second: float
+
+
+class OnnxDetector:
+    """An exported detector; make one with :func:`load_onnx`.
+
+    Attributes:
+        path: the file.
+        metadata: what ``unblot export`` wrote into it (``docs/deploy.md``).
+    """
+
+    def __init__(self, path: Path, session: Any, metadata: dict[str, Any]) -> None:
+        self.path, self._session, self.metadata = path, session, metadata
+
+    @property
+    def channels(self) -> int:
+        """1 (grayscale) or 3 (RGB)."""
+        return int(self.metadata["input"]["channels"])
+
+    @property
+    def size(self) -> int:
+        """Height and width in pixels that the graph resizes to, and of its maps."""
+        return int(self.metadata["input"]["size"])
+
+    @property
+    def threshold(self) -> float:
+        """Images that score above are called abnormal.
+
+        Raises:
+            UserError: the run that was exported had none.
+        """
+        if self.metadata["threshold"] is None:
+            raise UserError(f"{self.path} has no threshold: its run held out no normal images. Train and export again")
+        return float(self.metadata["threshold"]["threshold"])
+
+    def run(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Score one batch.
+
+        Args:
+            images: uint8, shape (N, H, W, channels), any H and W; resized in the graph.
+
+        Returns:
+            Scores (N,) and maps (N, size, size), float32.
+
+        Raises:
+            ValueError: another dtype or shape.
+        """
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != self.channels or 0 in images.shape:
+            raise ValueError(
+                f"images must be uint8 of shape (N, height, width, {self.channels}), none of them 0; "
+                f"got {images.dtype} of shape {images.shape}"
+            )
+        score, maps = self._session.run(["score", "map"], {"images": np.ascontiguousarray(images)})
+        return score, maps
+
+    def score_paths(
+        self, paths: Iterable[str | Path], *, batch_size: int = 16, progress: bool | None = None
+    ) -> tuple[list[str], GraphScores]:
+        """Score files, and the images in folders.
+
+        Args:
+            paths: of images and folders.
+            batch_size: images at a time; does not change a score by more than rounding.
+            progress: None shows a bar where stderr is a terminal and there are many images, False none.
+
+        Returns:
+            The names of the images and their scores.
+
+        Raises:
+            UserError: a file that cannot be read, or a score that is not finite.
+        """
+        sources = sources_of(paths)
+        names = [source.item.name for source in sources]
+        decoded = in_threads(
+            lambda image: decode(image, channels=self.channels, size=self.size).transpose(1, 2, 0),
+            [source.image for source in sources],
+            what="scoring",
+            progress=progress,
+        )
+        return names, self._score(decoded, names, batch_size)
+
+    def _score(self, images: Iterable[NDArray[np.uint8]], names: Sequence[str], batch_size: int) -> GraphScores:
+        scores = np.empty(len(names), np.float64)
+        maps = np.empty((len(names), self.size, self.size), np.float32)
+        seconds, start, batch = 0.0, 0, []
+        for number, image in enumerate(images, start=1):
+            batch.append(image)
+            if len(batch) < batch_size and number < len(names):
+                continue
+            began = time.perf_counter()
+            scores[start:number], maps[start:number] = self.run(np.stack(batch))
+            seconds += time.perf_counter() - began
+            start, batch = number, []
+        bad = np.flatnonzero(~(np.isfinite(scores) & np.isfinite(maps).all(axis=(1, 2))))
+        if bad.size:
+            raise UserError(
+                f"{bad.size} scores are not finite, the first that of {names[bad[0]]}; train again, export again"
+            )
+        return GraphScores(scores, maps, len(names) / max(seconds, 1e-9))
+
+
+def load_onnx(path: str | Path, *, device: str = "auto", threads: int | None = None) -> OnnxDetector:
+    """Open a file that ``unblot export`` wrote.
+
+    Args:
+        path: the ONNX file.
+        device: "cpu", "cuda", or "auto": a GPU where the installed onnxruntime has one.
+        threads: of the CPU; None takes onnxruntime's default.
+
+    Raises:
+        UserError: onnxruntime is missing, or the file is none of ours, damaged, or of a newer format.
+    """
+    path = Path(path)
+    try:
+        ort = import_module("onnxruntime")
+    except ImportError as error:
+        raise UserError("scoring an ONNX file needs onnxruntime; install it: pip install 'unblot[runtime]'") from error
+    if not path.is_file():
+        raise UserError(f"there is no file {path}; write one with: unblot export RUN --out {path}")
+    if device not in ("auto", "cpu", "cuda"):
+        raise UserError(f"device must be auto, cpu or cuda; got {device!r}")
+    has_gpu = "CUDAExecutionProvider" in ort.get_available_providers()
+    if device == "cuda" and not has_gpu:
+        raise UserError("device cuda was asked for, but this onnxruntime has no CUDA; install onnxruntime-gpu")
+    options = ort.SessionOptions()
+    options.log_severity_level = 3  # errors alone: what is wrong is said by our own words
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    providers = [*(["CUDAExecutionProvider"] if has_gpu and device != "cpu" else []), "CPUExecutionProvider"]
+    try:
+        session = ort.InferenceSession(str(path), options, providers=providers)
+        held = session.get_modelmeta().custom_metadata_map
+    except Exception as error:  # onnxruntime raises kinds of its own
+        raise UserError(
+            f"{path} cannot be opened as an ONNX model ({str(error)[:200]}). Export the run again"
+        ) from error
+    return OnnxDetector(path, session, _metadata(path, held))
+
+
+def _metadata(path: Path, held: dict[str, str]) -> dict[str, Any]:
+    try:
+        metadata = json.loads(held["unblot"])
+        version = metadata["format"]
+    except (KeyError, ValueError, TypeError) as error:
+        raise UserError(f"{path} was not written by unblot export: it holds no metadata of unblot") from error
+    if version != FORMAT:
+        raise UserError(
+            f"{path} has export format {version!r}, written by unblot {metadata.get('unblot', '?')}; this version "
+            f"reads format {FORMAT}. Use that version, or export the run again"
+        )
+    return dict(metadata)

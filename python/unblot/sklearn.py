@@ -1,0 +1,235 @@
+"""A detector as a scikit-learn estimator on arrays: ``fit``, ``score_samples``, ``predict``.
+
+Nothing of its own: ``fit`` splits the images by group, runs the one training loop and takes the threshold from held-out
+normal images; the scores come from the one scoring path. Signs are scikit-learn's, as ``IsolationForest`` has them: a
+higher score is more normal, and ``predict`` gives 1 for normal and -1 for abnormal. What the rest of the project calls
+an anomaly score is ``-score_samples(X)``.
+"""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Mapping
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.utils.validation import check_array, check_is_fitted, check_random_state
+
+from unblot.data import ImageSet, Item, Source, Splits, split_by_group
+from unblot.scoring import score_set
+from unblot.training import TrainConfig, load_run, train
+
+__all__ = ["AnomalyDetector"]
+
+
+class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
+    """Trains a detector on normal images in an array and judges others.
+
+    Images are of shape (n_images, height, width) for grayscale, (n_images, height, width, 3) or (n_images, 3, height,
+    width) for colour; or rows of pixels, (n_images, n_pixels), whose shape ``image_shape`` tells. uint8 covers 0 to
+    255, other types [0, 1] unless ``value_range`` says otherwise; all become uint8 and ``size`` × ``size`` inside.
+
+    Args:
+        model: name of a detector (``unblot.models.available()``).
+        size: height and width in pixels that images are resized to.
+        corruption: "box", "gaussian", "none", "mixed", or the path of a specification.
+        epochs: passes over the training images.
+        batch_size: images per step.
+        lr: base learning rate.
+        held_out: share of the images that is kept out of training, for the threshold; in (0, 1).
+        quantile: of the held-out scores that becomes the threshold, in (0, 1): about 1 - ``quantile`` of normal images
+            will be called abnormal.
+        model_options: the detector's own keyword options.
+        image_shape: shape of one image where X holds rows of pixels; one number may be -1. None: square and grayscale.
+        value_range: lowest and highest pixel value of X; what lies outside is clipped. None: by dtype.
+        device: "auto", "cpu" or "cuda".
+        random_state: int, ``RandomState`` or None, as in scikit-learn; fixes weights, order, noise and split.
+
+    Attributes:
+        detector_: the trained :class:`~unblot.models.Detector`, on the CPU.
+        offset_: threshold of ``score_samples``: below it an image is called abnormal.
+        n_features_in_: pixels of one image, all channels.
+        held_out_: positions in X of the images that the threshold comes from.
+
+    Example:
+        >>> from sklearn.datasets import load_digits
+        >>> images, digit = load_digits(return_X_y=True)
+        >>> normal = images[digit == 1]
+        >>> estimator = AnomalyDetector(size=16, epochs=1, value_range=(0, 16), random_state=0).fit(normal)
+        >>> estimator.predict(images[:3]).shape
+        (3,)
+    """
+
+    def __init__(
+        self,
+        model: str = "dae",
+        *,
+        size: int = 32,
+        corruption: str = "box",
+        epochs: int = 15,
+        batch_size: int = 64,
+        lr: float = 2e-4,
+        held_out: float = 0.1,
+        quantile: float = 0.95,
+        model_options: Mapping[str, Any] | None = None,
+        image_shape: tuple[int, ...] | None = None,
+        value_range: tuple[float, float] | None = None,
+        device: str = "auto",
+        random_state: Any = None,
+    ) -> None:
+        self.model = model
+        self.size = size
+        self.corruption = corruption
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.held_out = held_out
+        self.quantile = quantile
+        self.model_options = model_options
+        self.image_shape = image_shape
+        self.value_range = value_range
+        self.device = device
+        self.random_state = random_state
+
+    def fit(self, X: ArrayLike, y: Any = None, groups: ArrayLike | None = None) -> AnomalyDetector:  # noqa: ARG002, N803
+        """Train on normal images and take the threshold from those that are held out.
+
+        Args:
+            X: normal images, as the class says.
+            y: not used; there for scikit-learn's sake.
+            groups: shape (n_images,), which part or session an image shows: none is divided between training and
+                held-out images. None: each image is its own.
+
+        Raises:
+            ValueError: images, shapes or settings that cannot be used (``UserError`` is one).
+            NonFiniteLossError: a loss became NaN or infinite.
+        """
+        images = self._images(X, fitting=True)
+        labels = [str(i) for i in range(len(images))] if groups is None else [str(g) for g in np.asarray(groups)]
+        if len(labels) != len(images):
+            raise ValueError(f"groups must have one entry for each of the {len(images)} images, got {len(labels)}")
+        if not 0 < self.held_out < 1:
+            raise ValueError(f"held_out is a share between 0 and 1 (both excluded), got {self.held_out!r}")
+        seed = self._seed()
+        parts = split_by_group(labels, [False] * len(images), held_out=self.held_out, test=None, seed=seed)
+        self.held_out_ = np.array(parts.held_out)
+        config = TrainConfig(
+            model=self.model,
+            model_options=dict(self.model_options or {}),
+            corruption=self.corruption,
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            lr=self.lr,
+            seed=seed,
+            device=self.device,
+            quantile=self.quantile,
+        )
+        train_set, held_out = (
+            self._set([images[i] for i in at], [labels[i] for i in at]) for at in (parts.train, parts.held_out)
+        )
+        # The loop seeds torch's generator and writes a run directory; neither is the caller's concern. It looks at no
+        # test images, so the held-out ones may stand in their place.
+        with torch.random.fork_rng(), TemporaryDirectory(prefix="unblot-") as folder:
+            train(config, Splits("arrays", train_set, held_out, test=held_out), f"{folder}/run", progress=False)
+            run = load_run(f"{folder}/run")
+        self.detector_, self.offset_ = run.detector, -run.calibration.threshold
+        return self
+
+    def score_samples(self, X: ArrayLike) -> NDArray[np.float64]:  # noqa: N803
+        """How normal each image is, shape (n_images,), higher is more normal; independent of the other images."""
+        return -self._score(X)[0]
+
+    def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:  # noqa: N803
+        """``score_samples`` less the threshold: negative where an image is called abnormal; shape (n_images,)."""
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X: ArrayLike) -> NDArray[np.int64]:  # noqa: N803
+        """1 for images called normal, -1 for those called abnormal, shape (n_images,)."""
+        return np.where(self.decision_function(X) < 0, -1, 1)
+
+    def anomaly_maps(self, X: ArrayLike) -> NDArray[np.float32]:  # noqa: N803
+        """Where each image is abnormal: higher is more anomalous, shape (n_images, size, size)."""
+        return self._score(X)[1]
+
+    def _score(self, X: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float32]]:  # noqa: N803
+        check_is_fitted(self)
+        images = self._images(X, fitting=False)
+        found = score_set(
+            self.detector_, self._set(images, None), batch_size=self.batch_size, device=self.device, progress=False
+        )
+        self.detector_.cpu()
+        return found.image, found.maps
+
+    def _seed(self) -> int:
+        if isinstance(self.random_state, numbers.Integral):
+            return int(self.random_state)
+        return int(check_random_state(self.random_state).randint(2**31 - 1))
+
+    def _images(self, X: ArrayLike, *, fitting: bool) -> list[NDArray[np.uint8]]:  # noqa: N803
+        """uint8 images of shape (H, W) or (H, W, 3), after all checks."""
+        array = check_array(X, allow_nd=True, dtype=None, estimator=self, ensure_min_samples=2 if fitting else 1)
+        if array.dtype.kind not in "uifb":
+            array = check_array(array, allow_nd=True, dtype=np.float64, estimator=self)
+        features = int(np.prod(array.shape[1:]))
+        if fitting:
+            self.n_features_in_ = features
+        elif features != self.n_features_in_:
+            raise ValueError(
+                f"X has {features} features, but {type(self).__name__} is expecting {self.n_features_in_} features "
+                "as input"
+            )
+        if array.ndim == 2:
+            array = array.reshape(len(array), *self._row_shape(features))
+        if array.ndim == 4 and array.shape[1] in (1, 3) and array.shape[3] not in (1, 3):
+            array = np.moveaxis(array, 1, -1)
+        if array.ndim == 4 and array.shape[3] == 1:
+            array = array[..., 0]
+        if array.ndim != 3 and not (array.ndim == 4 and array.shape[3] == 3):
+            raise ValueError(
+                "X must hold images: (n, height, width), (n, height, width, 3), (n, 3, height, width), or rows of "
+                f"pixels (n, n_pixels); got shape {np.shape(X)}"
+            )
+        return list(np.ascontiguousarray(_to_bytes(array, self.value_range)))
+
+    def _row_shape(self, pixels: int) -> tuple[int, ...]:
+        if self.image_shape is not None:
+            return tuple(self.image_shape)
+        side = round(pixels**0.5)
+        if side * side != pixels:
+            raise ValueError(
+                f"X holds rows of {pixels} features, which is not a square image; give image_shape=(height, width), or "
+                "X as (n, height, width)"
+            )
+        return side, side
+
+    def _set(self, images: list[NDArray[np.uint8]], groups: list[str] | None) -> ImageSet:
+        names = [str(i) for i in range(len(images))]
+        return ImageSet(
+            [
+                Source(Item(name, 0, "image", group), image)
+                for name, group, image in zip(names, groups or names, images, strict=True)
+            ],
+            channels=3 if images[0].ndim == 3 else 1,
+            size=self.size,
+            progress=False,
+        )
+
+
+def _to_bytes(array: NDArray[Any], value_range: tuple[float, float] | None) -> NDArray[np.uint8]:
+    """Pixels as uint8, the range of values spread over 0 to 255."""
+    if array.dtype == np.uint8 and value_range is None:
+        return array
+    low, high = (0.0, 1.0) if value_range is None else map(float, value_range)
+    if not high > low:
+        raise ValueError(f"value_range must be (lowest, highest), the second larger; got {value_range!r}")
+    if value_range is None and array.size and not (low <= array.min() and array.max() <= high):
+        raise ValueError(
+            f"X holds values from {array.min():g} to {array.max():g} of type {array.dtype}; give "
+            "value_range=(lowest, highest), for example (0, 255), or scale to [0, 1]"
+        )
+    scaled = (np.clip(array.astype(np.float64), low, high) - low) / (high - low)
+    return np.rint(scaled * 255).astype(np.uint8)

@@ -1,0 +1,124 @@
+"""An exported file gives what the run gives, for every detector there is, or the detector says why there is none."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from unblot.deploy.export import check, export, metadata_of, refusal, resize
+from unblot.deploy.runtime import load_onnx
+from unblot.errors import UserError
+from unblot.models import available
+from unblot.training import Run
+
+pytest.importorskip("onnx")
+pytest.importorskip("onnxscript")
+pytest.importorskip("onnxruntime")
+
+MakeRun = Callable[..., Run]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.mark.parametrize("model", available())
+def test_every_detector_is_exported_with_its_scores_or_says_why(
+    model: str, make_run: MakeRun, photos: Path, tmp_path: Path
+) -> None:
+    run, file = make_run(model), tmp_path / "model.onnx"
+    if why := refusal(run.detector):
+        assert len(why) > 40
+        with pytest.raises(UserError, match=f"{model} cannot be exported"):
+            export(run, file)
+        assert not file.exists()
+        return
+    export(run, file)
+    detector = load_onnx(file, device="cpu", threads=1)
+    assert json.loads(json.dumps(metadata_of(run))) == detector.metadata
+    assert detector.threshold == 0.5
+    from unblot.deploy.export import check_images
+
+    images = check_images(run, [photos])
+    for batch in (1, 4):  # the batch is dynamic: 1, 4, and a last one of 2
+        parity = check(run, file, images, batch_size=batch, threads=1)
+        assert parity.images == 6
+        assert parity.passed, parity
+        assert parity.map < 1e-3
+        assert min(parity.torch_speed, parity.graph_speed) > 0
+    names, scores = detector.score_paths([photos], batch_size=4, progress=False)
+    assert [Path(name).name for name in names] == [f"{i}.png" for i in range(6)]
+    # Whole pictures, resized in the graph instead of on the way from the file.
+    for name, score in zip(names, scores.image, strict=True):
+        with Image.open(name) as picture:
+            whole = np.asarray(picture.convert("RGB"))
+        assert detector.run(whole[None])[0][0] == pytest.approx(score, rel=5e-3, abs=5e-3 * np.abs(scores.image).max())
+
+
+def test_only_a_search_is_refused(make_run: MakeRun) -> None:
+    assert [name for name in available() if refusal(make_run(name).detector)] == ["anogan"]
+
+
+def test_a_fusion_with_a_part_that_is_no_graph_is_refused(make_run: MakeRun) -> None:
+    run = make_run("dae")
+    run.detector.add_module("part", make_run("anogan").detector)
+    assert "anogan cannot be exported" in str(refusal(run.detector))
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "size"),
+    [(9, 10, 8), (37, 100, 32), (120, 120, 64), (5, 7, 32), (33, 33, 33), (1, 1, 4), (97, 255, 64), (2, 3, 16)],
+)
+def test_the_resize_is_pillows_byte_for_byte(height: int, width: int, size: int) -> None:
+    pixels = np.random.default_rng(height).integers(0, 256, (height, width, 3), np.uint8)
+    wanted = np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR))
+    found = resize(torch.from_numpy(pixels).permute(2, 0, 1)[None], size)[0].permute(1, 2, 0).numpy()
+    assert (found == wanted).all()
+
+
+def test_of_a_tall_image_a_byte_may_differ_by_one() -> None:
+    """Pillow resizes tall images along the height first, in versions that find it faster; we always do it last."""
+    pixels = np.random.default_rng(1).integers(0, 256, (200, 50, 3), np.uint8)
+    wanted = np.asarray(Image.fromarray(pixels).resize((32, 32), Image.Resampling.BILINEAR)).astype(int)
+    found = resize(torch.from_numpy(pixels).permute(2, 0, 1)[None], 32)[0].permute(1, 2, 0).numpy()
+    assert np.abs(found - wanted).max() <= 1
+
+
+def test_gray_images_have_one_channel(make_run: MakeRun, photos: Path, tmp_path: Path) -> None:
+    run = make_run("dae", channels=1, size=16)
+    export(run, tmp_path / "g.onnx")
+    detector = load_onnx(tmp_path / "g.onnx", device="cpu")
+    assert detector.run(np.zeros((3, 20, 30, 1), np.uint8))[1].shape == (3, 16, 16)
+    wrong: list[Any] = [
+        np.zeros((3, 20, 30, 3), np.uint8),
+        np.zeros((3, 20, 30, 1), np.float32),
+        np.zeros((20, 30, 1), np.uint8),
+    ]
+    for images in wrong:
+        with pytest.raises(ValueError, match=r"uint8 of shape \(N, height, width, 1\)"):
+            detector.run(images)
+    assert len(detector.score_paths([photos], progress=False)[0]) == 6
+
+
+def test_the_file_holds_no_path_of_the_training_machine(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run("dae", size=16)
+    assert run.data_config is not None
+    secret = tmp_path / "secret place"
+    held = replace(run.data_config, data=str(secret / "parts"), normal=(str(secret / "good"),))
+    text = json.dumps(metadata_of(replace(run, data_config=held)))
+    assert "secret" not in text
+    assert "parts" in text
+
+
+def test_a_run_without_a_threshold_is_exported_and_says_so(make_run: MakeRun, tmp_path: Path) -> None:
+    run = replace(make_run("dae", size=16), threshold=None)
+    export(run, tmp_path / "x.onnx")
+    with pytest.raises(UserError, match="no threshold"):
+        _ = load_onnx(tmp_path / "x.onnx").threshold

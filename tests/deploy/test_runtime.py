@@ -1,0 +1,120 @@
+"""Scoring with a file: without torch, and with files that are none of ours."""
+
+import csv
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from unblot import __main__ as start
+from unblot.deploy.runtime import load_onnx
+from unblot.errors import UserError
+from unblot.scoring import score_set
+from unblot.training import Run
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+
+WITHOUT = """
+import sys
+
+HEAVY = {"torch", "torchvision", "lightning_fabric", "sklearn", "scipy", "safetensors", "jinja2", "onnx", "timm"}
+
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in HEAVY:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Block())
+from unblot.__main__ import main
+main()
+"""
+
+
+def test_predict_with_a_file_needs_no_torch(make_run: Callable[..., Run], photos: Path, tmp_path: Path) -> None:
+    from unblot.data import load_paths
+    from unblot.deploy.export import export
+
+    torch.set_num_threads(1)
+    run, file = make_run("dae", size=16), tmp_path / "model.onnx"
+    export(run, file)
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT, "predict", str(file), str(photos), "--quiet"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = list(csv.DictReader(done.stdout.splitlines()))
+    wanted = score_set(run.detector, load_paths([photos], channels=3, size=16), progress=False)
+    assert [float(row["score"]) for row in rows] == pytest.approx(wanted.image.tolist(), rel=1e-4)
+    assert [row["predicted"] == "1" for row in rows] == (wanted.image > 0.5).tolist()
+
+    lines = subprocess.run(
+        [sys.executable, "-c", WITHOUT, "predict", str(file), str(photos), "--json", "--quiet"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    first = json.loads(lines[0])
+    assert len(lines) == 6
+    assert first["score"] == pytest.approx(wanted.image[0], rel=1e-4)
+    assert first["threshold"] == 0.5
+
+
+def test_each_verb_asks_for_its_own_extra(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(start, "find_spec", lambda name: None if name in ("torch", "onnxruntime") else object())
+    for words, said in (
+        (["predict", "m.onnx", "x.png"], "onnxruntime, not found by this Python"),
+        (["predict", "run", "x.png"], "needs torch, not found"),
+    ):
+        monkeypatch.setattr(sys, "argv", ["unblot", *words])
+        with pytest.raises(SystemExit):
+            start.main()
+        error = capsys.readouterr().err
+        assert said in error
+        assert ("unblot[runtime]" if "m.onnx" in words else "unblot[train]") in error
+
+
+def other(path: Path, metadata: dict[str, str]) -> Path:
+    """A whole ONNX file that is not ours."""
+    value = onnx.helper.make_tensor_value_info("images", onnx.TensorProto.UINT8, ["n"])
+    made = onnx.helper.make_tensor_value_info("score", onnx.TensorProto.UINT8, ["n"])
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Identity", ["images"], ["score"])], "g", [value], [made])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9)
+    onnx.helper.set_model_props(model, metadata)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def test_files_that_are_not_ours_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "torn.onnx").write_bytes(b"\x08\x09nothing")
+    with pytest.raises(UserError, match=r"torn\.onnx cannot be opened"):
+        load_onnx(tmp_path / "torn.onnx")
+    with pytest.raises(UserError, match=r"no file .*gone\.onnx; write one with"):
+        load_onnx(tmp_path / "gone.onnx")
+    with pytest.raises(UserError, match="not written by unblot export"):
+        load_onnx(other(tmp_path / "plain.onnx", {}))
+    newer = {"unblot": json.dumps({"format": 99, "unblot": "9.0"})}
+    with pytest.raises(UserError, match=r"format 99, written by unblot 9\.0"):
+        load_onnx(other(tmp_path / "newer.onnx", newer))
+    with pytest.raises(UserError, match="device must be"):
+        load_onnx(other(tmp_path / "x.onnx", {}), device="tpu")
+
+
+def test_a_score_that_is_not_finite_is_named(
+    monkeypatch: pytest.MonkeyPatch, make_run: Callable[..., Run], photos: Path, tmp_path: Path
+) -> None:
+    from unblot.deploy.export import export
+
+    run = make_run("dae", size=16)
+    export(run, tmp_path / "m.onnx")
+    detector = load_onnx(tmp_path / "m.onnx")
+    monkeypatch.setattr(detector, "run", lambda batch: (np.full(len(batch), np.nan), np.zeros((len(batch), 16, 16))))
+    with pytest.raises(UserError, match=r"6 scores are not finite.*0\.png"):
+        detector.score_paths([photos], progress=False)

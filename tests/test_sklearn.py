@@ -1,0 +1,147 @@
+"""The scikit-learn estimator: conventions, images in every form, and that it is the same training and scoring."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils.estimator_checks import check_estimator
+
+from unblot.data import ImageSet, Item, Source, Splits
+from unblot.scoring import score_set
+from unblot.sklearn import AnomalyDetector
+from unblot.training import TrainConfig, load_run, train
+
+SMALL: dict[str, Any] = {"size": 16, "epochs": 1, "batch_size": 16, "model_options": {"width": 4}, "random_state": 0}
+
+
+@pytest.fixture(scope="module")
+def digits() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    images, digit = load_digits(return_X_y=True)
+    return images, digit
+
+
+@pytest.fixture(scope="module")
+def fitted(digits: tuple[NDArray[np.float64], NDArray[np.int64]]) -> AnomalyDetector:
+    images, digit = digits
+    return AnomalyDetector(**{**SMALL, "epochs": 15, "lr": 2e-3}, value_range=(0, 16)).fit(images[digit == 1])
+
+
+def test_it_keeps_scikit_learns_conventions() -> None:
+    """Tables are no images; a row is taken for an image of height 1, and values for pixels from -20 to 20."""
+    estimator = AnomalyDetector(**SMALL, image_shape=(1, -1), value_range=(-20, 20), corruption="none")
+    found = check_estimator(
+        estimator,
+        on_skip=None,
+        on_fail=None,
+        expected_failed_checks={
+            "check_methods_subset_invariance": "torch rounds differently in batches of another size, and the threshold "
+            "is the very score of a held-out image"
+        },
+    )
+    failed = {check["check_name"]: check["exception"] for check in found if check["status"] == "failed"}
+    assert failed == {}
+    assert sum(check["status"] == "passed" for check in found) >= 40
+
+
+def test_higher_is_more_normal_and_predictions_follow(
+    fitted: AnomalyDetector, digits: tuple[NDArray[np.float64], NDArray[np.int64]]
+) -> None:
+    images = digits[0][:200]
+    scores = fitted.score_samples(images)
+    assert ((scores < fitted.offset_) == (fitted.predict(images) == -1)).all()
+    assert set(fitted.predict(images)) == {-1, 1}
+    assert fitted.anomaly_maps(images[:3]).shape == (3, 16, 16)
+    noise = np.random.default_rng(0).integers(0, 17, (50, 64))
+    assert fitted.score_samples(noise).max() < np.median(scores)
+
+
+def test_the_threshold_leaves_the_asked_share_of_held_out_images(digits: tuple[Any, Any]) -> None:
+    normal = digits[0][digits[1] == 1]
+    estimator = AnomalyDetector(**SMALL, value_range=(0, 16), held_out=0.3, quantile=0.8).fit(normal)
+    held_out = normal[estimator.held_out_]
+    assert len(held_out) == round(0.3 * len(normal))
+    assert (estimator.predict(held_out) == -1).mean() <= 0.2
+
+
+def test_it_is_the_same_training_and_scoring(tmp_path: Path, digits: tuple[Any, Any]) -> None:
+    pixels = np.rint(digits[0][:60].reshape(-1, 8, 8) * 255 / 16).astype(np.uint8)
+    estimator = AnomalyDetector(**SMALL).fit(pixels)
+    held_out = set(estimator.held_out_.tolist())
+    sets = [
+        ImageSet([Source(Item(str(i), 0, "", str(i)), pixels[i]) for i in at], channels=1, size=16)
+        for at in (sorted(set(range(60)) - held_out), sorted(held_out))
+    ]
+    config = TrainConfig("dae", {"width": 4}, epochs=1, batch_size=16)
+    train(config, Splits("x", sets[0], sets[1], sets[1]), tmp_path / "run", progress=False)
+    run = load_run(tmp_path / "run")
+    assert estimator.offset_ == -run.calibration.threshold
+    expected = score_set(run.detector, sets[0], batch_size=16, progress=False).image
+    given = -estimator.score_samples(pixels[sorted(set(range(60)) - held_out)])
+    assert (given == expected).all()
+
+
+def test_groups_are_not_divided(digits: tuple[Any, Any]) -> None:
+    groups = np.arange(40) // 10
+    estimator = AnomalyDetector(**SMALL, value_range=(0, 16), held_out=0.25).fit(digits[0][:40], groups=groups)
+    assert sorted(set(groups[estimator.held_out_])) == [groups[estimator.held_out_[0]]]
+    assert len(estimator.held_out_) == 10
+
+
+def test_every_form_of_an_image_gives_the_same_scores(fitted: AnomalyDetector, digits: tuple[Any, Any]) -> None:
+    rows = digits[0][:5]
+    expected = fitted.score_samples(rows)
+    for same in (rows.reshape(5, 8, 8), rows.reshape(5, 1, 8, 8), rows.reshape(5, 8, 8, 1), rows.tolist()):
+        assert (fitted.score_samples(same) == expected).all()
+    colour = np.random.default_rng(0).integers(0, 256, (20, 8, 10, 3), np.uint8)
+    estimator = AnomalyDetector(**SMALL).fit(colour)
+    assert (estimator.score_samples(colour.transpose(0, 3, 1, 2)) == estimator.score_samples(colour)).all()
+    assert estimator.detector_.channels == 3
+
+
+def test_it_survives_pickle_and_clone_and_stands_in_a_pipeline(
+    fitted: AnomalyDetector, digits: tuple[Any, Any]
+) -> None:
+    some = digits[0][:4]
+    again = pickle.loads(pickle.dumps(fitted))
+    assert (again.score_samples(some) == fitted.score_samples(some)).all()
+    assert clone(fitted).get_params() == fitted.get_params()
+    pipeline = make_pipeline(FunctionTransformer(lambda x: x / 16), AnomalyDetector(**SMALL))
+    assert pipeline.fit(digits[0][:30]).predict(some).shape == (4,)
+
+
+def test_torchs_generator_is_left_alone(digits: tuple[Any, Any]) -> None:
+    torch.manual_seed(5)
+    first = torch.rand(3)
+    torch.manual_seed(5)
+    AnomalyDetector(**SMALL, value_range=(0, 16)).fit(digits[0][:20])
+    assert (torch.rand(3) == first).all()
+
+
+@pytest.mark.parametrize(
+    ("images", "settings", "said"),
+    [
+        (np.zeros((9, 60)), {}, "image_shape"),
+        (np.full((9, 8, 8), 7.0), {}, "value_range"),
+        (np.zeros((9, 8, 8, 2)), {}, "must hold images"),
+        (np.zeros((9, 8, 8)), {"value_range": (1, 1)}, "the second larger"),
+        (np.zeros((9, 8, 8)), {"held_out": 1.0}, "held_out"),
+        (np.zeros((9, 8, 8)), {"model": "none"}, "model must be one of"),
+        (np.zeros((9, 8, 8)), {"model_options": {"wide": 3}}, "wide"),
+        (np.full((9, 8, 8), np.nan), {}, "NaN"),
+    ],
+)
+def test_what_cannot_be_used_is_named(images: NDArray[Any], settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        AnomalyDetector(**{**SMALL, **settings}).fit(images)
+    with pytest.raises(ValueError, match="groups"):
+        AnomalyDetector(**SMALL).fit(np.zeros((9, 8, 8)), groups=[1, 2])
