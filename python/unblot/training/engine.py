@@ -21,6 +21,7 @@ __all__ = [
     "average_gradients",
     "average_statistics",
     "average_values",
+    "launched",
     "make_fabric",
     "others_ended",
     "set_modes",
@@ -53,6 +54,15 @@ def make_fabric(config: TrainConfig) -> Fabric:
         strategy=strategy,
         precision="bf16-mixed" if config.precision == "bf16" else "32-true",
     )
+
+
+def launched(config: TrainConfig) -> Fabric | None:
+    """The processes that ``torchrun`` made, connected; None where it made none."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return None
+    fabric = make_fabric(config)
+    fabric.launch()
+    return fabric
 
 
 def with_devices(config: TrainConfig) -> TrainConfig:
