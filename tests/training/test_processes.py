@@ -139,6 +139,25 @@ def test_with_batchnorm_all_processes_end_alike_and_score_every_image_once(tmp_p
     assert run.calibration.threshold == calibrate(alone.image, 0.95).threshold  # the sharded scores, bit for bit
 
 
+@pytest.mark.slow
+def test_an_evaluation_by_two_processes_writes_the_scores_of_one(tmp_path: Path) -> None:
+    train = ["train", "digits", "--limit", "40", "--model", "dae", "--set", "width=4", "--size", "8", "--epochs", "1"]
+    words = [[*train, "--out", "run"], ["eval", "run", "--out", "one"], ["eval", "run", "--out", "two", "--json"]]
+    for number, asked in enumerate(words):
+        runner = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"] if number == 2 else []
+        done = subprocess.run(
+            [sys.executable, *runner, "-m", "unblot", *asked, "--device", "cpu", "--quiet"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )
+        assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 1  # one of the two speaks
+    assert (tmp_path / "one" / "scores.csv").read_bytes() == (tmp_path / "two" / "scores.csv").read_bytes()
+
+
 class Share:
     """One of two devices; what both send is added up when the second has sent."""
 

@@ -40,7 +40,13 @@ def test_a_run_says_all_that_was_asked_for(run: Path, make_config: Config) -> No
     assert found.calibration.n == 10
     assert found.position.finished
     assert not found.detector.training
-    assert {path.name for path in run.iterdir()} == {"config.json", "checkpoint.safetensors", "calibration.json", "log"}
+    assert {path.name for path in run.iterdir()} == {
+        ".lock",
+        "calibration.json",
+        "checkpoint.safetensors",
+        "config.json",
+        "log",
+    }
 
 
 def test_the_corruption_survives_the_file_it_came_from(tmp_path: Path, splits: Splits, make_config: Config) -> None:

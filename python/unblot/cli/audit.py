@@ -59,7 +59,7 @@ def audit(
             # File names may hold bytes that are no text; they are shown escaped.
             temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
     voice.say(f"{found.description}\n\n{lines(found)}\n\naudit     {folder / 'audit.html'}")
-    voice.line(folder=str(folder), level=found.level, **found.to_dict())
+    voice.line(**{"folder": str(folder), **found.to_dict(), "level": found.level})
     if found.level == FAKE:
         typer.echo("A result on these data, split like this, would be faked by what FAKES marks.", err=True)
         raise typer.Exit(1)

@@ -59,6 +59,7 @@ def evaluate(
     from unblot.scoring import evaluate as judge
     from unblot.scoring import protocol_named
     from unblot.training import load_run
+    from unblot.training.engine import launched
 
     mode = replace(protocol_named(protocol).at_last_epoch(), batch_size=batch_size)
     trained = load_run(run)
@@ -70,15 +71,19 @@ def evaluate(
     named = ["eval", *([] if config == own else [settings.slug(config.data)]), *([] if mode.reachable else [mode.name])]
     folder = output.make_folder(out or run / "-".join(named))
     output.say(voice, splits, trained.detector, device=settings.device(device), run=run)
+    fabric = launched(replace(trained.train, device="cuda" if settings.device(device) != "cpu" else "cpu"))
     evaluation = judge(
         trained.detector,
         splits,
         trained.calibration,
         protocol=mode,
         batch_size=batch_size,
-        device=settings.device(device),
+        device=settings.device(device) if fabric is None else fabric.device,
         progress=not quiet,
+        fabric=fabric,
     )
+    if fabric is not None and not fabric.is_global_zero:
+        return  # the first process writes
     evaluation.write(folder)
     configuration = {"data": config.to_dict(), "training": trained.train.to_dict()}
     report = write_report(

@@ -13,7 +13,7 @@ import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -25,6 +25,9 @@ from unblot.scoring.metrics import image_metrics, pixel_metrics
 from unblot.scoring.protocol import CLEAN, NOT_REACHABLE, Protocol
 from unblot.scoring.score import ScoreSet, score_set
 from unblot.scoring.thresholds import Calibration, paper_threshold
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 __all__ = ["FORMAT", "Evaluation", "evaluate"]
 
@@ -87,6 +90,7 @@ def evaluate(
     batch_size: int = 64,
     device: str | torch.device = "cpu",
     progress: bool = True,
+    fabric: Fabric | None = None,
 ) -> Evaluation:
     """Score the test images with the detector as it is and judge the scores.
 
@@ -99,6 +103,7 @@ def evaluate(
         batch_size: as in :func:`score_set`.
         device: as in :func:`score_set`.
         progress: show a progress bar (only where stderr is a terminal).
+        fabric: as in :func:`score_set`; every process returns the same figures.
 
     Raises:
         ValueError: the detector does not fit the images.
@@ -106,7 +111,9 @@ def evaluate(
     """
     test = splits.test
     protocol = protocol.at_last_epoch()
-    scores = score_set(detector, test, protocol=protocol, batch_size=batch_size, device=device, progress=progress)
+    scores = score_set(
+        detector, test, protocol=protocol, batch_size=batch_size, device=device, progress=progress, fabric=fabric
+    )
     source = "held-out normal images"
     if not protocol.reachable:
         calibration, source = paper_threshold(scores.image), f"test images ({NOT_REACHABLE})"

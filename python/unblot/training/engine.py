@@ -22,6 +22,7 @@ __all__ = [
     "average_gradients",
     "average_statistics",
     "average_values",
+    "launched",
     "make_fabric",
     "others_ended",
     "set_modes",
@@ -68,6 +69,15 @@ def slow_precision(config: TrainConfig, device: torch.device) -> str | None:
     if (level := torch.backends.cpu.get_cpu_capability()).startswith("AVX512"):
         return None
     return f"bf16 is many times slower than fp32 on this processor ({level}, no AVX-512); take precision fp32"
+
+
+def launched(config: TrainConfig) -> Fabric | None:
+    """The processes that ``torchrun`` made, connected; None where it made none."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return None
+    fabric = make_fabric(config)
+    fabric.launch()
+    return fabric
 
 
 def with_devices(config: TrainConfig) -> TrainConfig:

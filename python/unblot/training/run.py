@@ -150,7 +150,7 @@ def only_writer(path: Path, *, resume: bool) -> Iterator[None]:
         UserError: another process trains into it, or the folder cannot be written.
     """
     others = [p for p in path.iterdir() if p.name != LOCK] if path.is_dir() else [path] if path.exists() else []
-    if (others and not (path / CONFIG).exists()) or (resume and not path.exists()):
+    if (others or resume) and not (path / CONFIG).exists():
         yield
         return
     lock = FileLock(path / LOCK, timeout=0)
