@@ -134,7 +134,8 @@ def rows(seconds: float) -> Iterator[Row]:
         copy = paired(in_place, copier(images), seconds=seconds)
         yield Row(f"{size}, in place: share of the time of a copy", 0.5 if side == 224 else None, copy, False)
         copy = paired(corrupter(images, out=out), copier(images), seconds=seconds)
-        yield Row(f"{size}, `out=`: share of the time of a copy", 1.5, copy, False)
+        # At 32 × 32 the batch fits the cache: half of its copy is less time than the bar in place grants in all.
+        yield Row(f"{size}, `out=`: share of the time of a copy", 1.5 if side == 224 else None, copy, False)
 
     def threads(images: torch.Tensor, spec: Any) -> Ratio:
         two, one = corrupter(images, spec, threads=2), corrupter(images, spec)

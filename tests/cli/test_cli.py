@@ -168,6 +168,7 @@ def test_module_runs_as_a_program() -> None:
 
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(start, "find_spec", lambda name: None if name in ("sklearn", "torch") else object())
+    monkeypatch.setattr(sys, "argv", ["unblot", "train", "parts"])
     with pytest.raises(SystemExit) as end:
         start.main()
     assert end.value.code == 2
@@ -552,4 +553,4 @@ def test_shells_complete_verbs(shell: str) -> None:
         check=False,
     )
     assert "export" in done.stdout, done.stderr
-    assert "train" not in done.stdout
+    assert "audit" not in done.stdout

@@ -13,7 +13,7 @@ from unblot.corruption.spec import named
 from unblot.data import DataConfig
 from unblot.models import create
 from unblot.models.fusion import Fusion
-from unblot.models.memory import Memory
+from unblot.models.memory import Bank
 from unblot.scoring import Calibration
 from unblot.training import Position, Run, TrainConfig
 
@@ -42,7 +42,7 @@ def make_run(tmp_path: Path) -> Callable[..., Run]:
         torch.manual_seed(0)
         detector = create(model, channels=channels, size=size, **TINY.get(model, {}))
         for part in detector.modules():
-            if isinstance(part, Memory):
+            if isinstance(part, Bank):
                 part.memory = torch.randn(70, part.memory.shape[1])
                 part.typical = torch.rand(70) + 0.5
             if isinstance(part, Fusion):

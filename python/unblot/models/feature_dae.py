@@ -173,4 +173,4 @@ class FeatureDenoisingAutoencoder(Detector):
     def score(self, images: Tensor) -> Scores:
         """Mean of the largest values of the map."""
         coarse = self._coarse(images)
-        return Scores(top_mean(coarse, self.share.item()), F.interpolate(coarse, images.shape[-2:], mode="bilinear"))
+        return Scores(top_mean(coarse, self.share), F.interpolate(coarse, images.shape[-2:], mode="bilinear"))

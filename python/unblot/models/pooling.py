@@ -8,12 +8,13 @@ from torch import Tensor
 __all__ = ["auroc", "spread", "top_mean"]
 
 
-def top_mean(maps: Tensor, share: float) -> Tensor:
+def top_mean(maps: Tensor, share: float | Tensor) -> Tensor:
     """Mean of the largest values of each map: between the maximum (noisy) and the mean (dilutes a small defect).
 
     Args:
         maps: float, shape (N, 1, H, W).
-        share: of the pixels that are averaged, in [0, 1]; at least one pixel is.
+        share: of the pixels that are averaged, in [0, 1]; at least one pixel is. A tensor of one number is taken
+            without looking at it, so that an exported graph holds it.
 
     Returns:
         float, shape (N,).
@@ -24,6 +25,10 @@ def top_mean(maps: Tensor, share: float) -> Tensor:
         tensor([6.5000])
     """
     flat = maps.flatten(1)
+    if isinstance(share, Tensor):
+        count = (share * flat.shape[1]).round().clamp_min(1)
+        ranked = flat.sort(dim=1, descending=True).values
+        return (ranked * (torch.arange(flat.shape[1], device=flat.device) < count)).sum(1) / count
     return flat.topk(max(1, round(share * flat.shape[1])), dim=1).values.mean(1)
 
 
