@@ -12,7 +12,6 @@ mod marks;
 use std::ops::Range;
 
 use ndarray::{ArrayView3, ArrayView4, ArrayViewMut2, ArrayViewMut3, ArrayViewMut4, Axis, Slice};
-use rayon::prelude::*;
 
 use crate::Error;
 use crate::boxes::{BoxDraw, Drawer, Kinds, check_size};
@@ -21,7 +20,7 @@ use crate::noise::{Field, gaussian, laplace, salt_pepper};
 use crate::overlay::Overlay;
 use crate::philox::{GROUP, Lanes, Layer, Sequence, halves};
 use crate::pixel::{Pixel, clip};
-use crate::pool::{available_threads, pool};
+use crate::pool::{Crew, available_threads};
 use crate::spec::{Plan, PoissonTables};
 
 use flat::Flat;
@@ -131,25 +130,15 @@ pub fn corrupt_marked<T: Pixel>(
         0 => available_threads(),
         asked => asked,
     };
-    let pool = if threads == 1 { None } else { Some(pool(threads)?) };
+    let crew = Crew::of(threads)?;
     let threshold = marks.as_ref().map_or(0.0, |marks| marks.threshold);
     let mut masks: Vec<_> = marks.iter_mut().flat_map(|marks| marks.mask.axis_iter_mut(Axis(0)).map(Some)).collect();
     masks.resize_with(images, || None);
-    let overlays = || {
-        let clean = src.map_or_else(|| dst.view(), |s| s.view());
-        Overlay::all(plan, &boxes, &clean, index, level, threads != 1)
-    };
-    let overlays = pool.as_ref().map_or_else(overlays, |pool| pool.install(overlays));
+    let clean = src.map_or_else(|| dst.view(), |s| s.view());
+    let overlays = Overlay::all(plan, &boxes, &clean, index, level, &crew);
     let job = Job { plan, boxes: &boxes, overlays: &overlays, range, index, level, threshold };
-    let Some(pool) = pool else {
-        let mut scratch = Scratch::new::<T>();
-        for (image, (band, mask)) in dst.axis_iter_mut(Axis(0)).zip(masks).enumerate() {
-            job.band::<T>(image, 0, band, src.map(|s| s.index_axis(Axis(0), image)), mask, &mut scratch);
-        }
-        return Ok(boxes);
-    };
-    // Enough bands that every thread gets some, also of a single image.
-    let bands_per_image = (16 * threads).div_ceil(images.max(1));
+    // Each image is a band; where there are few of them, each is cut into enough bands that no thread waits long for the last.
+    let bands_per_image = if threads == 1 { 1 } else { (16 * threads).div_ceil(images.max(1)) };
     let rows = height.div_ceil(bands_per_image).max(16);
     let mut bands = Vec::with_capacity(images * height.div_ceil(rows));
     for (image, (whole, mut mask)) in dst.axis_iter_mut(Axis(0)).zip(masks).enumerate() {
@@ -160,12 +149,10 @@ pub fn corrupt_marked<T: Pixel>(
             bands.push((image, i * rows, band, here));
         }
     }
-    pool.install(|| {
-        bands.into_par_iter().for_each_init(Scratch::new::<T>, |scratch, (image, top, band, mask)| {
-            let rows = Slice::from(top..top + band.dim().1);
-            let src = src.map(|s| s.index_axis(Axis(0), image).slice_axis_move(Axis(1), rows));
-            job.band::<T>(image, top, band, src, mask, scratch);
-        });
+    crew.share_out(bands, Scratch::new::<T>, |scratch, (image, top, band, mask)| {
+        let rows = Slice::from(top..top + band.dim().1);
+        let src = src.map(|s| s.index_axis(Axis(0), image).slice_axis_move(Axis(1), rows));
+        job.band::<T>(image, top, band, src, mask, scratch);
     });
     Ok(boxes)
 }

@@ -3,11 +3,11 @@
 //! Patches are copied before any box is filled, so that they show the uncorrupted image, also in place.
 
 use ndarray::{ArrayView4, Axis};
-use rayon::prelude::*;
 
 use crate::boxes::{BoxDraw, Kinds};
 use crate::corrupt::Index;
 use crate::level::Level;
+use crate::pool::Crew;
 use crate::shape::cover;
 use crate::spec::{Plan, Shape};
 
@@ -32,7 +32,7 @@ impl<R: Copy + Send + Sync> Overlay<R> {
         images: &ArrayView4<'_, R>,
         index: Index<'_>,
         level: Level,
-        parallel: bool,
+        crew: &Crew,
     ) -> Vec<Option<Self>> {
         if boxes.iter().all(is_plain) {
             return vec![];
@@ -45,7 +45,9 @@ impl<R: Copy + Send + Sync> Overlay<R> {
                 patch: if pasted { patch(draw, images) } else { vec![] },
             })
         };
-        if parallel { boxes.par_iter().map(make).collect() } else { boxes.iter().map(make).collect() }
+        let mut overlays: Vec<_> = boxes.iter().map(|_| None).collect();
+        crew.share_out(boxes.iter().zip(&mut overlays).collect(), || (), |(), (draw, slot)| *slot = make(draw));
+        overlays
     }
 }
 
