@@ -172,3 +172,16 @@ def test_tensors_on_a_gpu(name: str) -> None:
     assert stats.ks_2samp(a, b).pvalue > 1e-4
     with pytest.raises(ValueError, match="overlap"):
         corrupt_torch(there[:4], SAME[name], out=there[2:6])
+
+
+@pytest.mark.parametrize("count", [3, 40])
+def test_every_pixel_that_the_core_looks_at_is_looked_at(count: int) -> None:
+    """Without a value range both backends refuse the same images, wherever the odd pixel stands."""
+    along, side = (8 if count < 32 else 4), 50
+    places = range(side // (2 * along), side, side // along)
+    for image, place in enumerate(places):
+        images = torch.full((count, 3, side, side), 0.5, dtype=torch.float16)
+        images[image % count, 1, place, places[0]] = 2.0
+        for work in (corrupt, corrupt_torch):
+            with pytest.raises(ValueError, match=r"float16 images .* from 0\.5 to 2"):
+                work(images, BoxNoise())

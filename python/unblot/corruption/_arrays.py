@@ -172,10 +172,11 @@ def check_range(nchw: Any, dtype: str, spec: Spec) -> tuple[float, float]:
         if dtype == "float16" and max(abs(given[0]), abs(given[1])) > 65504:
             raise ValueError(f"value_range {given} does not fit float16 pixels, which end at 65504; use float32 images")
         return given
-    if is_tensor(nchw):  # on a device: what the core would look at comes to it
-        (count, _, *sides), along = nchw.shape, 8 if len(nchw) < 32 else 4
-        nchw = nchw[:, :, *(slice(n // (2 * along), None, max(1, n // along)) for n in sides)]
-        low, high = _core.sampled_range(nchw.float().cpu().numpy().reshape(1, 1, count, -1), "float32")
+    if is_tensor(nchw):
+        # Perhaps on a device: only the pixels that the core would look at come to it, and of these it leaves none out.
+        along = 8 if len(nchw) < 32 else 4
+        sample = nchw[:, :, *(slice(n // (2 * along), None, max(1, n // along)) for n in nchw.shape[2:])]
+        low, high = _core.sampled_range(sample.float().cpu().numpy(), "float32")
     else:
         low, high = _core.sampled_range(nchw, dtype)
     if low < 0 or high > 1:
