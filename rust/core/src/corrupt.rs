@@ -142,7 +142,7 @@ pub fn corrupt_marked<T: Pixel>(
     let rows = height.div_ceil(bands_per_image).max(16);
     let mut bands = Vec::with_capacity(images * height.div_ceil(rows));
     for (image, (whole, mut mask)) in dst.axis_iter_mut(Axis(0)).zip(masks).enumerate() {
-        for (i, band) in into_bands(whole, rows).into_iter().enumerate() {
+        for (i, band) in into_bands(whole, rows).enumerate() {
             let marked = mask.take().map(|mask| mask.split_at(Axis(0), band.dim().1));
             let (here, below) = marked.map_or((None, None), |(here, below)| (Some(here), Some(below)));
             mask = below;
@@ -158,16 +158,17 @@ pub fn corrupt_marked<T: Pixel>(
 }
 
 /// The rows of one image in bands of at most `rows`.
-fn into_bands<R>(image: ArrayViewMut3<'_, R>, rows: usize) -> Vec<ArrayViewMut3<'_, R>> {
-    let mut bands = vec![];
-    let mut rest = image;
-    while rest.dim().1 > rows {
-        let (band, below) = rest.split_at(Axis(1), rows);
-        bands.push(band);
-        rest = below;
-    }
-    bands.push(rest);
-    bands
+fn into_bands<R>(image: ArrayViewMut3<'_, R>, rows: usize) -> impl Iterator<Item = ArrayViewMut3<'_, R>> {
+    let mut rest = Some(image);
+    std::iter::from_fn(move || {
+        let all = rest.take()?;
+        if all.dim().1 <= rows {
+            return Some(all);
+        }
+        let (band, below) = all.split_at(Axis(1), rows);
+        rest = Some(below);
+        Some(band)
+    })
 }
 
 /// What all bands share.
