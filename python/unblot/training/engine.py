@@ -32,6 +32,10 @@ __all__ = [
 ]
 
 
+def _under_torchrun() -> bool:
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
 def make_fabric(config: TrainConfig) -> Fabric:
     """Device, precision, and one process per device; under ``torchrun`` those that it made, on one machine or several.
 
@@ -39,13 +43,12 @@ def make_fabric(config: TrainConfig) -> Fabric:
         UserError: a GPU is asked for that is not there.
     """
     gpus = torch.cuda.device_count()
-    under_torchrun = "TORCHELASTIC_RUN_ID" in os.environ
-    devices = int(os.environ["LOCAL_WORLD_SIZE"]) if under_torchrun else config.devices
+    devices = int(os.environ["LOCAL_WORLD_SIZE"]) if _under_torchrun() else config.devices
     cuda = config.device == "cuda" or (config.device == "auto" and gpus > 0)
     if cuda and devices > gpus:
         raise UserError(f"cuda with devices={devices}: this machine has {gpus} GPUs. Use fewer, or device cpu")
     machines, strategy = 1, "auto"
-    if under_torchrun:
+    if _under_torchrun():
         machines, strategy = int(os.environ["GROUP_WORLD_SIZE"]), "ddp"
     elif config.devices > 1:
         strategy = "ddp_spawn"
@@ -73,7 +76,7 @@ def slow_precision(config: TrainConfig, device: torch.device) -> str | None:
 
 def launched(config: TrainConfig) -> Fabric | None:
     """The processes that ``torchrun`` made, connected; None where it made none."""
-    if "TORCHELASTIC_RUN_ID" not in os.environ:
+    if not _under_torchrun():
         return None
     fabric = make_fabric(config)
     fabric.launch()
@@ -82,7 +85,7 @@ def launched(config: TrainConfig) -> Fabric | None:
 
 def with_devices(config: TrainConfig) -> TrainConfig:
     """The settings with the number of processes that ``torchrun`` made, on all machines; else as they are."""
-    return replace(config, devices=int(os.environ["WORLD_SIZE"])) if "TORCHELASTIC_RUN_ID" in os.environ else config
+    return replace(config, devices=int(os.environ["WORLD_SIZE"])) if _under_torchrun() else config
 
 
 def average_values(fabric: Fabric, values: Mapping[str, float]) -> dict[str, float]:
