@@ -93,6 +93,29 @@ class Tiles(Dataset[tuple[Tensor, int]]):
             return functional.pil_to_tensor(image), index
 
 
+class Photographs(Dataset[tuple[Tensor, int]]):
+    """scikit-learn's two photographs (640 × 427, JPEG), decoded and resized at each access, as training sets often are.
+
+    Args:
+        side: side of the square images that come out, in pixels.
+        length: how often they are read in an epoch.
+    """
+
+    def __init__(self, side: int, length: int = 128) -> None:
+        from sklearn.datasets import load_sample_images
+
+        self.files = load_sample_images().filenames
+        self.side = side
+        self.length = length
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        with Image.open(self.files[index % len(self.files)]) as image:
+            return functional.pil_to_tensor(image.resize((self.side, self.side), Image.Resampling.BILINEAR)), index
+
+
 def _cut(photographs: list[Any], side: int, length: int) -> Iterator[Any]:
     rng = np.random.default_rng(0)
     for i in range(length):

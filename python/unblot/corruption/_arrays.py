@@ -73,7 +73,7 @@ def check_keys(keys: object, count: int) -> NDArray[np.uint64]:
         keys = keys.detach().cpu().numpy()  # type: ignore[attr-defined]
     accepted = f"keys must hold one whole number from 0 to {_MAX_U64} for each of the {count} images"
     if isinstance(keys, np.ndarray) and keys.ndim == 1 and keys.dtype.kind in "iu":
-        if keys.size and keys.min() < 0:
+        if keys.dtype.kind == "i" and keys.size and keys.min() < 0:
             raise ValueError(f"{accepted}, got {keys.min()}")
         result = keys.astype(np.uint64)
     elif isinstance(keys, np.ndarray) and (keys.ndim > 1 or keys.dtype.kind not in "iuO"):

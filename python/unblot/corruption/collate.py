@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import default_collate
 
@@ -116,17 +117,8 @@ class BoxNoiseCollate:
         """Collate a list of samples; the class says what comes out."""
         first = samples[0]
         names = _names(first)
-        for sample in samples:
-            if set(_names(sample) or ()) != set(names or ()):
-                raise ValueError(
-                    f"samples of one batch must hold the same entries, got {names} and {_names(sample)} "
-                    f"({type(first).__name__} and {type(sample).__name__})"
-                )
-        if names is None:
-            image_at, columns = None, [list(samples)]
-        else:
-            image_at = _find("image", self.image, first, names)
-            columns = [[_entry(sample, name) for sample in samples] for name in names]
+        columns = _columns(samples, names)
+        image_at = None if names is None else _find("image", self.image, first, names)
         keys = None if self.index is None else _indices(self.index, first, names, columns)
         images, layout = _as_images(columns[0 if image_at is None else image_at])
         clean = default_collate(images)
@@ -134,7 +126,7 @@ class BoxNoiseCollate:
         rest = [default_collate(column) for place, column in enumerate(columns) if place != (image_at or 0)]
         return self._arrange(first, names, image_at, (noisy, clean, mask), rest)
 
-    def _corrupt(self, clean: Tensor, layout: str, keys: list[int] | None) -> tuple[Tensor, Tensor | None]:
+    def _corrupt(self, clean: Tensor, layout: str, keys: NDArray[np.uint64] | None) -> tuple[Tensor, Tensor | None]:
         if self.spec is None:
             height, width = clean.shape[1:3] if layout == "NHWC" else clean.shape[-2:]
             return clean, torch.zeros(len(clean), height, width, dtype=torch.uint8) if self.mask else None
@@ -195,6 +187,24 @@ def _entry(sample: Any, name: Any) -> Any:
     return getattr(sample, name)
 
 
+def _columns(samples: Sequence[Any], names: list[Any] | None) -> list[list[Any]]:
+    """What the samples hold under each name; for bare images one column of them all."""
+    first = samples[0]
+    kind = type(first)
+    # What nearly every data set returns, and at once.
+    if kind in (tuple, list) and all(type(sample) is kind and len(sample) == len(first) for sample in samples):
+        return [list(column) for column in zip(*samples, strict=True)]
+    for sample in samples:
+        if set(_names(sample) or ()) != set(names or ()):
+            raise ValueError(
+                f"samples of one batch must hold the same entries, got {names} and {_names(sample)} "
+                f"({kind.__name__} and {type(sample).__name__})"
+            )
+    if names is None:
+        return [list(samples)]
+    return [[_entry(sample, name) for sample in samples] for name in names]
+
+
 def _find(parameter: str, place: Any, sample: Any, names: list[Any]) -> int:
     """Position of an entry of the sample among its names."""
     if place in names:
@@ -207,26 +217,34 @@ def _find(parameter: str, place: Any, sample: Any, names: list[Any]) -> int:
     )
 
 
-def _indices(place: Any, first: Any, names: list[Any] | None, columns: list[list[Any]]) -> list[int]:
+def _indices(place: Any, first: Any, names: list[Any] | None, columns: list[list[Any]]) -> NDArray[np.uint64]:
     if names is None:
         raise ValueError(
             f"index={place!r}, but the samples are bare images ({type(first).__name__}); "
             "let the data set return (image, index), or pass index=None"
         )
-    return [whole_number("index of a sample", i, 0, 2**64 - 1) for i in columns[_find("index", place, first, names)]]
+    column = columns[_find("index", place, first, names)]
+    if not all(type(i) is int and 0 <= i < 2**64 for i in column):
+        column = [whole_number("index of a sample", i, 0, 2**64 - 1) for i in column]
+    return np.array(column, np.uint64)
 
 
 def _as_images(column: list[Any]) -> tuple[list[Tensor], str]:
     """The images as plain tensors, and the layout of their batch."""
     first = column[0]
+    kind, shape, dtype = type(first), getattr(first, "shape", None), getattr(first, "dtype", None)
     images: list[Tensor] = []
     for image in column:
+        # Most images are plain tensors like the first, which needs no look at more.
+        if type(image) is Tensor and kind is Tensor and image.shape == shape and image.dtype == dtype:
+            images.append(image.detach() if image.requires_grad else image)
+            continue
         if not isinstance(image, Tensor | np.ndarray):
             raise TypeError(
                 f"an image must be a torch tensor or a NumPy array, got {type(image).__name__}; say where images stand "
                 "with image=, and turn other images into tensors in the data set, for example with v2.ToImage()"
             )
-        if image.shape != first.shape or type(image) is not type(first) or image.dtype != first.dtype:
+        if image.shape != shape or type(image) is not kind or image.dtype != dtype:
             raise ValueError(
                 f"images of one batch must be alike, got {_describe(first)} and {_describe(image)}; "
                 "resize and convert them in the data set first"
