@@ -38,8 +38,8 @@ def image_metrics(labels: ArrayLike, scores: ArrayLike, threshold: float) -> dic
     Returns:
         auroc, auprc; precision, recall, f1 and false_positive_rate (share of normals called abnormal) at ``threshold``;
         precision_minmax_0.2, recall_minmax_0.2, f1_minmax_0.2: the same above 0.2 of the scores scaled to [0, 1] over
-            these very
-        images (not reachable in use). A value that is not defined is None, and ``undefined`` says why, by key.
+        these very images (not reachable in use). A value that is not defined is None, and ``undefined`` says why, by
+        key.
 
     Raises:
         ValueError: shapes differ, a label other than 0 and 1, or a score that is not finite.
@@ -99,13 +99,15 @@ def pixel_metrics(maps: NDArray[np.float32], masks: Iterable[NDArray[np.bool_] |
 
     Args:
         maps: shape (N, H, W).
-        masks: N arrays of shape (H, W), True on a defect; all False for a normal image; None leaves the image out. May
-            be a
-            generator: one mask is held at a time.
+        masks: N bool arrays of shape (H, W), True on a defect; all False for a normal image; None leaves the image
+            out. May be a generator: one mask is held at a time.
 
     Returns:
         auroc, auprc (average precision; guessing gives the share of defect pixels, ``defect_share``), pro_0.3, and the
         numbers of images and regions; None where no pixel or every pixel is a defect.
+
+    Raises:
+        ValueError: a mask of another type or shape, or a map that is not finite.
 
     Example:
         >>> mask = np.array([[[True, False], [False, False]]])
@@ -117,9 +119,16 @@ def pixel_metrics(maps: NDArray[np.float32], masks: Iterable[NDArray[np.bool_] |
     weight: list[NDArray[np.float64]] = []
     negative: list[NDArray[np.float32]] = []
     images = regions = 0
-    for anomaly_map, mask in zip(maps, masks, strict=True):
+    for number, (anomaly_map, mask) in enumerate(zip(maps, masks, strict=True)):
         if mask is None:
             continue
+        if mask.dtype != np.bool_ or mask.shape != anomaly_map.shape:
+            raise ValueError(
+                f"mask {number} must be bool and of its map's shape, got {mask.dtype} of shape {mask.shape} for a map "
+                f"of shape {anomaly_map.shape}; mask > 0 makes numbers bool"
+            )
+        if bad := np.count_nonzero(~np.isfinite(anomaly_map)):
+            raise ValueError(f"{bad} of {anomaly_map.size} pixels of anomaly map {number} are not finite")
         images += 1
         negative.append(anomaly_map[~mask])
         if mask.any():
