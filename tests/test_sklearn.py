@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes
 from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.datasets import load_digits
@@ -21,6 +24,7 @@ from unblot.scoring import score_set
 from unblot.sklearn import AnomalyDetector
 from unblot.training import TrainConfig, load_run, train
 
+ODD = st.sampled_from([0.0, 3.5, 16.0, 40.0, np.nan, np.inf])
 SMALL: dict[str, Any] = {"size": 16, "epochs": 1, "batch_size": 16, "model_options": {"width": 4}, "random_state": 0}
 
 
@@ -128,20 +132,57 @@ def test_torchs_generator_is_left_alone(digits: tuple[Any, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("images", "settings", "said"),
+    ("images", "changes", "said"),
     [
         (np.zeros((9, 60)), {}, "image_shape"),
         (np.full((9, 8, 8), 7.0), {}, "value_range"),
         (np.zeros((9, 8, 8, 2)), {}, "must hold images"),
         (np.zeros((9, 8, 8)), {"value_range": (1, 1)}, "the second larger"),
+        (np.zeros((9, 8, 8)), {"value_range": (0, np.inf)}, r"finite numbers.*\(0, inf\)"),
+        (np.zeros((9, 8, 8)), {"value_range": (0, 1, 2)}, r"two finite numbers.*\(0, 1, 2\)"),
+        (np.zeros((9, 8, 8)), {"value_range": 5}, "two finite numbers.*got 5"),
+        (np.zeros((9, 0, 8)), {}, r"without pixels.*\(9, 0, 8\)"),
+        (np.zeros((9, 64)), {"image_shape": (5, 5)}, r"product is.* 64; one may.*\(5, 5\)"),
+        (np.zeros((9, 64)), {"image_shape": (-1, -1)}, r"image_shape.*\(-1, -1\)"),
+        (np.zeros((9, 64)), {"image_shape": 7}, "image_shape.*Got 7"),
+        (np.zeros((9, 8, 8)), {"size": 16.0}, "size must be a whole number.*16.0"),
+        (np.zeros((9, 8, 8)), {"size": 0}, "size must be a whole number.*got 0"),
+        (np.zeros((9, 8, 8)), {"held_out": "a"}, "held_out"),
         (np.zeros((9, 8, 8)), {"held_out": 1.0}, "held_out"),
         (np.zeros((9, 8, 8)), {"model": "none"}, "model must be one of"),
         (np.zeros((9, 8, 8)), {"model_options": {"wide": 3}}, "wide"),
         (np.full((9, 8, 8), np.nan), {}, "NaN"),
     ],
 )
-def test_what_cannot_be_used_is_named(images: NDArray[Any], settings: dict[str, Any], said: str) -> None:
+def test_what_cannot_be_used_is_named(images: NDArray[Any], changes: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        AnomalyDetector(**{**SMALL, **settings}).fit(images)
-    with pytest.raises(ValueError, match="groups"):
-        AnomalyDetector(**SMALL).fit(np.zeros((9, 8, 8)), groups=[1, 2])
+        AnomalyDetector(**{**SMALL, **changes}).fit(images)
+
+
+@pytest.mark.parametrize("groups", [[1, 2], 3, np.zeros((9, 2))])
+def test_groups_are_one_for_each_image(groups: Any) -> None:
+    with pytest.raises(ValueError, match="groups must have one entry for each of the 9 images, got an array of shape"):
+        AnomalyDetector(**SMALL).fit(np.zeros((9, 8, 8)), groups=groups)
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_array_is_scored_or_refused_with_a_word(fitted: AnomalyDetector, data: st.DataObject) -> None:
+    """The detector knows rows of 64 pixels from 0 to 16; what it takes it scores finitely."""
+    shape = data.draw(st.sampled_from([(64,), (8, 8), (1, 8, 8), (8, 8, 1)]) | array_shapes(max_dims=4, max_side=8))
+    images = np.random.default_rng(data.draw(st.integers(0, 99))).uniform(0, 17, (data.draw(st.integers(1, 3)), *shape))
+    images.flat[:2] = data.draw(st.tuples(ODD, ODD))[: images.size]
+    images = images.astype(
+        data.draw(st.sampled_from(["f8", "f4"] + ["u1", "i2", "?"] * bool(np.isfinite(images).all())))
+    )
+    try:
+        scores = fitted.score_samples(images)
+    except ValueError:
+        finite = np.isfinite(images.astype(np.float64)).all()
+        assert not finite or int(np.prod(shape)) != 64 or len(shape) > 1
+    else:
+        assert int(np.prod(shape)) == 64
+        assert scores.shape == (len(images),)
+        assert np.isfinite(scores).all()
+        clipped = np.clip(images.astype(np.float64), 0, 16)
+        assert fitted.score_samples(clipped) == pytest.approx(scores)

@@ -108,11 +108,16 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             ValueError: images, shapes or settings that cannot be used (``UserError`` is one).
             NonFiniteLossError: a loss became NaN or infinite.
         """
+        if isinstance(self.size, bool) or not isinstance(self.size, numbers.Integral) or self.size < 1:
+            raise ValueError(f"size must be a whole number of pixels, 1 or more; got {self.size!r}")
         images = self._images(X, fitting=True)
-        labels = [str(i) for i in range(len(images))] if groups is None else [str(g) for g in np.asarray(groups)]
-        if len(labels) != len(images):
-            raise ValueError(f"groups must have one entry for each of the {len(images)} images, got {len(labels)}")
-        if not 0 < self.held_out < 1:
+        given = np.arange(len(images)) if groups is None else np.asarray(groups)
+        if given.shape != (len(images),):
+            raise ValueError(
+                f"groups must have one entry for each of the {len(images)} images, got an array of shape {given.shape}"
+            )
+        labels = [str(group) for group in given]
+        if not (isinstance(self.held_out, numbers.Real) and 0 < self.held_out < 1):
             raise ValueError(f"held_out is a share between 0 and 1 (both excluded), got {self.held_out!r}")
         seed = self._seed()
         parts = split_by_group(labels, [False] * len(images), held_out=self.held_out, test=None, seed=seed)
@@ -182,6 +187,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
                 f"X has {features} features, but {type(self).__name__} is expecting {self.n_features_in_} features "
                 "as input"
             )
+        if features == 0:
+            raise ValueError(f"X holds images without pixels; got shape {array.shape}")
         if array.ndim == 2:
             array = array.reshape(len(array), *self._row_shape(features))
         if array.ndim == 4 and array.shape[1] in (1, 3) and array.shape[3] not in (1, 3):
@@ -197,7 +204,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _row_shape(self, pixels: int) -> tuple[int, ...]:
         if self.image_shape is not None:
-            return tuple(self.image_shape)
+            return self._shape_given(pixels)
         side = round(pixels**0.5)
         if side * side != pixels:
             raise ValueError(
@@ -205,6 +212,16 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
                 "X as (n, height, width)"
             )
         return side, side
+
+    def _shape_given(self, pixels: int) -> tuple[int, ...]:
+        """``image_shape`` with -1 filled in."""
+        try:
+            return np.empty(pixels, np.uint8).reshape(self.image_shape).shape  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"image_shape must be whole numbers whose product is the number of pixels of a row, {pixels}; one may "
+                f"be -1. Got {self.image_shape!r}"
+            ) from None
 
     def _set(self, images: list[NDArray[np.uint8]], groups: list[str] | None) -> ImageSet:
         names = [str(i) for i in range(len(images))]
@@ -223,9 +240,14 @@ def _to_bytes(array: NDArray[Any], value_range: tuple[float, float] | None) -> N
     """Pixels as uint8, the range of values spread over 0 to 255."""
     if array.dtype == np.uint8 and value_range is None:
         return array
-    low, high = (0.0, 1.0) if value_range is None else map(float, value_range)
-    if not high > low:
-        raise ValueError(f"value_range must be (lowest, highest), the second larger; got {value_range!r}")
+    try:
+        low, high = (0.0, 1.0) if value_range is None else map(float, value_range)
+    except (TypeError, ValueError):
+        low = high = np.nan
+    if not 0 < high - low < np.inf:
+        raise ValueError(
+            f"value_range must be two finite numbers (lowest, highest), the second larger; got {value_range!r}"
+        )
     if value_range is None and array.size and not (low <= array.min() and array.max() <= high):
         raise ValueError(
             f"X holds values from {array.min():g} to {array.max():g} of type {array.dtype}; give "

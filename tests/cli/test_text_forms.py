@@ -23,7 +23,7 @@ from unblot.models import available
 from unblot.training import TrainConfig
 
 # Hypothesis wants a fixture that is new for each example; a folder whose files are written anew serves as well.
-SAME_FOLDER = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SAME_FOLDER = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 PASTES = st.builds(
     Paste, numbers(-2, 2), numbers(-0.5, 0.5), numbers(0.01, 1), st.booleans(), st.sampled_from(["image", "batch"])
@@ -65,13 +65,17 @@ def _kinds() -> tuple[type, ...]:
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=5,
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(spec=SPECS | shaped(), data=st.data())
 def test_a_field_that_is_no_field_or_no_value_is_refused_by_name(spec: Spec, data: st.DataObject) -> None:
     """Whatever stands in a hand-written file: a corruption, or an error of two kinds that says which parameter."""
@@ -126,7 +130,7 @@ TRAINING = st.builds(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(data=DATA, training=TRAINING)
 def test_settings_come_back_from_what_a_run_stores(data: DataConfig, training: TrainConfig) -> None:
     stored = json.loads(json.dumps({"data": data.to_dict(), "training": training.to_dict()}, allow_nan=False))
@@ -157,7 +161,7 @@ def flags(config: DataConfig | TrainConfig) -> list[str]:
     return words
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(data=DATA, training=TRAINING)
 def test_settings_come_back_from_the_command_line(data: DataConfig, training: TrainConfig) -> None:
     assert understood([*flags(data), *flags(training), "--", data.data]) == (data, training)
@@ -173,7 +177,7 @@ def test_settings_come_back_from_a_configuration_file(data: DataConfig, training
     assert understood(["--config", str(file)]) == (data, training)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(text=st.text(max_size=12))
 def test_an_option_of_a_detector_is_read_or_refused(text: str) -> None:
     try:

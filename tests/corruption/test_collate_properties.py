@@ -20,7 +20,7 @@ from unblot.corruption.apply import corrupt
 from unblot.corruption.collate import BoxNoiseCollate
 from unblot.corruption.spec import BoxNoise, FullGaussian, Gaussian, Spec, named
 
-Row = namedtuple("Row", ["before", "picture", "between", "key", "after"])  # noqa: PYI024 - no types to give
+Row = namedtuple("Row", ["before", "picture", "between", "key", "after"])
 SPECS: list[Spec] = [BoxNoise(scale=(0.2, 0.4)), BoxNoise(base="image", noise=Gaussian(0.3), p=0.5), FullGaussian(0.3)]
 mixed = named("mixed")
 assert mixed is not None
@@ -58,7 +58,11 @@ def drawn(draw: st.DrawFn) -> Drawn:
         images = images.contiguous(memory_format=torch.channels_last)
     pictures: list[Any] = [image.numpy().copy() if array else image.clone() for image in images]
     form = draw(st.sampled_from(["tuple", "list", "mapping", "named"]))
-    others = [[f"name {key}" for key in keys], [key % 7 / 2 for key in keys], [{"deep": [key % 3, 1.5]} for key in keys]]
+    others = [
+        [f"name {key}" for key in keys],
+        [key % 7 / 2 for key in keys],
+        [{"deep": [key % 3, 1.5]} for key in keys],
+    ]
     columns = dict(zip(Row._fields, (others[0], pictures, others[1], keys, others[2]), strict=True))
     if form != "named":
         order = draw(st.permutations(sorted(columns)))

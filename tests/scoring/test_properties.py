@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -22,9 +23,11 @@ QUANTILE = st.floats(0.001, 1.0)
 JUDGED = st.lists(st.tuples(st.integers(0, 1), st.integers(-3, 3).map(float) | st.floats(-1e9, 1e9)), max_size=40)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 @given(SCORES, QUANTILE, st.randoms())
-def test_a_threshold_is_a_held_out_score_with_at_most_its_share_above(scores: list[float], quantile: float, r: Any) -> None:
+def test_a_threshold_is_a_held_out_score_with_at_most_its_share_above(
+    scores: list[float], quantile: float, r: Any
+) -> None:
     found = calibrate(scores, quantile)
     assert found.threshold in scores
     above = sum(score > found.threshold for score in scores)
@@ -62,7 +65,7 @@ def test_the_papers_threshold_lies_in_the_range_and_moves_with_it(scores: list[f
     assert paper_threshold(np.array(scores) / 4).threshold == pytest.approx(found / 4)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 @given(JUDGED, st.floats(-5, 5))
 def test_image_metrics_are_scikit_learns_where_it_has_them(rows: list[tuple[int, float]], threshold: float) -> None:
     labels, scores = np.array([y for y, _ in rows], int), np.array([s for _, s in rows], float)
@@ -89,7 +92,7 @@ def maps_and_masks(draw: st.DrawFn) -> tuple[NDArray[np.float32], NDArray[np.boo
     return draw(arrays(np.float32, shape, elements=levels)), draw(arrays(np.bool_, shape))
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=80)
 @given(maps_and_masks())
 def test_pixel_metrics_are_scikit_learns_and_pros_definition(
     drawn: tuple[NDArray[np.float32], NDArray[np.bool_]],
@@ -129,7 +132,7 @@ def pro(maps: NDArray[np.float32], masks: NDArray[np.bool_]) -> float:
         overlap = np.mean([(region >= threshold).mean() for region in regions])
         points.append((float((maps[~masks] >= threshold).mean()), float(overlap)))
     area = 0.0
-    for (x0, y0), (x1, y1) in zip(points[:-1], points[1:], strict=True):
+    for (x0, y0), (x1, y1) in pairwise(points):
         if x1 <= x0 or x0 >= 0.3:
             continue
         end = min(x1, 0.3)

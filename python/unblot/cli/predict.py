@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +11,7 @@ import typer
 
 from unblot.cli import flags, output, settings
 from unblot.cli.program import app
+from unblot.data.tables import csv_text
 from unblot.errors import UserError
 
 if TYPE_CHECKING:
@@ -101,11 +100,7 @@ def _by_graph(
 
 def _write_csv(table: Mapping[str, list[Any]], path: Path | None) -> None:
     """Write columns by name to a file or to standard output; file names that are no text keep their bytes."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(table)
-    writer.writerows(zip(*table.values(), strict=True))
-    data = text.getvalue().encode("utf-8", errors="surrogateescape")
+    data = csv_text(table, zip(*table.values(), strict=True)).encode("utf-8", errors="surrogateescape")
     if path is None:
         typer.get_binary_stream("stdout").write(data)
     else:

@@ -117,7 +117,7 @@ def _read_table(path: Path) -> dict[str, str]:
                 )
             table: dict[str, str] = {}
             for row in rows:
-                name, group = (row["path"] or "").replace("\\", "/"), row["group"] or ""
+                name, group = _key(row["path"] or ""), row["group"] or ""
                 if not name or not group:
                     raise UserError(f"{path}, line {rows.line_num}: path or group is empty; every row needs both")
                 if table.setdefault(name, group) != group:
@@ -135,15 +135,20 @@ def _read_table(path: Path) -> dict[str, str]:
     return table
 
 
+def _key(path: str) -> str:
+    """A path as a table means it: written on any system, perhaps with a space after the comma before it."""
+    return path.replace("\\", "/").lstrip(" ")
+
+
 def _row(name: str, table: dict[str, str], rule: str) -> str:
-    if name not in table:
+    if (key := _key(name)) not in table:
         example = next(iter(table), None)
         held = "it has no rows" if example is None else f"its {len(table)} rows begin with {example!r}"
         raise UserError(
             f"{rule} has no row for the image {name!r} ({held}). Paths are relative to the root of the data, with "
             "forward slashes; every image needs a row"
         )
-    return table[name]
+    return table[key]
 
 
 def _captures(name: str, pattern: str) -> tuple[str, ...]:

@@ -6,8 +6,6 @@ and why their figures carry a label, says :mod:`unblot.scoring.protocol`.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 from collections import Counter
@@ -20,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from unblot.data import ImageSet, Splits
+from unblot.data.tables import csv_text
 from unblot.models.detector import Detector
 from unblot.scoring.metrics import image_metrics, pixel_metrics
 from unblot.scoring.protocol import CLEAN, NOT_REACHABLE, Protocol
@@ -68,15 +67,13 @@ class Evaluation:
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        table = io.StringIO(newline="")
-        writer = csv.writer(table, lineterminator="\n")
         label = {} if self.protocol.reachable else {"protocol": self.protocol.label}
-        writer.writerow(["name", "kind", "group", "label", "score", "predicted", *label])
         rows = zip(self.splits.test.items, self.scores.image.tolist(), self.predicted.tolist(), strict=True)
-        writer.writerows(
-            [i.name, i.kind, i.group, i.label, repr(score), called, *label.values()] for i, score, called in rows
+        table = csv_text(
+            ["name", "kind", "group", "label", "score", "predicted", *label],
+            ([i.name, i.kind, i.group, i.label, repr(score), called, *label.values()] for i, score, called in rows),
         )
-        _replace(folder / "scores.csv", table.getvalue(), errors="surrogateescape")
+        _replace(folder / "scores.csv", table, errors="surrogateescape")
         text = json.dumps(self.metrics, indent=2, ensure_ascii=False, allow_nan=False)
         _replace(folder / "metrics.json", text + "\n", errors="backslashreplace")
 

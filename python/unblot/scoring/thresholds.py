@@ -1,8 +1,8 @@
 """Thresholds: the deployable one, a quantile of the scores of held-out normal images, and the paper's for comparison.
 
 No abnormal and no test image takes part (``docs/design.md``), so the threshold is what a user without a single defect
-image can have. With n held-out scores and quantile q it is the smallest of them that leaves at most a share 1 - q of the
-n - 1 others above (``numpy.quantile(method="higher")``): about that share of future normal images is flagged. Where
+image can have. With n held-out scores and quantile q it is the smallest of them that leaves at most a share 1 - q of
+the n - 1 others above (``numpy.quantile(method="higher")``): about that share of future normal images is flagged. Where
 (n - 1) * (1 - q) < 1 it is the largest held-out score.
 
 The paper's is 0.2 of the range of the test scores (its equations 6 and 13): not reachable in use.
