@@ -1,4 +1,4 @@
-"""The release workflow: well formed, no token, and only the job that publishes may prove who it is."""
+"""The workflows: well formed, no token, all that a change must pass; only what publishes may prove who it is."""
 
 from __future__ import annotations
 
@@ -36,8 +36,26 @@ def test_only_a_tag_publishes_and_only_what_was_tried(jobs: dict[str, Any]) -> N
         assert any("try_wheel.py" in step.get("run", "") for step in jobs[name]["steps"])
 
 
-def test_every_action_has_a_version_and_every_script_is_there(jobs: dict[str, Any]) -> None:
-    for job in jobs.values():
+def test_a_change_must_pass_tests_lints_and_the_site() -> None:
+    """``make test`` runs the examples and the code blocks of the documents, too: they are tests."""
+    text = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
+    assert "secrets." not in text
+    workflow = yaml.safe_load(text)
+    assert workflow["permissions"] == {"contents": "read"}
+    assert "pull_request" in workflow[True]  # YAML takes the word "on" for a truth value
+    steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
+    made = {word for step in steps for word in re.findall(r"\bmake (\w+)", step.get("run", ""))}
+    assert made == {"test", "lint", "docs"}
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    assert made <= targets
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["requires-python"].removeprefix(">=") in workflow["jobs"]["test"]["strategy"]["matrix"]["python"]
+
+
+@pytest.mark.parametrize("name", ["ci", "release"])
+def test_every_action_has_a_version_and_every_script_is_there(name: str) -> None:
+    text = (ROOT / ".github" / "workflows" / f"{name}.yml").read_text(encoding="utf-8")
+    for job in yaml.safe_load(text)["jobs"].values():
         for step in job["steps"]:
             assert re.fullmatch(r"[\w-]+/[\w-]+@[\w./-]+", step.get("uses", "a/b@c"))
             for script in re.findall(r"tools/\w+\.py", step.get("run", "")):
