@@ -108,8 +108,9 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             ValueError: images, shapes or settings that cannot be used (``UserError`` is one).
             NonFiniteLossError: a loss became NaN or infinite.
         """
-        if isinstance(self.size, bool) or not isinstance(self.size, numbers.Integral) or self.size < 1:
-            raise ValueError(f"size must be a whole number of pixels, 1 or more; got {self.size!r}")
+        size: Any = self.size  # whatever a caller gave
+        if isinstance(size, bool) or not isinstance(size, numbers.Integral) or int(size) < 1:
+            raise ValueError(f"size must be a whole number of pixels, 1 or more; got {size!r}")
         images = self._images(X, fitting=True)
         given = np.arange(len(images)) if groups is None else np.asarray(groups)
         if given.shape != (len(images),):
@@ -117,7 +118,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
                 f"groups must have one entry for each of the {len(images)} images, got an array of shape {given.shape}"
             )
         labels = [str(group) for group in given]
-        if not (isinstance(self.held_out, numbers.Real) and 0 < self.held_out < 1):
+        share: Any = self.held_out
+        if not (isinstance(share, numbers.Real) and 0 < float(share) < 1):
             raise ValueError(f"held_out is a share between 0 and 1 (both excluded), got {self.held_out!r}")
         seed = self._seed()
         parts = split_by_group(labels, [False] * len(images), held_out=self.held_out, test=None, seed=seed)
@@ -216,7 +218,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     def _shape_given(self, pixels: int) -> tuple[int, ...]:
         """``image_shape`` with -1 filled in."""
         try:
-            return np.empty(pixels, np.uint8).reshape(self.image_shape).shape  # type: ignore[arg-type]
+            return np.empty(pixels, np.uint8).reshape(self.image_shape).shape
         except (TypeError, ValueError):
             raise ValueError(
                 f"image_shape must be whole numbers whose product is the number of pixels of a row, {pixels}; one may "

@@ -73,7 +73,7 @@ def drawn(draw: st.DrawFn) -> Drawn:
     if form in ("tuple", "list"):
         places = {name: names.index(name) - draw(st.sampled_from([0, len(names)])) for name in places}
         names = list(range(len(names)))
-    make = {"tuple": tuple, "list": list, "named": lambda row: Row(*row)}
+    make: dict[str, Any] = {"tuple": tuple, "list": list, "named": lambda row: Row(*row)}
     samples = [dict(zip(names, row, strict=True)) if form == "mapping" else make[form](row) for row in rows]
     return Drawn(samples, images, "N" + layout, keys, names, places["picture"], places["key"], form)
 
