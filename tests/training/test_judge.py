@@ -68,6 +68,23 @@ def test_blotted_images_are_the_same_each_time_and_in_any_batch(splits: Splits) 
     assert (whole[:10] != whole[10:]).flatten(1).any(1).all()
 
 
+@pytest.mark.parametrize(("room", "calls"), [(2**20, 8), (0, 16)])
+def test_blotted_images_are_made_once_where_there_is_room(
+    splits: Splits, monkeypatch: pytest.MonkeyPatch, room: int, calls: int
+) -> None:
+    made = []
+
+    def family(images: Tensor, keys: Sequence[int]) -> Tensor:
+        made.append(list(keys))
+        return 255 - images
+
+    monkeypatch.setattr("unblot.training.judge.KEPT", room)
+    judge = Judge(splits.held_out, [family], 3)
+    first, second = ([*judge.blotted(torch.device("cpu"))] for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    assert len(made) == calls  # 10 images twice, 3 at a time
+
+
 def test_the_best_judged_epoch_stays(tmp_path: Path, splits: Splits, judged: Config) -> None:
     detector = train(judged(), splits, tmp_path / "run", progress=False)
     assert detector.get_buffer("steps") == 3 * GOOD_EPOCH

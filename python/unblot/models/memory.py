@@ -30,7 +30,7 @@ __all__ = ["Bank", "Memory", "balance", "coreset", "nearest"]
 
 PROJECTED = 32  # dimensions in which the coreset is chosen
 BLOCK = 64  # entries whose smallest distance is found together
-ROWS = 4096  # patches whose distances are in memory at a time
+ROWS = 512  # patches whose distances are in memory at a time: those of more would not stay in a CPU's cache
 CANDIDATES = 10  # entries are chosen among so many times as many patches
 
 

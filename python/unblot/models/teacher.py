@@ -7,7 +7,7 @@ Whatever is measured with them says so: :attr:`Teacher.title` goes into every ta
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Self
@@ -17,10 +17,12 @@ from torch import Tensor, nn
 
 from unblot.errors import UserError
 from unblot.models.filters import FILTERS, FilterBank
+from unblot.models.folding import folded
 
 __all__ = ["PACKAGED", "ChannelScale", "Teacher", "packaged"]
 
 PACKAGED = "tf_efficientnet_lite0"
+IMAGES = 4  # that a CPU passes through the network together; the features of more would not stay in its caches
 _REMEDY = "install the extra: pip install 'unblot[features]'"
 
 
@@ -49,6 +51,9 @@ class Teacher(nn.Module):
     def __init__(self, name: str = PACKAGED, strides: Sequence[int] = (4, 8, 16)) -> None:
         super().__init__()
         self.name, self.strides = name, tuple(strides)
+        # The network as it is run: none, or one in a list, so that it is no submodule and in no checkpoint.
+        self._lean: list[nn.Module] = []
+        self.register_load_state_dict_post_hook(_forget)  # type: ignore[no-untyped-call]
         if name == FILTERS:
             self.network: nn.Module = FilterBank(strides)
             self.channels: list[int] = self.network.channels
@@ -87,6 +92,11 @@ class Teacher(nn.Module):
         del mode
         return super().train(False)
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Also forgets the network as it was run, which lay on another device perhaps."""
+        self._lean.clear()
+        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call, no-any-return]
+
     def load_pretrained(self) -> None:
         """Fill in the pretrained weights: from the installed package where it has them, else by timm's download.
 
@@ -95,6 +105,7 @@ class Teacher(nn.Module):
         """
         if self.name == FILTERS:
             return
+        self._lean.clear()
         timm = _timm()
         if self.name == PACKAGED:
             weights = _packaged_weights(timm.create_model(self.name, pretrained=False).state_dict())
@@ -119,7 +130,19 @@ class Teacher(nn.Module):
             For each stride s a float tensor of shape (N, C, H / s, W / s).
         """
         rgb = images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images
-        return self.network((rgb - self.mean) / self.std)  # type: ignore[no-any-return, operator]
+        rgb = (rgb - self.mean) / self.std  # type: ignore[operator]
+        if self.name == FILTERS or rgb.requires_grad or torch.compiler.is_exporting():
+            return self.network(rgb)  # type: ignore[no-any-return]
+        rgb = rgb.contiguous(memory_format=torch.channels_last)
+        if not self._lean:
+            with torch.inference_mode(False):
+                self._lean.append(folded(self.network, rgb[:1].clone()))
+        parts = [self._lean[0](part) for part in torch.split(rgb, IMAGES if rgb.device.type == "cpu" else len(rgb))]
+        return [torch.cat(features) for features in zip(*parts, strict=True)]
+
+
+def _forget(teacher: Teacher, _: object) -> None:
+    teacher._lean.clear()
 
 
 class ChannelScale(nn.Module):

@@ -10,7 +10,7 @@ never a threshold, never a reported figure.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import torch
@@ -32,6 +32,7 @@ SEED = 0x5EED  # apart from every run's own; the same blots judge all detectors
 MOST = 96  # images that are judged by: more cost time and hardly sharpen the judgement
 TURNS = 30  # judgements of a phase, about
 FEWEST = 24  # with fewer images each gets several defects of a kind
+KEPT = 2**29  # bytes of images with defects that are kept between judgements; more are made anew each time
 
 Blots = Callable[[Tensor, Sequence[int]], Tensor]
 """Takes uint8 images, shape (N, C, S, S), and a key for each; gives them back with defects."""
@@ -51,6 +52,7 @@ class Judge:
     images: ImageSet
     families: Sequence[Blots]
     batch_size: int
+    _kept: dict[tuple[int, int, int], Tensor] = field(default_factory=dict, repr=False, compare=False)
 
     def normal(self, device: torch.device) -> Iterator[Tensor]:
         """The images as they are, in batches in [-1, 1]."""
@@ -60,9 +62,14 @@ class Judge:
     def blotted(self, device: torch.device) -> Iterator[Tensor]:
         """The images with defects, in the same order, family by family."""
         for turn in range(max(1, FEWEST // len(self.images))):
-            for family in self.families:
+            for number, family in enumerate(self.families):
                 for places, batch in self._batches():
-                    yield to_signed(family(batch, [turn * MOST + place for place in places]).to(device))
+                    made = self._kept.get((turn, number, places.start))
+                    if made is None:
+                        made = family(batch, [turn * MOST + place for place in places])
+                        if sum(k.nbytes for k in self._kept.values()) + made.nbytes <= KEPT:
+                            self._kept[turn, number, places.start] = made
+                    yield to_signed(made.to(device))
 
     def _batches(self) -> Iterator[tuple[range, Tensor]]:
         count = min(len(self.images), MOST)

@@ -250,6 +250,85 @@ fn outputs_have_the_stated_mean_and_deviation() {
     }
 }
 
+/// A million pixels of each kind, in bytes and in floats rounded to bytes, beside what each byte's probability is.
+#[test]
+fn bytes_fall_as_often_as_they_should() {
+    let normal = |x: f64| 0.5 * erfc(-x / 2_f64.sqrt());
+    let exponential = |x: f64| if x < 0.0 { 0.5 * x.exp() } else { 1.0 - 0.5 * (-x).exp() };
+    // What lies between the halves around a byte becomes that byte; what lies beyond the range, its end.
+    let smooth = |cdf: &dyn Fn(f64) -> f64, scale: f64| -> Vec<f64> {
+        let below = |k: f64| cdf((k / 255.0 - 0.5) / scale);
+        (0..256)
+            .map(f64::from)
+            .map(|k| {
+                let low = if k == 0.0 { 0.0 } else { below(k - 0.5) };
+                let high = if k == 255.0 { 1.0 } else { below(k + 0.5) };
+                high - low
+            })
+            .collect()
+    };
+    let counts = |rate: f64, pixel: &dyn Fn(f64) -> f64| {
+        let (mut share, mut p) = (vec![0.0; 256], (-rate).exp());
+        for count in 0..200 {
+            share[usize::from(u8::encode((pixel(f64::from(count)).clamp(0.0, 1.0) * 255.0) as f32))] += p;
+            p *= rate / f64::from(count + 1);
+        }
+        share
+    };
+    let mut hits = vec![0.0; 256];
+    (hits[0], hits[128], hits[255]) = (0.25, 0.5, 0.25);
+    let kinds = [
+        ("gaussian", gaussian(0.2), smooth(&normal, 0.2)),
+        ("laplace", laplace(0.15), smooth(&exponential, 0.15)),
+        ("salt and pepper", salt_pepper(0.5, false), hits),
+        // In f32, as half of the counts fall between two bytes.
+        ("shot", poisson(PoissonMode::Shot), counts(15.0, &|n| f64::from(n as f32 * (1.0 / 30.0_f32)))),
+        ("additive", poisson(PoissonMode::Additive), counts(30.0, &|n| 0.5 + 0.2 * (n - 30.0) / 30_f64.sqrt())),
+    ];
+    for (name, noise, share) in kinds {
+        let bytes = sample::<u8>(noise.clone(), Base::Gray, (0.0, 255.0));
+        let floats = sample::<f32>(noise, Base::Gray, (0.0, 1.0));
+        let rounded = floats.into_iter().map(|v| f64::from(u8::encode((v * 255.0) as f32)));
+        for (format, pixels) in [("u8", bytes), ("f32", rounded.collect())] {
+            let mut seen = vec![0.0; 256];
+            for v in pixels {
+                seen[v as usize] += 1.0;
+            }
+            let (chi2, freedom) = chi_square(&seen, &share);
+            let limit = freedom + 4.0 * (2.0 * freedom).sqrt();
+            assert!(chi2 < limit, "{name} in {format}: chi-square {chi2} of {freedom} degrees of freedom");
+        }
+    }
+}
+
+/// The statistic of a million draws, and its degrees of freedom; bytes that are seldom wait for their neighbours.
+fn chi_square(seen: &[f64], share: &[f64]) -> (f64, f64) {
+    let (mut sum, mut bins, mut pending) = (0.0, 0.0, (0.0, 0.0));
+    for (n, p) in seen.iter().zip(share) {
+        pending = (pending.0 + n, pending.1 + 1e6 * p);
+        if pending.1 >= 20.0 {
+            sum += (pending.0 - pending.1).powi(2) / pending.1;
+            bins += 1.0;
+            pending = (0.0, 0.0);
+        }
+    }
+    // A rest too small for a bin: it must be small in truth.
+    assert!((pending.0 - pending.1).abs() < 40.0, "{} pixels where {} were to be", pending.0, pending.1);
+    (sum, f64::max(bins - 1.0, 1.0))
+}
+
+/// Complementary error function, by the series of erf (tests need 1e-9 and ask up to 4).
+fn erfc(x: f64) -> f64 {
+    let z = x.abs();
+    let (mut term, mut sum) = (z, z);
+    for k in 1..200 {
+        term *= 2.0 * z * z / f64::from(2 * k + 1);
+        sum += term;
+    }
+    let erf = 2.0 / std::f64::consts::PI.sqrt() * (-z * z).exp() * sum;
+    if x < 0.0 { 1.0 + erf } else { 1.0 - erf }
+}
+
 /// Shot noise on the image's own pixels: mean v and variance v / peak at every level.
 #[test]
 fn shot_noise_follows_the_pixel() {

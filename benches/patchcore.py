@@ -1,0 +1,92 @@
+"""anomalib's PatchCore on the splits, the images and the backbone that ``memory`` has here.
+
+    python -m benches.patchcore magnetic-tile --root DIR --split-seed 0 --size 128 --entries 1750
+
+Its network is timm's ``tf_efficientnet_lite0`` with the same ImageNet weights, its layers those of strides 8 and 16,
+and the rest is anomalib's: joined features, greedy coreset, nearest entry, image score weighed by nine neighbours. Its
+coreset is chosen among all patches, one after the other, so that many entries take long on a CPU. Only training images
+are remembered; test labels serve the figures alone. Needs anomalib, which is in the extra ``dev``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import numpy as np
+import torch
+from anomalib.models.image.patchcore.torch_model import PatchcoreModel
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from unblot.data import DataConfig, ImageSet, load_data
+from unblot.models import to_signed
+from unblot.models.teacher import PACKAGED, Teacher
+from unblot.scoring.metrics import image_metrics, pixel_metrics
+
+LAYERS = ("blocks.2", "blocks.4")  # strides 8 and 16
+
+
+class PatchCore(nn.Module):
+    """anomalib's model with the packaged weights; takes images in [-1, 1], shape (N, C, S, S)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = PatchcoreModel(layers=list(LAYERS), backbone=PACKAGED, pre_trained=False)
+        self.teacher = Teacher(PACKAGED, (8, 16))
+        self.teacher.load_pretrained()
+        network = self.inner.feature_extractor.feature_extractor
+        network.load_state_dict(self.teacher.network.state_dict())
+
+    def _fit(self, images: Tensor) -> Tensor:
+        return (images.expand(-1, 3, -1, -1) - self.teacher.mean) / self.teacher.std  # type: ignore[operator]
+
+    @torch.no_grad()
+    def remember(self, images: ImageSet, entries: int) -> None:
+        """See the normal images, then choose the coreset."""
+        self.inner.train()
+        self.inner.feature_extractor.eval()
+        for batch in DataLoader(images, batch_size=16):
+            self.inner(self._fit(to_signed(batch["image"])))
+        patches = sum(len(part) for part in self.inner.embedding_store)
+        self.inner.subsample_embedding(min(1.0, entries / patches))
+        self.inner.eval()
+
+    @torch.no_grad()
+    def score(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Image scores, shape (N,), and anomaly maps, (N, 1, S, S)."""
+        found = self.inner(self._fit(images))
+        return found.pred_score.flatten(), found.anomaly_map
+
+
+def main() -> None:
+    """Train, score the test images, print one line."""
+    parser = argparse.ArgumentParser(prog="python -m benches.patchcore", description=__doc__)
+    parser.add_argument("data", help="a data set or folder, as for unblot train")
+    parser.add_argument("--root", default=None)
+    parser.add_argument("--size", type=int, default=128, help="of the images in pixels")
+    parser.add_argument("--split-seed", type=int, default=0)
+    parser.add_argument("--entries", type=int, default=1750, help="patches that are remembered")
+    arguments = parser.parse_args()
+    torch.manual_seed(arguments.split_seed)
+    splits = load_data(
+        DataConfig(arguments.data, root=arguments.root, size=arguments.size, split_seed=arguments.split_seed)
+    )
+    model, start = PatchCore(), time.perf_counter()
+    model.remember(splits.train, arguments.entries)
+    middle = time.perf_counter()
+    found = [model.score(to_signed(batch["image"])) for batch in DataLoader(splits.test, batch_size=16)]
+    end = time.perf_counter()
+    scores, maps = (torch.cat(part).float().numpy() for part in zip(*found, strict=True))
+    test = splits.test
+    images = image_metrics(test.labels, scores, float(np.inf))
+    pixels = pixel_metrics(maps[:, 0], map(test.mask, range(len(test)))) if test.has_masks else None
+    print(
+        f"{arguments.data}, split {arguments.split_seed}, {arguments.size} px, {len(model.inner.memory_bank)} entries: "
+        f"AUROC {images['auroc']:.3f}, AUPRC {images['auprc']:.3f}, of pixels {pixels}; remembered in "
+        f"{middle - start:.0f} s, scored {len(scores) / (end - middle):.1f} images/s"
+    )
+
+
+if __name__ == "__main__":
+    main()
