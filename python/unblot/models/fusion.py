@@ -26,6 +26,7 @@ from unblot.models.pooling import auroc, spread
 __all__ = ["AtSize", "Auto", "Fusion", "part_sizes"]
 
 PARTS = ("feature_dae", "mask", "memory")  # the memory last: no checkpoint carries it before
+POWER = 4  # of a part's judgement in its weight
 TRAINED_SIZE = 128  # of parts that are trained by gradients: a quarter of the pixels, a quarter of the time
 
 
@@ -223,7 +224,7 @@ def _enlarged(maps: Tensor, images: Tensor) -> Tensor:
 class Auto(Fusion):
     """A fusion that chooses its own weights; see :class:`Fusion` for the rest.
 
-    A part's weight is in proportion to its prior times (2 a - 1)², where a is its AUROC on held-out normal images
+    A part's weight is in proportion to its prior times (2 a - 1)⁴, where a is its AUROC on held-out normal images
     against the same images with defects that no part was trained on: 1 at best, 0 for a part that does not see them.
     So the judgement moves weights, but does not decide alone: synthetic defects are not the real ones, and a search
     for the best weights on them was misled (``docs/detection.md``).
@@ -278,7 +279,7 @@ class Auto(Fusion):
         below = torch.cat([self._standardised(images)[0] for images in normal], 1)
         above = torch.cat([self._standardised(images)[0] for images in other], 1)
         alone = torch.stack([auroc(b, a) for b, a in zip(below, above, strict=True)])
-        share = prior * (2 * alone - 1).clamp_min(0).square()
+        share = prior * (2 * alone - 1).clamp_min(0) ** POWER
         if share.sum() > 0:
             self.weights = share / share.sum()
         together = [auroc(w @ below, w @ above) for w in (prior, self.weights)]
@@ -293,6 +294,6 @@ class Auto(Fusion):
             "auroc_on_held_out_with_defects": dict(
                 zip([*names, "prior weights", "chosen weights"], values, strict=True)
             ),
-            "rule": "in proportion to prior * (2 * AUROC - 1) ** 2",
+            "rule": f"in proportion to prior * (2 * AUROC - 1) ** {POWER}",
             **{name: dict(own) for name, part in self._each() if (own := part.notes())},
         }
