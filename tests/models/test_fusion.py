@@ -45,12 +45,24 @@ class Blind(Bright):
         return Scores(self.factor * torch.rand(len(images)), maps)
 
 
+class Dim(Bright):
+    """Scores how bright an image is, through noise as large as what the tests brighten by."""
+
+    name = "dim"
+
+    def score(self, images: Tensor) -> Scores:
+        found = super().score(images)
+        torch.manual_seed(int(1000 * images.abs().sum()))
+        return Scores(found.image + 0.21 * torch.randn(len(images)), found.map)
+
+
 @pytest.fixture(autouse=True)
 def _known() -> Iterator[None]:
     register(Bright)
     register(Blind)
+    register(Dim)
     yield
-    del _REGISTRY["bright"], _REGISTRY["blind"]
+    del _REGISTRY["bright"], _REGISTRY["blind"], _REGISTRY["dim"]
 
 
 Images = Callable[[int], Tensor]
@@ -108,6 +120,21 @@ def test_auto_leaves_out_what_sees_nothing_and_says_so(images: Images) -> None:
     assert notes["auroc_on_held_out_with_defects"]["bright"] == 1
     below, above = auto.score(normal).image, auto.score(normal + 0.2).image
     assert below.max() < above.min()
+
+
+@pytest.mark.parametrize(("prior", "left_out"), [([1, 1], True), ([1, 9], False)])
+def test_auto_does_not_ask_a_part_that_hardly_counts(images: Images, prior: list[float], left_out: bool) -> None:
+    auto = Auto(channels=1, size=64, parts=["bright", "dim"], prior=prior)
+    normal = images(200)
+    auto.calibrate([normal], [normal + 0.2])
+    assert 0.65 < auto.notes()["auroc_on_held_out_with_defects"]["dim"] < 0.85
+    assert (auto.weights[1] == 0) == left_out
+    assert auto.weights.sum() == 1
+    dim = auto.parts["dim"].inner
+    assert isinstance(dim, Dim)
+    dim.seen.clear()
+    auto.score(normal)
+    assert bool(dim.seen) != left_out
 
 
 def test_auto_keeps_its_prior_where_nothing_judges(images: Images) -> None:

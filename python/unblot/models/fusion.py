@@ -27,6 +27,7 @@ __all__ = ["AtSize", "Auto", "Fusion", "part_sizes"]
 
 PARTS = ("feature_dae", "mask", "memory")  # the memory last: no checkpoint carries it before
 POWER = 4  # of a part's judgement in its weight
+LEAST = 0.1  # share of the weights below which a part is not asked at all
 TRAINED_SIZE = 128  # of parts that are trained by gradients: a quarter of the pixels, a quarter of the time
 
 
@@ -226,6 +227,8 @@ class Auto(Fusion):
 
     A part's weight is in proportion to its prior times (2 a - 1)⁴, where a is its AUROC on held-out normal images
     against the same images with defects that no part was trained on: 1 at best, 0 for a part that does not see them.
+    A part whose share is below a tenth is left out, for it costs time and changes little.
+
     So the judgement moves weights, but does not decide alone: synthetic defects are not the real ones, and a search
     for the best weights on them was misled (``docs/detection.md``).
 
@@ -281,6 +284,7 @@ class Auto(Fusion):
         alone = torch.stack([auroc(b, a) for b, a in zip(below, above, strict=True)])
         share = prior * (2 * alone - 1).clamp_min(0) ** POWER
         if share.sum() > 0:
+            share = torch.where(share < LEAST * share.sum(), 0, share)
             self.weights = share / share.sum()
         together = [auroc(w @ below, w @ above) for w in (prior, self.weights)]
         self.judged = torch.cat([alone, torch.stack(together)])
@@ -294,6 +298,6 @@ class Auto(Fusion):
             "auroc_on_held_out_with_defects": dict(
                 zip([*names, "prior weights", "chosen weights"], values, strict=True)
             ),
-            "rule": f"in proportion to prior * (2 * AUROC - 1) ** {POWER}",
+            "rule": f"in proportion to prior * (2 * AUROC - 1) ** {POWER}; a share below {LEAST} is left out",
             **{name: dict(own) for name, part in self._each() if (own := part.notes())},
         }
