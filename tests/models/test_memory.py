@@ -84,7 +84,7 @@ def test_balance_bears_constant_channels_and_few_rows() -> None:
 def remembering(**options: object) -> Memory:
     """A memory of random weights that has seen eight smooth images."""
     torch.manual_seed(0)
-    memory = Memory(channels=1, size=64, **({"entries": 40} | options)).eval()  # type: ignore[arg-type]
+    memory = Memory(channels=1, size=64, entries=40, **options).eval()  # type: ignore[arg-type]
     images = F.interpolate(torch.rand(8, 1, 8, 8) * 2 - 1, 64, mode="bilinear")
     with torch.no_grad():
         list(memory.training_step("remember", Batch(images, images, images, torch.arange(8), torch.arange(8) // 2)))
@@ -128,15 +128,3 @@ def test_weights_belong_to_levels() -> None:
         Memory(channels=1, size=64, levels=[8, 16], weights=[1])
     assert Memory(channels=1, size=64, levels=[8, 16], weights=[1, 3]).weights == [0.25, 0.75]
     assert Memory(channels=1, size=64, levels=[16]).weights == [1]
-
-
-def test_coarse_strides_remember_fewer_patches() -> None:
-    assert [bank.entries for bank in Memory(channels=1, size=64)._banks()] == [5000, 2500, 2500]
-    assert [bank.entries for bank in Memory(channels=1, size=64, levels=[[8, 16], 32])._banks()] == [5000, 2500]
-    assert [bank.entries for bank in Memory(channels=1, size=64, entries=7)._banks()] == [7, 7, 7]
-    memory = remembering(levels=[8, 16], entries=[40, 10])
-    assert [len(bank.memory) for bank in memory._banks()] == [40, 10]
-    with pytest.raises(ValueError, match="entries must be 1 or more, for all or for each of 3 levels"):
-        Memory(channels=1, size=64, entries=[10, 10])
-    with pytest.raises(ValueError, match="entries must be 1 or more"):
-        Memory(channels=1, size=64, entries=0)

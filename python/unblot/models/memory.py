@@ -31,7 +31,6 @@ __all__ = ["Bank", "Memory", "balance", "coreset", "nearest"]
 PROJECTED = 32  # dimensions in which the coreset is chosen
 BLOCK = 64  # entries whose smallest distance is found together
 ROWS = 512  # patches whose distances are in memory at a time: those of more would not stay in a CPU's cache
-FINE, COARSE = 5000, 2500  # entries of strides below 16, and from there on
 CANDIDATES = 10  # entries are chosen among so many times as many patches
 
 
@@ -52,9 +51,7 @@ class Memory(Detector):
         levels: strides, or lists of strides that are joined, in ascending order; ``[[8, 16]]`` is PatchCore's.
         weights: one for each level, above 0; None: half for the finest of several, whose patches see least around them,
             one for the others.
-        entries: patches that each bank remembers, one number for all or one for each level; None: 5 000 for strides
-            below 16 and 2 500 from there on, where an image has a quarter of the patches or less. Remembering most of
-            the coarse patches there are makes outliers among them entries, too.
+        entries: patches that each bank remembers.
         neighbours: nearest entries whose distances are averaged.
         balanced: balance the features; False takes them as the teacher gives them, as PatchCore does.
         normalise: divide by typical distances to other groups; False takes distances as they are, as PatchCore does.
@@ -78,33 +75,28 @@ class Memory(Detector):
         teacher: str = PACKAGED,
         levels: Sequence[int | Sequence[int]] = (8, 16, 32),
         weights: Sequence[float] | None = None,
-        entries: int | Sequence[int] | None = None,
+        entries: int = 5_000,
         neighbours: int = 3,
         balanced: bool = True,
         normalise: bool = True,
         top: float = 0.02,
     ) -> None:
         joined = [[level] if isinstance(level, int) else sorted(level) for level in levels]
-        if not joined or not all(joined):
-            raise ValueError(f"levels must be strides or lists of strides, at least one; got {levels!r}")
-        if entries is None:
-            entries = [FINE if level[0] < 16 else COARSE for level in joined]
-        counts = [entries] * len(joined) if isinstance(entries, int) else list(entries)
         options = {
             "teacher": teacher,
             "levels": joined,
             "weights": None if weights is None else list(weights),
-            "entries": counts,
+            "entries": entries,
             "neighbours": neighbours,
             "balanced": balanced,
             "normalise": normalise,
             "top": top,
         }
         super().__init__(channels=channels, size=size, options=options)
-        if not (neighbours >= 1 and 0 <= top <= 1):
-            raise ValueError(f"neighbours must be 1 or more and top in 0..1, got {options!r}")
-        if len(counts) != len(joined) or not all(count >= 1 for count in counts):
-            raise ValueError(f"entries must be 1 or more, for all or for each of {len(joined)} levels; got {entries!r}")
+        if not (entries >= 1 and neighbours >= 1 and 0 <= top <= 1):
+            raise ValueError(f"entries and neighbours must be 1 or more and top in 0..1, got {options!r}")
+        if not joined or not all(joined):
+            raise ValueError(f"levels must be strides or lists of strides, at least one; got {levels!r}")
         weights = [0.5, *[1.0] * (len(joined) - 1)] if weights is None else list(weights)
         if len(weights) != len(joined) or not all(w > 0 for w in weights):
             raise ValueError(f"weights must be {len(joined)} numbers above 0, one for each level; got {weights!r}")
@@ -112,10 +104,8 @@ class Memory(Detector):
         self.teacher = Teacher(teacher, strides)
         width = dict(zip(strides, self.teacher.channels, strict=True))
         self.levels = joined
-        bank = partial(Bank, neighbours=neighbours, balanced=balanced, normalise=normalise)
-        self.banks = nn.ModuleList(
-            bank([width[s] for s in level], entries=count) for level, count in zip(self.levels, counts, strict=True)
-        )
+        bank = partial(Bank, entries=entries, neighbours=neighbours, balanced=balanced, normalise=normalise)
+        self.banks = nn.ModuleList(bank([width[s] for s in level]) for level in self.levels)
         self.top, self.weights = top, [w / sum(weights) for w in weights]
         # Median and upward reach of the distances of held-out normal images, by level.
         self.register_buffer("usual", torch.tensor([[0.0, 1.0]]).repeat(len(joined), 1))
