@@ -120,7 +120,8 @@ def test_a_loading_process_that_is_killed_is_said(tmp_path: Path, splits: Splits
 
 
 CTRL_C = """
-import sys, torch
+import signal, sys, torch
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what was started in the background ignores it
 torch.set_num_threads(1)
 from unblot.training import loop
 write = loop.write
@@ -145,7 +146,10 @@ def test_ctrl_c_keeps_the_finished_epochs_and_says_how_to_go_on(tmp_path: Path) 
     while running.stdout.readline().strip() not in ("epoch", ""):
         pass
     running.send_signal(signal.SIGINT)
-    _, said = running.communicate()
+    try:
+        _, said = running.communicate(timeout=300)
+    finally:
+        running.kill()
     assert running.returncode == 130, said
     assert f"unblot train --resume --out {tmp_path / 'run'}" in said
     assert "Traceback" not in said
