@@ -38,16 +38,13 @@ class PatchCore(nn.Module):
         network = self.inner.feature_extractor.feature_extractor
         network.load_state_dict(self.teacher.network.state_dict())
 
-    def _fit(self, images: Tensor) -> Tensor:
-        return (images.expand(-1, 3, -1, -1) - self.teacher.mean) / self.teacher.std  # type: ignore[operator]
-
     @torch.no_grad()
     def remember(self, images: ImageSet, entries: int) -> None:
         """See the normal images, then choose the coreset."""
         self.inner.train()
         self.inner.feature_extractor.eval()
         for batch in DataLoader(images, batch_size=16):
-            self.inner(self._fit(to_signed(batch["image"])))
+            self.inner(self.teacher.standardised(to_signed(batch["image"])))
         patches = sum(len(part) for part in self.inner.embedding_store)
         self.inner.subsample_embedding(min(1.0, entries / patches))
         self.inner.eval()
@@ -55,7 +52,7 @@ class PatchCore(nn.Module):
     @torch.no_grad()
     def score(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Image scores, shape (N,), and anomaly maps, (N, 1, S, S)."""
-        found = self.inner(self._fit(images))
+        found = self.inner(self.teacher.standardised(images))
         return found.pred_score.flatten(), found.anomaly_map
 
 

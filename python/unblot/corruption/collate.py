@@ -223,10 +223,10 @@ def _indices(place: Any, first: Any, names: list[Any] | None, columns: list[list
             f"index={place!r}, but the samples are bare images ({type(first).__name__}); "
             "let the data set return (image, index), or pass index=None"
         )
+    top = 2**64 - 1
     column = columns[_find("index", place, first, names)]
-    if not all(type(i) is int and 0 <= i < 2**64 for i in column):
-        column = [whole_number("index of a sample", i, 0, 2**64 - 1) for i in column]
-    return np.array(column, np.uint64)
+    keys = [i if type(i) is int and 0 <= i <= top else whole_number("index of a sample", i, 0, top) for i in column]
+    return np.array(keys, np.uint64)
 
 
 def _as_images(column: list[Any]) -> tuple[list[Tensor], str]:
@@ -235,11 +235,8 @@ def _as_images(column: list[Any]) -> tuple[list[Tensor], str]:
     kind, shape, dtype = type(first), getattr(first, "shape", None), getattr(first, "dtype", None)
     images: list[Tensor] = []
     for image in column:
-        # Most images are plain tensors like the first, which needs no look at more.
-        if type(image) is Tensor and kind is Tensor and image.shape == shape and image.dtype == dtype:
-            images.append(image.detach() if image.requires_grad else image)
-            continue
-        if not isinstance(image, Tensor | np.ndarray):
+        bare = type(image) is Tensor  # as most are, which needs no look at more
+        if not bare and not isinstance(image, Tensor | np.ndarray):
             raise TypeError(
                 f"an image must be a torch tensor or a NumPy array, got {type(image).__name__}; say where images stand "
                 "with image=, and turn other images into tensors in the data set, for example with v2.ToImage()"
@@ -249,8 +246,12 @@ def _as_images(column: list[Any]) -> tuple[list[Tensor], str]:
                 f"images of one batch must be alike, got {_describe(first)} and {_describe(image)}; "
                 "resize and convert them in the data set first"
             )
-        plain = image.detach().as_subclass(Tensor) if isinstance(image, Tensor) else torch.from_numpy(image.copy())
-        images.append(plain)
+        if bare:
+            images.append(image.detach() if image.requires_grad else image)
+        elif isinstance(image, Tensor):
+            images.append(image.detach().as_subclass(Tensor))
+        else:
+            images.append(torch.from_numpy(image.copy()))
     if isinstance(first, Tensor):
         layout = {2: "HW", 3: "CHW"}.get(first.ndim)
         if layout == "CHW" and infer_layout(first.shape, channels_first=True) is None and first.shape[-1] in (1, 3, 4):

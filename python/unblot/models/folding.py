@@ -42,11 +42,16 @@ def folded(network: nn.Module, example: Tensor) -> nn.Module:
 def _fold(module: nn.Module) -> None:
     before: tuple[str, nn.Module] | None = None
     for name, child in list(module.named_children()):
-        if isinstance(child, nn.BatchNorm2d) and before is not None and isinstance(before[1], nn.Conv2d):
-            if before[1].out_channels == child.num_features and child.running_mean is not None:
-                setattr(module, before[0], fuse_conv_bn_eval(before[1], child))
-                # timm's BatchNorm holds the activation after it.
-                setattr(module, name, getattr(child, "act", nn.Identity()))
+        if (
+            isinstance(child, nn.BatchNorm2d)
+            and child.running_mean is not None
+            and before is not None
+            and isinstance(before[1], nn.Conv2d)
+            and before[1].out_channels == child.num_features
+        ):
+            setattr(module, before[0], fuse_conv_bn_eval(before[1], child))
+            # timm's BatchNorm holds the activation after it.
+            setattr(module, name, getattr(child, "act", nn.Identity()))
         else:
             _fold(child)
         before = (name, child)

@@ -120,6 +120,11 @@ class Teacher(nn.Module):
             ) from error
         self.network.load_state_dict(network.state_dict())
 
+    def standardised(self, images: Tensor) -> Tensor:
+        """Images as the network takes them, shape (N, 3, H, W); see :meth:`forward`."""
+        rgb = images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images
+        return (rgb - self.mean) / self.std  # type: ignore[operator]
+
     def forward(self, images: Tensor) -> list[Tensor]:
         """Features of images.
 
@@ -129,8 +134,7 @@ class Teacher(nn.Module):
         Returns:
             For each stride s a float tensor of shape (N, C, H / s, W / s).
         """
-        rgb = images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images
-        rgb = (rgb - self.mean) / self.std  # type: ignore[operator]
+        rgb = self.standardised(images)
         if self.name == FILTERS or rgb.requires_grad or torch.compiler.is_exporting():
             return self.network(rgb)  # type: ignore[no-any-return]
         rgb = rgb.contiguous(memory_format=torch.channels_last)

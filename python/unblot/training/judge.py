@@ -56,27 +56,33 @@ class Judge:
 
     def normal(self, device: torch.device) -> Iterator[Tensor]:
         """The images as they are, in batches in [-1, 1]."""
-        for _, batch in self._batches():
-            yield to_signed(batch.to(device))
+        for places in self._places():
+            yield to_signed(self._batch(places).to(device))
 
     def blotted(self, device: torch.device) -> Iterator[Tensor]:
         """The images with defects, in the same order, family by family."""
         for turn in range(max(1, FEWEST // len(self.images))):
             for number, family in enumerate(self.families):
-                for places, batch in self._batches():
+                for places in self._places():
                     made = self._kept.get((turn, number, places.start))
                     if made is None:
-                        made = family(batch, [turn * MOST + place for place in places])
+                        made = family(self._batch(places), [turn * MOST + place for place in places])
                         if sum(k.nbytes for k in self._kept.values()) + made.nbytes <= KEPT:
                             self._kept[turn, number, places.start] = made
                     yield to_signed(made.to(device))
 
-    def _batches(self) -> Iterator[tuple[range, Tensor]]:
-        count = min(len(self.images), MOST)
-        for start in range(0, count, self.batch_size):
-            places = range(start, min(start + self.batch_size, count))
-            chosen = [place * len(self.images) // count for place in places]
-            yield places, torch.stack([self.images[i]["image"] for i in chosen])
+    @property
+    def _count(self) -> int:
+        return min(len(self.images), MOST)
+
+    def _places(self) -> Iterator[range]:
+        """Places of a batch among the images that are judged by."""
+        for start in range(0, self._count, self.batch_size):
+            yield range(start, min(start + self.batch_size, self._count))
+
+    def _batch(self, places: range) -> Tensor:
+        """uint8, shape (N, C, S, S)."""
+        return torch.stack([self.images[place * len(self.images) // self._count]["image"] for place in places])
 
     def auroc(self, detector: Detector, device: torch.device) -> float:
         """How well the detector's scores tell images with defects from those without; the mean over the families.

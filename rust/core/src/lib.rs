@@ -20,6 +20,9 @@ mod pool;
 mod range;
 mod shape;
 mod spec;
+#[cfg(test)]
+#[path = "../tests/common/statistics.rs"]
+mod statistics;
 
 pub use boxes::{BoxDraw, Kinds, Patch};
 pub use corrupt::{Images, Index, Marks, corrupt, corrupt_marked, draw};

@@ -116,6 +116,7 @@ mod tests {
     use super::*;
     use crate::level::{Level, Work};
     use crate::philox::Plain;
+    use crate::statistics::{KS, kolmogorov, laplace_cdf, normal_cdf};
 
     fn field() -> Field<'static, Plain> {
         Field { lanes: Plain, keys: &[1, 2], image: [3, 4], number: 5 }
@@ -170,38 +171,14 @@ mod tests {
         assert_eq!(&whole[5 * GROUP..], words(Layer::Gaussian, 15, 3 * GROUP));
     }
 
-    /// Largest distance between the empirical and the exact distribution function.
-    fn kolmogorov(mut v: Vec<f64>, cdf: impl Fn(f64) -> f64) -> f64 {
-        v.sort_unstable_by(f64::total_cmp);
-        let n = v.len() as f64;
-        v.iter().enumerate().fold(0.0, |worst: f64, (i, &x)| {
-            let p = cdf(x);
-            worst.max((p - i as f64 / n).abs()).max(((i + 1) as f64 / n - p).abs())
-        })
-    }
-
-    /// Standard normal distribution function by its continued series (tests only need 1e-7).
-    fn normal_cdf(x: f64) -> f64 {
-        let z = x.abs();
-        let (mut term, mut sum) = (z, z);
-        for k in 1..300 {
-            term *= z * z / f64::from(2 * k + 1);
-            sum += term;
-        }
-        let half = sum * (-z * z / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt();
-        if x < 0.0 { 0.5 - half } else { 0.5 + half }
-    }
-
     const N: usize = 1 << 20;
-    /// 99.9 % point of the Kolmogorov distribution.
-    const KS: f64 = 1.95;
 
     #[test]
     fn gaussian_is_normal() {
         let mut v = vec![0.0_f32; N];
         gaussian(&mut v, &words(Layer::Gaussian, 0, N), |v, normal| *v = normal);
         let d = kolmogorov(v.iter().map(|&x| f64::from(x)).collect(), normal_cdf);
-        assert!(d * (N as f64).sqrt() < KS, "KS distance {d}");
+        assert!(d < KS, "KS distance {d}");
         let fourth: f64 = v.iter().map(|&x| f64::from(x).powi(4)).sum::<f64>() / N as f64;
         assert!((fourth - 3.0).abs() < 0.05, "fourth moment {fourth}");
         let next: f64 = v.windows(2).map(|w| f64::from(w[0]) * f64::from(w[1])).sum::<f64>() / N as f64;
@@ -213,9 +190,8 @@ mod tests {
     fn laplace_is_laplace() {
         let mut v = vec![0.0_f32; N];
         laplace(&mut v, &words(Layer::Laplace, 0, N), |v, laplace| *v = laplace);
-        let cdf = |x: f64| if x < 0.0 { 0.5 * x.exp() } else { 1.0 - 0.5 * (-x).exp() };
-        let d = kolmogorov(v.iter().map(|&x| f64::from(x)).collect(), cdf);
-        assert!(d * (N as f64).sqrt() < KS, "KS distance {d}");
+        let d = kolmogorov(v.iter().map(|&x| f64::from(x)).collect(), laplace_cdf);
+        assert!(d < KS, "KS distance {d}");
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! What the drawn boxes promise: area, number, ratio, position; inside and apart where asked.
 
+mod common;
+
+use common::statistics::{KS, kolmogorov};
 use proptest::prelude::*;
 use unblot_core::{AreaSplit, BoxDraw, Index, Mode, Overlap, Placement, Plan, RatioPer, RatioSampling, Spec, draw};
 
@@ -20,20 +23,6 @@ fn area(boxes: &[BoxDraw]) -> f64 {
 fn overlap(a: &BoxDraw, b: &BoxDraw) -> bool {
     a.y < b.y + b.height && b.y < a.y + a.height && a.x < b.x + b.width && b.x < a.x + a.width
 }
-
-/// Kolmogorov's distance of a sample to a distribution function, times the root of its size.
-fn kolmogorov(mut v: Vec<f64>, cdf: impl Fn(f64) -> f64) -> f64 {
-    v.sort_unstable_by(f64::total_cmp);
-    let n = v.len() as f64;
-    let distance = v.iter().enumerate().fold(0.0, |worst: f64, (i, &x)| {
-        let p = cdf(x);
-        worst.max((p - i as f64 / n).abs()).max(((i + 1) as f64 / n - p).abs())
-    });
-    distance * n.sqrt()
-}
-
-/// 99.9 % point of the Kolmogorov distribution.
-const KS: f64 = 1.95;
 
 #[test]
 fn total_area_is_uniform_over_its_range() {

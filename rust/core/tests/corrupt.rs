@@ -2,6 +2,7 @@
 
 mod common;
 
+use common::statistics::{laplace_cdf, normal_cdf};
 use common::{gaussian, laplace, poisson, salt_pepper};
 use half::{bf16, f16};
 use ndarray::{Array4, Axis, Slice};
@@ -253,10 +254,8 @@ fn outputs_have_the_stated_mean_and_deviation() {
 /// A million pixels of each kind, in bytes and in floats rounded to bytes, beside what each byte's probability is.
 #[test]
 fn bytes_fall_as_often_as_they_should() {
-    let normal = |x: f64| 0.5 * erfc(-x / 2_f64.sqrt());
-    let exponential = |x: f64| if x < 0.0 { 0.5 * x.exp() } else { 1.0 - 0.5 * (-x).exp() };
     // What lies between the halves around a byte becomes that byte; what lies beyond the range, its end.
-    let smooth = |cdf: &dyn Fn(f64) -> f64, scale: f64| -> Vec<f64> {
+    let smooth = |cdf: fn(f64) -> f64, scale: f64| -> Vec<f64> {
         let below = |k: f64| cdf((k / 255.0 - 0.5) / scale);
         (0..256)
             .map(f64::from)
@@ -278,8 +277,8 @@ fn bytes_fall_as_often_as_they_should() {
     let mut hits = vec![0.0; 256];
     (hits[0], hits[128], hits[255]) = (0.25, 0.5, 0.25);
     let kinds = [
-        ("gaussian", gaussian(0.2), smooth(&normal, 0.2)),
-        ("laplace", laplace(0.15), smooth(&exponential, 0.15)),
+        ("gaussian", gaussian(0.2), smooth(normal_cdf, 0.2)),
+        ("laplace", laplace(0.15), smooth(laplace_cdf, 0.15)),
         ("salt and pepper", salt_pepper(0.5, false), hits),
         // In f32, as half of the counts fall between two bytes.
         ("shot", poisson(PoissonMode::Shot), counts(15.0, &|n| f64::from(n as f32 * (1.0 / 30.0_f32)))),
@@ -315,18 +314,6 @@ fn chi_square(seen: &[f64], share: &[f64]) -> (f64, f64) {
     // A rest too small for a bin: it must be small in truth.
     assert!((pending.0 - pending.1).abs() < 40.0, "{} pixels where {} were to be", pending.0, pending.1);
     (sum, f64::max(bins - 1.0, 1.0))
-}
-
-/// Complementary error function, by the series of erf (tests need 1e-9 and ask up to 4).
-fn erfc(x: f64) -> f64 {
-    let z = x.abs();
-    let (mut term, mut sum) = (z, z);
-    for k in 1..200 {
-        term *= 2.0 * z * z / f64::from(2 * k + 1);
-        sum += term;
-    }
-    let erf = 2.0 / std::f64::consts::PI.sqrt() * (-z * z).exp() * sum;
-    if x < 0.0 { 1.0 + erf } else { 1.0 - erf }
 }
 
 /// Shot noise on the image's own pixels: mean v and variance v / peak at every level.

@@ -1,6 +1,8 @@
 //! Noise kinds for the tests, of which each file takes some.
 #![allow(dead_code)]
 
+pub mod statistics;
+
 use unblot_core::{Noise, PoissonMode};
 
 pub fn gaussian(sigma: f64) -> Noise {
