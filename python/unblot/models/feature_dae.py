@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unblot.models.detector import Batch, Detector, Phase, Recommended, Scores, Step, register
+from unblot.models.folding import Lean
 from unblot.models.pooling import auroc, top_mean
 from unblot.models.teacher import PACKAGED, ChannelScale, Teacher
 from unblot.models.unet import UNet
@@ -100,6 +101,7 @@ class FeatureDenoisingAutoencoder(Detector):
         self.teacher = Teacher(teacher, strides)
         heads = dict(zip(strides, self.teacher.channels, strict=True))
         self.student = UNet(channels, heads, width, depth=max(strides).bit_length())
+        self._student = Lean(self.student)
         self.scale = ChannelScale(self.teacher.channels) if scaled else None
         self.score_strides, self.distance, self.top = tuple(score_strides), DISTANCES[distance], top
         self.register_buffer("usual", torch.ones(len(self.score_strides)))
@@ -125,7 +127,7 @@ class FeatureDenoisingAutoencoder(Detector):
                 self.scale.add(self.teacher(batch.clean))
                 return
             wanted = self._wanted(batch.clean)
-        made = self.student(batch.noisy)
+        made = self._student(batch.noisy)
         terms = {
             f"stride_{s}": self.distance(a, b).mean()
             for s, a, b in zip(self.teacher.strides, made, wanted, strict=True)
@@ -143,7 +145,7 @@ class FeatureDenoisingAutoencoder(Detector):
 
     def _distances(self, images: Tensor) -> list[Tensor]:
         """Distance at each scored stride."""
-        pairs = zip(self.teacher.strides, self.student(images), self._wanted(images), strict=True)
+        pairs = zip(self.teacher.strides, self._student(images), self._wanted(images), strict=True)
         found = {s: self.distance(a, b) for s, a, b in pairs if s in self.score_strides}
         return [found[s] for s in self.score_strides]
 

@@ -2,16 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from copy import deepcopy
+from itertools import chain
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-__all__ = ["folded"]
+__all__ = ["Lean", "folded"]
 
 TOLERANCE = 1e-3  # of the largest value; rounding makes about 1e-5
+
+
+class Lean:
+    """Runs a network as its folded copy wherever nothing is learnt: in eval mode, where no gradient is asked for.
+
+    The copy is made when it is first needed and made anew when a parameter or buffer of the network was changed, by a
+    step, a checkpoint or a move to another device. It is no submodule of anything and so in no checkpoint. Whatever an
+    exported graph is to hold runs the network itself.
+
+    Args:
+        network: takes one tensor and gives a tensor or a sequence of them.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = network
+        self._copy: nn.Module | None = None
+        self._made_of: list[tuple[int, int]] = []
+
+    def __call__(self, images: Tensor) -> Any:
+        """What the network gives for images, float, shape (N, C, H, W)."""
+        if self.network.training or torch.compiler.is_exporting() or self._learns(images):
+            return self.network(images)
+        images = images.contiguous(memory_format=torch.channels_last)
+        made_of = [(tensor.data_ptr(), tensor._version) for tensor in self._tensors()]
+        if self._copy is None or made_of != self._made_of:
+            with torch.inference_mode(False):
+                self._copy, self._made_of = folded(self.network, images[:1].clone()), made_of
+        return self._copy(images)
+
+    def _learns(self, images: Tensor) -> bool:
+        return torch.is_grad_enabled() and (
+            images.requires_grad or any(p.requires_grad for p in self.network.parameters())
+        )
+
+    def _tensors(self) -> Iterator[Tensor]:
+        return chain(self.network.parameters(), self.network.buffers())
 
 
 @torch.no_grad()
@@ -34,8 +72,9 @@ def folded(network: nn.Module, example: Tensor) -> nn.Module:
     lean = deepcopy(network)
     _fold(lean)
     lean = lean.to(memory_format=torch.channels_last)
-    if _alike(network(example), lean(example)):
-        return lean
+    with torch.autocast(example.device.type, enabled=False):  # whose rounding would hide what is compared
+        if _alike(network(example), lean(example)):
+            return lean
     return deepcopy(network).to(memory_format=torch.channels_last)
 
 
@@ -46,10 +85,11 @@ def _fold(module: nn.Module) -> None:
             isinstance(child, nn.BatchNorm2d)
             and child.running_mean is not None
             and before is not None
-            and isinstance(before[1], nn.Conv2d)
+            and isinstance(before[1], nn.Conv2d | nn.ConvTranspose2d)
             and before[1].out_channels == child.num_features
         ):
-            setattr(module, before[0], fuse_conv_bn_eval(before[1], child))
+            transposed = isinstance(before[1], nn.ConvTranspose2d)
+            setattr(module, before[0], fuse_conv_bn_eval(before[1], child, transpose=transposed))
             # timm's BatchNorm holds the activation after it.
             setattr(module, name, getattr(child, "act", nn.Identity()))
         else:

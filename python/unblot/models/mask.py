@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from unblot.models.blocks import Discriminator, frozen
 from unblot.models.detector import Batch, Detector, Phase, Recommended, Scores, Step, register
+from unblot.models.folding import Lean
 from unblot.models.pooling import top_mean
 from unblot.models.unet import UNet
 
@@ -113,6 +114,7 @@ class MaskDetector(Detector):
         # Outputs at stride 2 carry 2 × 2 pixels each: full resolution without a convolution there.
         self.restorer = UNet(channels, {2: 4 * channels}, width, depth=5)
         self.marker = UNet(2 * channels, dict.fromkeys(strides, 1), width, depth=5, dropout=dropout)
+        self._restorer, self._marker = Lean(self.restorer), Lean(self.marker)
         self.discriminator = Discriminator(channels, size) if adversarial else None
         self.strides, self.focal, self.adversarial, self.full = tuple(strides), focal, adversarial, full
         self.augment, self.soften, self.top = augment, soften, top
@@ -162,11 +164,11 @@ class MaskDetector(Detector):
 
     def restore(self, images: Tensor) -> Tensor:
         """Restored images."""
-        return torch.tanh(F.pixel_shuffle(self.restorer(images)[0], 2))
+        return torch.tanh(F.pixel_shuffle(self._restorer(images)[0], 2))
 
     def _masks(self, images: Tensor, restored: Tensor) -> list[Tensor]:
         """Logits of the masks, by stride."""
-        return self.marker(torch.cat([images, restored], 1))  # type: ignore[no-any-return]
+        return self._marker(torch.cat([images, restored], 1))  # type: ignore[no-any-return]
 
     def score(self, images: Tensor) -> Scores:
         """Mean of the largest values of the mean mask, taken at the finest stride."""

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from unblot.errors import UserError
 from unblot.models.filters import FILTERS, FilterBank
-from unblot.models.folding import folded
+from unblot.models.folding import Lean
 
 __all__ = ["PACKAGED", "ChannelScale", "Teacher", "packaged"]
 
@@ -51,12 +51,10 @@ class Teacher(nn.Module):
     def __init__(self, name: str = PACKAGED, strides: Sequence[int] = (4, 8, 16)) -> None:
         super().__init__()
         self.name, self.strides = name, tuple(strides)
-        # The network as it is run: none, or one in a list, so that it is no submodule and in no checkpoint.
-        self._lean: list[nn.Module] = []
-        self.register_load_state_dict_post_hook(_forget)  # type: ignore[no-untyped-call]
         if name == FILTERS:
             self.network: nn.Module = FilterBank(strides)
             self.channels: list[int] = self.network.channels
+            self._run: Callable[[Tensor], list[Tensor]] = self.network
             self._scale_by(mean=(0.5,) * 3, std=(0.5,) * 3)
             return
         timm = _timm()
@@ -70,6 +68,7 @@ class Teacher(nn.Module):
         self.network = timm.create_model(name, pretrained=False, features_only=True, out_indices=self.indices)
         info: Any = self.network.feature_info
         self.channels = info.channels()
+        self._run = Lean(self.network)
         config = timm.get_pretrained_cfg(name)
         self._scale_by(config.mean, config.std)
 
@@ -92,11 +91,6 @@ class Teacher(nn.Module):
         del mode
         return super().train(False)
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """Also forgets the network as it was run, which lay on another device perhaps."""
-        self._lean.clear()
-        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call, no-any-return]
-
     def load_pretrained(self) -> None:
         """Fill in the pretrained weights: from the installed package where it has them, else by timm's download.
 
@@ -105,7 +99,6 @@ class Teacher(nn.Module):
         """
         if self.name == FILTERS:
             return
-        self._lean.clear()
         timm = _timm()
         if self.name == PACKAGED:
             weights = _packaged_weights(timm.create_model(self.name, pretrained=False).state_dict())
@@ -135,18 +128,10 @@ class Teacher(nn.Module):
             For each stride s a float tensor of shape (N, C, H / s, W / s).
         """
         rgb = self.standardised(images)
-        if self.name == FILTERS or rgb.requires_grad or torch.compiler.is_exporting():
-            return self.network(rgb)  # type: ignore[no-any-return]
-        rgb = rgb.contiguous(memory_format=torch.channels_last)
-        if not self._lean:
-            with torch.inference_mode(False):
-                self._lean.append(folded(self.network, rgb[:1].clone()))
-        parts = [self._lean[0](part) for part in torch.split(rgb, IMAGES if rgb.device.type == "cpu" else len(rgb))]
+        if rgb.device.type != "cpu" or torch.compiler.is_exporting():
+            return self._run(rgb)
+        parts = [self._run(part) for part in torch.split(rgb, IMAGES)]
         return [torch.cat(features) for features in zip(*parts, strict=True)]
-
-
-def _forget(teacher: Teacher, _: object) -> None:
-    teacher._lean.clear()
 
 
 class ChannelScale(nn.Module):
