@@ -10,7 +10,8 @@ from torch.nn import functional as F
 
 from unblot import BoxNoise, corrupt
 from unblot.models import Batch, create, to_signed
-from unblot.models.mask import MaskDetector, focal_loss, softened, varied
+from unblot.models.marking import changed, focal_loss, softened, varied
+from unblot.models.mask import MaskDetector
 
 
 def images(n: int, seed: int = 0, size: int = 64) -> Tensor:
@@ -85,7 +86,7 @@ def test_what_is_wanted_is_the_share_of_change() -> None:
     noisy = clean.clone()
     noisy[..., :4, :4] = 0.05  # half of the change that counts in full
     noisy[..., 32:48, 32:48] = -1
-    fine, middle, coarse = detector()._wanted(clean, noisy)
+    fine, middle, coarse = (changed(clean, noisy, stride, full=0.05) for stride in (4, 8, 16))
     assert fine[0, 0, 0, 0] == pytest.approx(0.5)
     assert middle[0, 0, 0, 0] == pytest.approx(0.125)
     assert coarse[0, 0].tolist() == [[pytest.approx(0.5 / 16), 0, 0, 0], [0] * 4, [0, 0, 1, 0], [0] * 4]

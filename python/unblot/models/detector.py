@@ -177,6 +177,10 @@ class Detector(nn.Module, ABC):
         """Restored images, same shape and range, or None for a detector that restores nothing."""
         return None
 
+    def asked(self) -> Detector:
+        """What of the detector :meth:`score` asks, as a detector of its own: what an exported graph need hold."""
+        return self
+
     def start(self) -> None:
         """Called once before the first epoch of a new training; not on resuming, nor when a run is read back.
 

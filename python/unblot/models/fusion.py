@@ -1,7 +1,7 @@
 """``fusion``: several detectors trained together, their scores made comparable on held-out normals and added.
 
-Why: restoring features, predicting the mask and remembering normals each win on one kind of images and fail on another;
-which one will, nobody may learn from test images. ``fusion`` adds them with given weights. ``auto`` starts from weights
+Why: marking blots and remembering normals each win on one kind of images and fail on another; which one will, nobody may
+learn from test images. ``fusion`` adds them with given weights. ``auto`` starts from weights
 that favour the memory and moves them towards what tells held-out normal images from the same images with defects that
 no part was trained on.
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -25,10 +26,11 @@ from unblot.models.pooling import auroc, spread
 
 __all__ = ["AtSize", "Auto", "Fusion", "part_sizes"]
 
-PARTS = ("feature_dae", "mask", "memory")  # the memory last: no checkpoint carries it before
+PARTS = ("feature_mask", "memory")  # the memory last: no checkpoint carries it before
 POWER = 4  # of a part's judgement in its weight
 LEAST = 0.1  # share of the weights below which a part is not asked at all
-TRAINED_SIZE = 128  # of parts that are trained by gradients: a quarter of the pixels, a quarter of the time
+ON_FEATURES = ("memory", "feature_mask")  # what a frozen teacher costs is paid for all pixels
+TRAINED_SIZE = 128  # of parts whose whole network is trained: a quarter of the pixels, a quarter of the time
 
 
 @register
@@ -121,14 +123,20 @@ class Fusion(Detector):
 
     def calibrate(self, held_out: Iterable[Tensor], blotted: Iterable[Tensor]) -> None:
         """Calibrate the parts, then take the median and deviation of what they give."""
-        normal, other = list(held_out), list(blotted)
-        scales = []
+        self._settle(list(held_out), list(blotted))
+
+    def _settle(self, normal: Sequence[Tensor], other: Sequence[Tensor]) -> Tensor:
+        """Calibrate; gives the standardised scores of the held-out normals, shape (parts, N)."""
+        scales, standardised = [], []
         for _, part in self._each():
             part.calibrate(normal, other)
             found = [part.score(images) for images in normal]
             images, pixels = (torch.cat([getattr(f, what).flatten() for f in found]) for what in ("image", "map"))
-            scales.append(torch.stack([*spread(images), *spread(pixels)]))
+            middle, reach = spread(images)
+            scales.append(torch.stack([middle, reach, *spread(pixels)]))
+            standardised.append((images - middle) / reach)
         self.scale = torch.stack(scales, 1)
+        return torch.stack(standardised)
 
     def score(self, images: Tensor) -> Scores:
         """Weighted sums of standardised scores and maps."""
@@ -140,12 +148,22 @@ class Fusion(Detector):
         n, size = images.shape[0], images.shape[-2:]
         scores, maps = images.new_zeros(len(self.parts), n), images.new_zeros(len(self.parts), n, 1, *size)
         for i, (_, part) in enumerate(self._each()):
-            if not torch.compiler.is_exporting() and self.weights[i] == 0:
+            if not torch.compiler.is_exporting() and self.weights[i] == 0:  # a graph has no such part: see asked()
                 continue
             found = part.score(images)
             scores[i] = (found.image - self.scale[0, i]) / self.scale[1, i]
             maps[i] = (found.map - self.scale[2, i]) / self.scale[3, i]
         return scores, maps
+
+    def asked(self) -> Detector:
+        """A fusion of those parts alone whose weight is above 0."""
+        keep = self.weights > 0
+        made = deepcopy(self)
+        for name, kept in zip(self.parts, keep.tolist(), strict=True):
+            if not kept:
+                del made.parts[name]
+        made.weights, made.scale = self.weights[keep], self.scale[:, keep]
+        return made
 
     def restore(self, images: Tensor) -> Tensor | None:
         """The restoration of the first part that gives one."""
@@ -153,15 +171,15 @@ class Fusion(Detector):
 
 
 def part_sizes(parts: Sequence[str], size: int) -> dict[str, int]:
-    """At which size each part sees images of ``size``: a memory as they are, what is trained by gradients at half the
-    size, but at 128 pixels at least where the images have them.
+    """At which size each part sees images of ``size``: what stands on a teacher's features as they are, what is trained
+    as a whole at half the size, but at 128 pixels at least where the images have them.
 
     Example:
         >>> part_sizes(["memory", "mask"], 256)
         {'memory': 256, 'mask': 128}
     """
     half = max(size // 2 // 32 * 32, min(size, TRAINED_SIZE))
-    return {name: size if name == "memory" else half for name in parts}
+    return {name: size if name in ON_FEATURES else half for name in parts}
 
 
 class AtSize(Detector):
@@ -273,13 +291,12 @@ class Auto(Fusion):
 
     def calibrate(self, held_out: Iterable[Tensor], blotted: Iterable[Tensor]) -> None:
         """Calibrate as a fusion does, then choose the weights."""
-        normal, other = list(held_out), list(blotted)
+        other = list(blotted)
         prior = self.prior.to(self.weights)
         self.weights = prior
-        super().calibrate(normal, other)
+        below = self._settle(list(held_out), other)
         if not other:  # nothing to choose by
             return
-        below = torch.cat([self._standardised(images)[0] for images in normal], 1)
         above = torch.cat([self._standardised(images)[0] for images in other], 1)
         alone = torch.stack([auroc(b, a) for b, a in zip(below, above, strict=True)])
         share = prior * (2 * alone - 1).clamp_min(0) ** POWER

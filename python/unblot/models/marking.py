@@ -1,0 +1,87 @@
+"""What detectors that learn to mark blots have in common (``mask``, ``feature_mask``): targets, loss, variation."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+__all__ = ["changed", "focal_loss", "softened", "varied"]
+
+
+def changed(clean: Tensor, noisy: Tensor, stride: int, full: float) -> Tensor:
+    """How much the pixels of each cell were changed.
+
+    Args:
+        clean: float, shape (N, C, H, W), in [-1, 1].
+        noisy: same shape and range.
+        stride: height and width of a cell in pixels.
+        full: mean change of a cell's pixels, as a share of the value range, that counts as 1; above 0.
+
+    Returns:
+        float, shape (N, 1, H / stride, W / stride), in [0, 1]. A pixel's change is that of its most changed channel.
+    """
+    change = (noisy - clean).abs().amax(1, keepdim=True) / 2  # of the value range, which is 2 wide
+    return (F.avg_pool2d(change, stride) / full).clamp_max(1)
+
+
+def focal_loss(logits: Tensor, target: Tensor, gamma: float = 2.0) -> Tensor:
+    """Focal loss for targets between 0 and 1 (Li et al., arXiv 2006.04388): cross-entropy times |p - target| ** gamma.
+
+    For targets of 0 and 1 it is that of Lin et al. (arXiv 1708.02002).
+
+    Args:
+        logits: float, any shape.
+        target: in [0, 1], same shape.
+        gamma: 0 is cross-entropy; the higher, the less what is nearly right counts.
+
+    Returns:
+        The mean, a scalar.
+    """
+    entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    return ((logits.sigmoid() - target).abs() ** gamma * entropy).mean()
+
+
+def softened(clean: Tensor, noisy: Tensor) -> Tensor:
+    """Fade the blots of half of the images, to 15 % at least, and blur those of half of them.
+
+    What is blurred is the difference to the clean image, over 3, 5 or 7 pixels: noise becomes a stain, a sharp edge a
+    soft one. Draws from torch's generator.
+
+    Args:
+        clean: float, shape (N, C, H, W), in [-1, 1].
+        noisy: same shape and range.
+
+    Returns:
+        Blotted images, same shape and range.
+    """
+    n, blot = len(clean), noisy - clean
+    fade = torch.where(torch.rand(n) < 0.5, 0.15 + 0.85 * torch.rand(n), 1.0)
+    blur = torch.where(torch.rand(n) < 0.5, torch.randint(1, 4, (n,)), 0).to(clean.device)
+    for radius in (1, 2, 3):
+        wide = F.avg_pool2d(blot, 2 * radius + 1, 1, radius)
+        blot = torch.where((blur == radius).view(-1, 1, 1, 1), wide, blot)
+    return (clean + fade.to(clean).view(-1, 1, 1, 1) * blot).clamp(-1, 1)
+
+
+def varied(clean: Tensor, noisy: Tensor, strength: float) -> tuple[Tensor, Tensor]:
+    """Mirror, brighten and darken images, both of a pair alike.
+
+    Contrast around the image's mean is multiplied by 1 - strength to 1 + strength, ``strength`` of the value range at
+    most is added; half of the images are mirrored left to right. Draws from torch's generator.
+
+    Args:
+        clean: float, shape (N, C, H, W), in [-1, 1].
+        noisy: same shape and range.
+        strength: in [0, 1).
+
+    Returns:
+        ``clean`` and ``noisy``, varied, in [-1, 1].
+    """
+    n = len(clean)
+    gain, offset = ((strength * (2 * torch.rand(n, 1, 1, 1) - 1)).to(clean) for _ in range(2))
+    mean = clean.mean((1, 2, 3), keepdim=True)
+    mirrored = (torch.rand(n, 1, 1, 1) < 0.5).to(clean.device)
+    pair = ((1 + gain) * (x - mean) + mean + 2 * offset for x in (clean, noisy))
+    clean, noisy = (torch.where(mirrored, x.flip(3), x).clamp(-1, 1) for x in pair)
+    return clean, noisy
