@@ -24,6 +24,7 @@ TINY: dict[str, dict[str, Any]] = {
     "egbad": {"width": 8, "latent": 8},
     "f_anogan": {"width": 8, "latent": 8},
     "feature_dae": {"width": 4},
+    "feature_mask": {"width": 8},
     "ganomaly": {"width": 8},
     "mask": {"width": 4},
     "memory": {"entries": 70},

@@ -12,7 +12,7 @@ from unblot.models.detector import _REGISTRY
 from unblot.training.engine import set_modes
 
 DETECTORS = available()
-PARTS: dict[str, dict[str, object]] = {"feature_dae": {"width": 4}, "mask": {"width": 4}, "memory": {"entries": 50}}
+PARTS: dict[str, dict[str, object]] = {"feature_mask": {"width": 8}, "memory": {"entries": 50}}
 SMALL: dict[str, dict[str, object]] = {
     "alad": {"width": 4, "latent": 8},
     "anogan": {"width": 4, "latent": 8, "search_steps": 3},

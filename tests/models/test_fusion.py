@@ -74,8 +74,8 @@ def images() -> Images:
     return lambda n: (torch.rand(n, 1, 64, 64) - 0.5) * 0.2
 
 
-def test_a_memory_sees_all_pixels_and_trained_parts_half_of_each_side() -> None:
-    assert part_sizes(["memory", "mask"], 256) == {"memory": 256, "mask": 128}
+def test_what_stands_on_features_sees_all_pixels_and_what_is_trained_whole_half_of_each_side() -> None:
+    assert part_sizes(["memory", "feature_mask", "mask"], 256) == {"memory": 256, "feature_mask": 256, "mask": 128}
     assert part_sizes(["mask"], 128) == {"mask": 128}, "not below 128 where the images have as much"
     assert part_sizes(["mask"], 64) == {"mask": 64}
     assert part_sizes(["mask"], 320) == {"mask": 160}
@@ -135,6 +135,20 @@ def test_auto_does_not_ask_a_part_that_hardly_counts(images: Images, prior: list
     dim.seen.clear()
     auto.score(normal)
     assert bool(dim.seen) != left_out
+
+
+def test_what_is_asked_scores_alike_without_the_parts_left_out(images: Images) -> None:
+    auto = Auto(channels=1, size=64, parts=["blind", "bright", "dim"], prior=[1, 1, 9])
+    normal = images(200)
+    auto.calibrate([normal], [normal + 0.2])
+    assert [w > 0 for w in auto.weights.tolist()] == [False, True, True]
+    asked = auto.asked()
+    assert isinstance(asked, Fusion)
+    assert list(asked.parts) == ["bright", "dim"]
+    assert list(auto.parts) == ["blind", "bright", "dim"], "the detector itself stays whole"
+    one, other = auto.score(normal), asked.score(normal)
+    torch.testing.assert_close(other.image, one.image)
+    torch.testing.assert_close(other.map, one.map)
 
 
 def test_auto_keeps_its_prior_where_nothing_judges(images: Images) -> None:
