@@ -37,7 +37,7 @@ def test_blots_are_learnt() -> None:
     for number in range(40):
         for step in made.training_step("train", batch(8, seed=number)):
             phase.optimizers[step.optimizer].zero_grad()
-            step.losses["mask"].backward()
+            torch.autograd.backward(step.losses["mask"])
             phase.optimizers[step.optimizer].step()
     made.eval()
     unseen = batch(16, seed=1000)

@@ -27,10 +27,11 @@ __all__ = ["FeatureMask", "Marker"]
 class FeatureMask(Detector):
     """The teacher's features of a blotted image, and where the blots are.
 
-    The mask is coarse and soft: in each cell of ``stride`` pixels it says how much the pixels were changed, 0 for not at
-    all, 1 for ``full`` of the value range or more on average. The loss is the focal one. Against learning blots by
+    The mask is coarse and soft: in each cell of ``stride`` pixels it says how much the pixels were changed, 0 for not
+    at all, 1 for ``full`` of the value range or more on average. The loss is the focal one. Against learning blots by
     heart, images are varied and blots softened as for ``mask``. The anomaly map is the mask's logit, enlarged; the
-    score the mean of its largest ``top`` share. Its figures depend on ImageNet weights (:class:`Teacher`).
+    score the mean of its largest ``top`` share. Its figures depend on ImageNet weights (:class:`Teacher`), or, with the
+    teacher "filters", on none.
 
     Args:
         channels: 1 or 3.
@@ -151,7 +152,7 @@ class Marker(nn.Module):
         )
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
-        """Features, (N, channels[s], H / s, W / s) for each stride s, to float32 logits (N, 1, H / stride, W / stride)."""
+        """Features (N, channels[s], H / s, W / s) of each stride s to logits, float32 (N, 1, H / stride, W / stride)."""
         each = [self._at_stride(m(f), s) for m, f, s in zip(self.maps, features, self.strides, strict=True)]
         return self.body(torch.stack(each).sum(0)).float()  # type: ignore[no-any-return]
 
