@@ -152,7 +152,7 @@ class Marker(nn.Module):
         )
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
-        """Features (N, channels[s], H / s, W / s) of each stride s to logits, float32 (N, 1, H / stride, W / stride)."""
+        """Features (N, channels[s], H / s, W / s) of strides s to logits (N, 1, H / stride, W / stride), float32."""
         each = [self._at_stride(m(f), s) for m, f, s in zip(self.maps, features, self.strides, strict=True)]
         return self.body(torch.stack(each).sum(0)).float()  # type: ignore[no-any-return]
 

@@ -2,8 +2,7 @@
 
 Why: marking blots and remembering normals each win on one kind of images and fail on another; which one will, nobody
 may learn from test images. ``fusion`` adds them with given weights. ``auto`` starts from weights that favour the memory
-and moves them towards what tells held-out normal images from the same images with defects that
-no part was trained on.
+and moves them towards what tells held-out normal images from the same images with defects that no part was trained on.
 
 A sum of standardised scores already decides a good deal by itself: a part that is sure of a defect says twenty
 deviations where one that sees nothing says one or two.
