@@ -21,6 +21,8 @@ pub(crate) struct Table {
     /// The lowest number that is drawn.
     first: u32,
     columns: Vec<Column>,
+    /// The halves of small tables' columns apart: thresholds, and the numbers that go with them.
+    halves: [Vec<u32>; 2],
 }
 
 /// One column in one word, so that lanes fetch it at once: from the highest bit on 32 bits of a threshold, then by how much the
@@ -38,6 +40,11 @@ impl Column {
     #[inline(always)]
     fn parts(self) -> (u32, u32, u32) {
         ((self.0 >> 32) as u32, self.0 as u32 & 0xffff, self.0 as u32 >> 16)
+    }
+
+    /// High and low halves.
+    fn halves(columns: &[Self]) -> [Vec<u32>; 2] {
+        [32, 0].map(|shift| columns.iter().map(|column| (column.0 >> shift) as u32).collect())
     }
 }
 
@@ -88,7 +95,8 @@ impl Table {
             columns[i] = Column::new(0, 0, 0);
         }
         columns.resize(size.max(SMALL), Column::new(0, 0, 0));
-        Self { bits: size.trailing_zeros(), first, columns }
+        let halves = if columns.len() > SMALL { [vec![], vec![]] } else { Column::halves(&columns) };
+        Self { bits: size.trailing_zeros(), first, columns, halves }
     }
 
     /// The number that the word stands for.
@@ -99,35 +107,39 @@ impl Table {
         (self.first + excess).cast_signed() as f32
     }
 
-    /// The numbers that words stand for, made into pixels.
+    /// The numbers that words stand for.
     #[inline(always)]
-    pub(crate) fn draw_all<R>(&self, words: &[u32], out: &mut [R], finish: impl Fn(f32) -> R) {
+    pub(crate) fn draw_all(&self, words: &[u32], counts: &mut [f32]) {
         match self.columns.first_chunk::<SMALL>() {
             Some(columns) if self.bits <= SMALL.ilog2() => {
-                draw_from(columns, (self.bits, self.first), words, out, finish);
+                draw_from(columns, (self.bits, self.first), words, counts);
             }
             _ => {
-                for (out, w) in out.iter_mut().zip(words) {
-                    *out = finish(self.draw(*w));
+                for (count, w) in counts.iter_mut().zip(words) {
+                    *count = self.draw(*w);
                 }
             }
         }
+    }
+
+    /// The halves of the columns of a table that has at most `N`, with its bits and its lowest number.
+    #[inline(always)]
+    pub(crate) fn within<const N: usize>(&self) -> Option<([&[u32; N]; 2], u32, u32)> {
+        let [thresholds, numbers] = &self.halves;
+        if 1 << self.bits > N {
+            return None;
+        }
+        Some(([thresholds.first_chunk()?, numbers.first_chunk()?], self.bits, self.first))
     }
 }
 
 /// A loop without a branch, and with everything in arguments, which tell the compiler that they lie apart in memory: lanes.
 #[inline(always)]
-fn draw_from<R>(
-    columns: &[Column; SMALL],
-    (bits, first): (u32, u32),
-    words: &[u32],
-    out: &mut [R],
-    finish: impl Fn(f32) -> R,
-) {
-    for (out, w) in out.iter_mut().zip(words) {
+fn draw_from(columns: &[Column; SMALL], (bits, first): (u32, u32), words: &[u32], counts: &mut [f32]) {
+    for (count, w) in counts.iter_mut().zip(words) {
         let (threshold, below, above) = columns[(w >> (32 - bits)) as usize % SMALL].parts();
         let excess = if w << bits <= threshold { below } else { above };
-        *out = finish((first + excess).cast_signed() as f32);
+        *count = (first + excess).cast_signed() as f32;
     }
 }
 
