@@ -252,6 +252,8 @@ impl BoxDraw {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::level::{Level, Work};
+    use crate::philox::{GROUP, Lanes};
 
     /// Chi-square of draws from evenly spread words against the exact probabilities.
     fn check(rate: f64, draw: impl Fn(u32, u32) -> f32) {
@@ -286,6 +288,33 @@ mod tests {
         for rate in [0.003, 0.5, 1.0, 2.5, 15.0, 30.0, 400.0] {
             let table = Table::new(rate);
             check(rate, |w, _| table.draw(w));
+        }
+    }
+
+    /// Numbers of many words at a level of instructions.
+    struct Counts<'a>(&'a Table, &'a [u32]);
+
+    impl Work for Counts<'_> {
+        type Output = Vec<f32>;
+
+        #[inline(always)]
+        fn run<L: Lanes>(self, lanes: L) -> Vec<f32> {
+            let mut counts = vec![0.0; self.1.len()];
+            lanes.counts(self.0, self.1, &mut counts);
+            counts
+        }
+    }
+
+    #[test]
+    fn levels_draw_what_the_tables_draw() {
+        let spread = (0..64_000_u32).map(|i| i.wrapping_mul(2_654_435_761));
+        let words: Vec<u32> = spread.chain((0..GROUP as u32).map(|i| u32::MAX - i)).collect();
+        for rate in [0.0, 0.003, 2.5, 15.0, 30.0, 80.0, 400.0] {
+            let table = Table::new(rate);
+            let expected: Vec<f32> = words.iter().map(|w| table.draw(*w)).collect();
+            for (name, level) in Level::all() {
+                assert!(level.run_with_words(Counts(&table, &words)) == expected, "rate {rate}, {name}");
+            }
         }
     }
 
