@@ -210,9 +210,9 @@ What the others do, and what they leave out:
 """
 
 
-def page(table: list[Row]) -> str:
+def page(table: list[Row], note: str = "") -> str:
     """The page in Markdown."""
-    lines = [HEAD, *(f"- {line}" for line in machine()), ""]
+    lines = [HEAD, *(f"- {line}" for line in machine()), *([f"- Note: {note}"] if note else []), ""]
     lines += ["| comparison | bar | measured | met |", "|---|---|---|---|"]
     lines += [f"| {' | '.join(row.cells())} |" for row in table]
     lines += [PEERS_HEAD, *(f"- **{peer.name}**: {peer.says}" for peer in PEERS)]
@@ -223,6 +223,7 @@ def main() -> None:
     """Measure, print line by line, write the page."""
     parser = argparse.ArgumentParser(prog="python -m benches.ratios", description=__doc__)
     parser.add_argument("--out", type=Path, help="also write the page here")
+    parser.add_argument("--note", default="", help="what to know of this run, for example what else the machine did")
     parser.add_argument("--seconds", type=float, default=2.0, help="time for each line")
     arguments = parser.parse_args()
     table = []
@@ -230,7 +231,7 @@ def main() -> None:
         print("  ".join(row.cells()), flush=True)
         table.append(row)
     if arguments.out:
-        arguments.out.write_text(page(table), encoding="utf-8")
+        arguments.out.write_text(page(table, arguments.note), encoding="utf-8")
 
 
 if __name__ == "__main__":

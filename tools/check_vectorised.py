@@ -2,8 +2,8 @@
 
 The noise loops are plain loops over lanes that the compiler turns into vector instructions where they are inlined into
 one of pulp's dispatched functions (``V3``: AVX2, ``V4``: AVX-512). A new compiler or an innocent change may undo that
-without any test of values noticing. So each dispatched function that fills boxes (one for each pixel type and level) is
-disassembled and must have, in registers as wide as its level:
+without any test of values noticing. So each dispatched function that fills boxes (the largest ones, one for each pixel
+type and level) is disassembled and must have, in registers as wide as its level:
 
 - Philox: enough packed multiplications, and no straight piece of code that computes a round on scalars;
 - Gaussian noise: a piece of code with a packed square root and the polynomials of logarithm, cosine and sine;
@@ -33,7 +33,7 @@ from typing import NamedTuple
 LEVELS = {"avx2": (r"V3(::|9)vectorize", "ymm", 8), "avx512": (r"V4(::|9)vectorize", "zmm", 16)}
 PIXEL_TYPES = 4
 # Words are drawn for Gaussian, Laplace, salt and pepper, and Poisson noise at the least. A block takes two products in
-# each of at least seven rounds; the first few are the same for all lanes.
+# each of at least seven rounds; in the first two, one of them is the same for all lanes.
 PHILOX_LOOPS, PHILOX_PRODUCTS = 4, 2 * 7 - 3
 # Multiply-adds of the logarithm at the least; with a square root, of logarithm, cosine and sine.
 LOGARITHM, GAUSSIAN = 8, 14
@@ -118,8 +118,10 @@ def jumps(body: list[Instruction]) -> Iterator[tuple[int, int]]:
 
 
 def _is_scalar_round(counts: Counter[str]) -> bool:
-    """Whether a piece of code computes a round of Philox: two products, four exclusive ors, two high halves."""
-    return counts["mul scalar"] >= 2 and counts["xor"] >= 4 and counts["shift"] >= 2
+    """Whether a piece of code computes rounds of Philox, each two products, four exclusive ors and two high halves. Two
+    products on scalars are allowed: what all blocks of a stream share.
+    """
+    return counts["mul scalar"] >= 4 and counts["xor"] >= 4 and counts["shift"] >= 2
 
 
 def complaints(body: list[Instruction], register: str, lanes: int) -> list[str]:
@@ -171,7 +173,7 @@ def main(library: Path) -> int:
     code = [(name, body) for name, body in functions(listing.splitlines()) if len(body) >= SMALL]
     failed = False
     for level, (pattern, register, lanes) in LEVELS.items():
-        bodies = [body for name, body in code if re.search(pattern, name)]
+        bodies = sorted((body for name, body in code if re.search(pattern, name)), key=len)[-PIXEL_TYPES:]
         if len(bodies) < PIXEL_TYPES:
             print(f"{level}: {len(bodies)} functions that fill boxes, but there are {PIXEL_TYPES} pixel types;")
             print(f"  either nothing is dispatched to {level} any more, or {library} is stripped of its symbols")

@@ -91,8 +91,8 @@ def corrupt(
     keys: NDArray[np.uint64],
     threads: int,
     changed: tuple[float, NDArray[np.uint8]] | None = None,
-) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Fill ``dst`` with the corrupted images of ``src``; returns what ``draw`` returns.
+) -> NDArray[np.int32]:
+    """Fill ``dst`` with the corrupted images of ``src``; returns the first of what ``draw`` returns.
 
     Without ``src``, ``dst`` holds the images and is changed in place. Arrays are (N, C, H, W) views with any strides.
     ``dtype``: "uint8", "float16", "bfloat16" (both as uint16 bits), "float32". ``threads``: 1 runs in the caller, more

@@ -189,7 +189,9 @@ def check_range(nchw: Any, dtype: str, spec: Spec) -> tuple[float, float]:
 
 def plain(tensor: Any) -> Any:
     """The tensor without its gradient and without a subclass such as ``tv_tensors.Image``."""
-    return tensor.detach().as_subclass(sys.modules["torch"].Tensor)
+    torch = sys.modules["torch"]
+    bare = tensor.detach()
+    return bare if type(bare) is torch.Tensor else bare.as_subclass(torch.Tensor)
 
 
 def as_memory(name: str, images: Any) -> NDArray[Any]:

@@ -194,7 +194,7 @@ def corrupt(
     if not in_place and np.may_share_memory(nchw, written):
         nchw = nchw.copy()  # they are interleaved, which the binding takes for an overlap
     exact = None if least is None else np.empty((nchw.shape[0], *nchw.shape[2:]), np.uint8)
-    records, _ = _core.corrupt(
+    records = _core.corrupt(
         spec.plan,
         written,
         None if in_place else nchw,

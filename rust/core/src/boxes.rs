@@ -134,11 +134,11 @@ impl Rect {
         self.h * self.w
     }
 
+    /// Whether they share a pixel; without a branch, as nobody can predict it.
     fn overlaps(self, other: Self) -> bool {
-        self.y < other.y + other.h
-            && other.y < self.y + self.h
-            && self.x < other.x + other.w
-            && other.x < self.x + self.w
+        let rows = [self.y < other.y + other.h, other.y < self.y + self.h];
+        let columns = [self.x < other.x + other.w, other.x < self.x + self.w];
+        [rows, columns] == [[true; 2]; 2]
     }
 
     /// The parts of `self` that `hole` leaves, as up to four disjoint rectangles.
@@ -198,6 +198,7 @@ impl<'a> Drawer<'a> {
     }
 
     /// Draw the boxes of one image from its words and append them to `out`.
+    #[inline(always)]
     pub(crate) fn draw(
         &mut self,
         image: usize,
@@ -223,6 +224,7 @@ impl<'a> Drawer<'a> {
     }
 
     /// Shapes and positions of one image's boxes, into `rects`.
+    #[inline(always)]
     fn place(&mut self, random: &mut Sequence, height: usize, width: usize) {
         let (plan, spec) = (self.plan, &self.plan.spec);
         let pixels = (height * width) as f64;
@@ -240,7 +242,7 @@ impl<'a> Drawer<'a> {
             let rects = &mut self.rects;
             let found = (0..TRIES).find_map(|_| {
                 let rect = position(spec.placement, random, h, w, height, width);
-                let free = spec.overlap == Overlap::Allow || !rects.iter().any(|r| r.overlaps(rect));
+                let free = spec.overlap == Overlap::Allow || rects.iter().filter(|r| r.overlaps(rect)).count() == 0;
                 free.then_some(rect)
             });
             match found {
@@ -262,6 +264,7 @@ impl<'a> Drawer<'a> {
     }
 
     /// Whole heights and widths for the areas, smallest area first; the last, largest one takes up the rounding of the others.
+    #[inline(always)]
     fn shape_all(&mut self, random: &mut Sequence, height: usize, width: usize) {
         let (plan, spec) = (self.plan, &self.plan.spec);
         let clip = spec.placement == Placement::Clip;
@@ -279,14 +282,14 @@ impl<'a> Drawer<'a> {
         self.pieces.sort_unstable_by(|a, b| a.room().total_cmp(&b.room()));
         self.sizes.clear();
         // In a clipped box the patent's numbers stand as they are drawn; the cut is made when it is placed.
-        let room = if clip { (usize::MAX >> 32, usize::MAX >> 32) } else { (height, width) };
+        let room = if clip { (f64::from(u32::MAX), f64::from(u32::MAX)) } else { (height as f64, width as f64) };
         let mut carry = 0.0;
         for &Part { area, shape: kind } in &self.pieces {
             let unit = shared.unwrap_or_else(|| random.unit());
             let part = Part { area: (area + carry).max(1.0), shape: kind };
             let (h, w) = shape(plan, unit, part.room(), room);
-            carry += area - kind.pixels(h * w) as f64;
-            self.sizes.push((h, w, kind));
+            carry += area - kind.covered(h * w);
+            self.sizes.push((h as usize, w as usize, kind));
         }
     }
 }
@@ -340,6 +343,7 @@ fn split_largest(rects: &mut Vec<Rect>, shapes: &mut Vec<Shape>, fewest: usize) 
 }
 
 /// Areas of the boxes, each at least one pixel, summing to `target`.
+#[inline(always)]
 fn share(split: AreaSplit, random: &mut Sequence, target: f64, number: usize, areas: &mut Vec<f64>) {
     areas.clear();
     if split == AreaSplit::Equal || number == 1 {
@@ -360,21 +364,24 @@ fn share(split: AreaSplit, random: &mut Sequence, target: f64, number: usize, ar
 }
 
 /// Range of ratios that a box of this area can have within (h, w).
-fn fitting(area: f64, h: usize, w: usize) -> (f64, f64) {
-    let (h, w) = (h as f64, w as f64);
+#[inline(always)]
+fn fitting(area: f64, h: f64, w: f64) -> (f64, f64) {
     (area / (w * w), h * h / area)
 }
 
 /// Whether no ratio of the range fits and half the area would come closer.
+#[inline(always)]
 fn must_split(ratio: (f64, f64), area: f64, height: usize, width: usize) -> bool {
-    let (low, high) = fitting(area, height, width);
+    let (low, high) = fitting(area, height as f64, width as f64);
     // A piece must be large enough to be at least one pixel wide and high at the asked ratio.
     let half = area / 2.0;
     half >= 1.0 && ((ratio.0 > high && half >= ratio.0) || (ratio.1 < low && half >= 1.0 / ratio.1))
 }
 
-/// Height and width of about the given area, with a ratio from the range as far as it fits the room.
-fn shape(plan: &Plan, unit: f64, area: f64, (room_h, room_w): (usize, usize)) -> (usize, usize) {
+/// Height and width, whole numbers, of about the given area, with a ratio from the range as far as it fits the room. Each box
+/// waits for the rounding of the one before, so there is no way to integers and back here, and no branch that nobody can predict.
+#[inline(always)]
+fn shape(plan: &Plan, unit: f64, area: f64, (room_h, room_w): (f64, f64)) -> (f64, f64) {
     let (low, high) = fitting(area, room_h, room_w);
     let (r_low, r_high) = plan.spec.ratio;
     let ratio = if r_low > high {
@@ -392,27 +399,23 @@ fn shape(plan: &Plan, unit: f64, area: f64, (room_h, room_w): (usize, usize)) ->
             }
         }
     };
-    // The shorter side is rounded first, up where the longer one would not fit: that one then misses the area by at most half of it.
-    let sides = |short: f64, room_short: usize, room_long: usize| {
-        let least = area / (room_long as f64 + 0.5);
-        let least = least as usize + usize::from(least > least as usize as f64);
-        let short = nearest(short).max(least).clamp(1, room_short);
-        (short, nearest(area / short as f64).clamp(1, room_long))
-    };
     let (h, w) = ((area * ratio).sqrt(), (area / ratio).sqrt());
-    if h <= w {
-        sides(h, room_h, room_w)
-    } else {
-        let (columns, rows) = sides(w, room_w, room_h);
-        (rows, columns)
-    }
+    let wide = h <= w;
+    let (short, room_short, room_long) = if wide { (h, room_h, room_w) } else { (w, room_w, room_h) };
+    // The shorter side is rounded first, up where the longer one would not fit: that one then misses the area by at most half of it.
+    let least = (area / (room_long + 0.5)).ceil();
+    let short = nearest(short).max(least).clamp(1.0, room_short);
+    let long = nearest(area / short).clamp(1.0, room_long);
+    if wide { (short, long) } else { (long, short) }
 }
 
 /// The nearest whole number of one that is not negative.
-fn nearest(x: f64) -> usize {
-    (x + 0.5) as usize
+#[inline(always)]
+fn nearest(x: f64) -> f64 {
+    (x + 0.5).floor()
 }
 
+#[inline(always)]
 fn position(placement: Placement, random: &mut Sequence, h: usize, w: usize, height: usize, width: usize) -> Rect {
     match placement {
         Placement::Inside => Rect { y: random.below(height - h + 1), x: random.below(width - w + 1), h, w },
@@ -441,7 +444,8 @@ fn squeeze(plan: &Plan, random: &mut Sequence, area: f64, (height, width): (usiz
             largest
         } else {
             let room = pick_room(&free, left, random);
-            let (mut h, mut w) = shape(plan, random.unit(), left, (room.h, room.w));
+            let (h, w) = shape(plan, random.unit(), left, (room.h as f64, room.w as f64));
+            let (mut h, mut w) = (h as usize, w as usize);
             if (h * w) as f64 > left {
                 *if h > w { &mut h } else { &mut w } -= 1;
             }
@@ -494,6 +498,7 @@ struct Batch {
 }
 
 /// Draw what fills a box: base, kinds and their parameters.
+#[inline(always)]
 fn fill(
     plan: &Plan,
     random: &mut Sequence,
@@ -550,21 +555,19 @@ fn fill(
 }
 
 /// An index with probability in proportion to its weight.
+#[inline(always)]
 fn choose(weights: &[f64], random: &mut Sequence) -> usize {
     let mut left = random.unit() * weights.iter().sum::<f64>();
-    let mut chosen = 0;
+    let (mut chosen, mut open) = (0, true);
     for (i, &w) in weights.iter().enumerate() {
-        if w > 0.0 {
-            chosen = i;
-            if left < w {
-                break;
-            }
-            left -= w;
-        }
+        chosen = if open && w > 0.0 { i } else { chosen };
+        open &= left >= w;
+        left -= w;
     }
     chosen
 }
 
+#[inline(always)]
 fn add(draw: &mut BoxDraw, noise: &Noise, entry: usize, batch: Batch, random: &mut Sequence) {
     let mut value = |range| random.range(range) as f32;
     draw.kinds.0 |= noise::kind(noise);

@@ -18,7 +18,7 @@ use crate::boxes::{BoxDraw, Drawer, Kinds, check_size};
 use crate::level::{Level, Work};
 use crate::noise::{Field, gaussian, laplace, salt_pepper};
 use crate::overlay::Overlay;
-use crate::philox::{GROUP, Lanes, Layer, Sequence, halves};
+use crate::philox::{self, GROUP, Keys, Lanes, Layer, Sequence};
 use crate::pixel::{Pixel, clip};
 use crate::pool::{Crew, available_threads};
 use crate::spec::{Plan, PoissonTables};
@@ -60,11 +60,11 @@ impl Work for DrawAll<'_> {
     #[inline(always)]
     fn run<L: Lanes>(self, lanes: L) -> Vec<BoxDraw> {
         let Self { plan, size, index: Index { seed, keys } } = self;
-        let schedule = lanes.keys(halves(seed));
+        let seed_keys = philox::keys(seed);
         let mut boxes = Vec::with_capacity(keys.len() * plan.spec().num_boxes.1.min(8));
         let mut drawer = Drawer::new(plan, keys.len());
         for (image, &key) in keys.iter().enumerate() {
-            let random = &mut Sequence::new(lanes, &schedule, seed, key);
+            let random = &mut Sequence::new(lanes, &seed_keys, key);
             drawer.draw(image, size, random, &mut boxes);
         }
         boxes
@@ -136,23 +136,27 @@ pub fn corrupt_marked<T: Pixel>(
     masks.resize_with(images, || None);
     let clean = src.map_or_else(|| dst.view(), |s| s.view());
     let overlays = Overlay::all(plan, &boxes, &clean, index, level, &crew);
-    let job = Job { plan, boxes: &boxes, overlays: &overlays, range, index, level, threshold };
+    let keys = philox::keys(index.seed);
+    let job = Job { plan, boxes: &boxes, overlays: &overlays, range, index, keys, level, threshold };
     // Each image is a band; where there are few of them, each is cut into enough bands that no thread waits long for the last.
     let bands_per_image = if threads == 1 { 1 } else { (16 * threads).div_ceil(images.max(1)) };
     let rows = height.div_ceil(bands_per_image).max(16);
     let mut bands = Vec::with_capacity(images * height.div_ceil(rows));
+    let mut drawn = 0;
     for (image, (whole, mut mask)) in dst.axis_iter_mut(Axis(0)).zip(masks).enumerate() {
+        let own = drawn..drawn + boxes[drawn..].iter().take_while(|b| b.image as usize == image).count();
+        drawn = own.end;
         for (i, band) in into_bands(whole, rows).enumerate() {
             let marked = mask.take().map(|mask| mask.split_at(Axis(0), band.dim().1));
             let (here, below) = marked.map_or((None, None), |(here, below)| (Some(here), Some(below)));
             mask = below;
-            bands.push((image, i * rows, band, here));
+            bands.push((Part { image, boxes: own.clone(), top: i * rows }, band, here));
         }
     }
-    crew.share_out(bands, Scratch::new::<T>, |scratch, (image, top, band, mask)| {
-        let rows = Slice::from(top..top + band.dim().1);
-        let src = src.map(|s| s.index_axis(Axis(0), image).slice_axis_move(Axis(1), rows));
-        job.band::<T>(image, top, band, src, mask, scratch);
+    crew.share_out(bands, Scratch::new::<T>, |scratch, (part, band, mask)| {
+        let rows = Slice::from(part.top..part.top + band.dim().1);
+        let src = src.map(|s| s.index_axis(Axis(0), part.image).slice_axis_move(Axis(1), rows));
+        job.band::<T>(&part, band, src, mask, scratch);
     });
     Ok(boxes)
 }
@@ -179,17 +183,27 @@ struct Job<'a, R> {
     overlays: &'a [Option<Overlay<R>>],
     range: (f32, f32),
     index: Index<'a>,
+    /// Those of the seed.
+    keys: Keys,
     level: Level,
     /// By how much of the value range a marked pixel changed.
     threshold: f32,
+}
+
+/// What a band is.
+struct Part {
+    image: usize,
+    /// Numbers of the image's boxes in the batch.
+    boxes: Range<usize>,
+    /// Its first row.
+    top: usize,
 }
 
 impl<R: Copy + Send + Sync> Job<'_, R> {
     /// Copy a band of rows, fill the parts of the image's boxes that lie in it, and mark what changed.
     fn band<T: Pixel<Raw = R>>(
         &self,
-        image: usize,
-        top: usize,
+        part: &Part,
         mut dst: ArrayViewMut3<'_, R>,
         src: Option<ArrayView3<'_, R>>,
         mask: Option<ArrayViewMut2<'_, u8>>,
@@ -199,34 +213,27 @@ impl<R: Copy + Send + Sync> Job<'_, R> {
             copy::<T>(&mut dst, src);
         }
         let Some(mut mask) = mask else {
-            return self.fill::<T>(image, top, &mut dst, scratch);
+            return self.fill::<T>(part, &mut dst, scratch);
         };
         let own = src.is_none().then(|| dst.to_owned());
-        self.fill::<T>(image, top, &mut dst, scratch);
+        self.fill::<T>(part, &mut dst, scratch);
         if let Some(before) = src.or(own.as_ref().map(|own| own.view())) {
-            let boxes = self.boxes.iter().filter(|b| b.image as usize == image);
+            let boxes = self.boxes[part.boxes.clone()].iter();
             let least = self.threshold * (self.range.1 - self.range.0);
-            marks::mark::<T>(&mut mask, &before, &dst, boxes, top, least);
+            marks::mark::<T>(&mut mask, &before, &dst, boxes, part.top, least);
         }
     }
 
     /// Fill the parts of the image's boxes that lie in a band.
-    fn fill<T: Pixel<Raw = R>>(
-        &self,
-        image: usize,
-        top: usize,
-        dst: &mut ArrayViewMut3<'_, R>,
-        scratch: &mut Scratch<R>,
-    ) {
-        self.level.run_with_words(Fill::<T> { job: self, image, top, dst, scratch });
+    fn fill<T: Pixel<Raw = R>>(&self, part: &Part, dst: &mut ArrayViewMut3<'_, R>, scratch: &mut Scratch<R>) {
+        self.level.run_with_words(Fill::<T> { job: self, part, dst, scratch });
     }
 }
 
 /// See [`Job::fill`].
 struct Fill<'a, 'v, T: Pixel> {
     job: &'a Job<'a, T::Raw>,
-    image: usize,
-    top: usize,
+    part: &'a Part,
     dst: &'a mut ArrayViewMut3<'v, T::Raw>,
     scratch: &'a mut Scratch<T::Raw>,
 }
@@ -236,16 +243,15 @@ impl<T: Pixel> Work for Fill<'_, '_, T> {
 
     #[inline(always)]
     fn run<L: Lanes>(self, lanes: L) {
-        let Self { job, image, top, dst, scratch } = self;
-        let bottom = top + dst.dim().1;
-        let keys = lanes.keys(halves(job.index.seed));
+        let Self { job, part, dst, scratch } = self;
+        let (top, bottom) = (part.top, part.top + dst.dim().1);
         let mut canvas = Canvas::new(dst);
-        let first = job.boxes.partition_point(|b| (b.image as usize) < image);
-        for (i, draw) in job.boxes.iter().enumerate().skip(first).take_while(|(_, b)| b.image as usize == image) {
+        for i in part.boxes.clone() {
+            let draw = &job.boxes[i];
             let (y, end) = (draw.y as usize, (draw.y + draw.height) as usize);
             let (from, to) = (y.max(top), end.min(bottom));
             if from < to {
-                let field = Field::new(lanes, &keys, job.index.keys[image], draw);
+                let field = Field::new(lanes, &job.keys, job.index.keys[part.image], draw);
                 let painter = Painter { plan: job.plan, draw, field, range: job.range };
                 let (start, rows) = (from - top, from - y..to - y);
                 match job.overlays.get(i) {
@@ -289,6 +295,9 @@ const PLANES: usize = 4;
 /// Pixels of a box whose salt and pepper is kept for all its channels.
 const KEPT: usize = 128 * GROUP;
 
+/// Room for these, and for the groups that they begin and end in.
+const HITS: usize = KEPT + 2 * GROUP;
+
 /// Buffers that one thread fills boxes with. Every place is written before it is read.
 struct Scratch<R> {
     values: [f32; PIECE],
@@ -297,6 +306,7 @@ struct Scratch<R> {
     encoded: [R; PIECE],
     /// A part for each channel of interleaved pixels, empty until there are such.
     planes: Vec<R>,
+    /// Salt and pepper of boxes that go the general way, empty until there are such.
     hits: Vec<f32>,
 }
 
@@ -308,7 +318,7 @@ impl<R: Copy> Scratch<R> {
             rest: [0; PIECE],
             encoded: [T::encode(0.0); PIECE],
             planes: vec![],
-            hits: vec![0.0; KEPT + 2 * GROUP],
+            hits: vec![],
         }
     }
 }
@@ -394,6 +404,7 @@ impl<L: Lanes> Painter<'_, L> {
         let places = rows.start * width..rows.end * width;
         let window = Window { top, left: self.draw.x as usize, width, first_row: rows.start };
         let kept = places.len() <= KEPT;
+        scratch.hits.resize(HITS, 0.0);
         if kept && self.hits_alike() {
             self.draw_hits(&places, &mut scratch.hits);
         }
@@ -683,21 +694,24 @@ impl<'a, 'v, R: Copy> Canvas<'a, 'v, R> {
         }
     }
 
-    /// Have the pixels of a segment on their way to the cache.
+    /// Have the pixels of some places on their way to the cache: of one channel, or of all that are interleaved.
     #[inline(always)]
-    fn fetch<L: Lanes>(&self, lanes: L, window: &Window, segment: &Segment) {
+    fn fetch<L: Lanes>(&self, lanes: L, window: &Window, places: &Range<usize>, channel: usize) {
         const LINE: usize = 64;
-        if let Self::Planar(planes, width) = self
-            && size_of_val(&*planes[segment.channel]) > SMALL_PLANE
-        {
-            let plane = &*planes[segment.channel];
-            for row in window.rows(&segment.places) {
-                let pixels = &plane[row.y * *width + row.x..][..row.at.len()];
-                for line in pixels.chunks(LINE / size_of::<R>()) {
-                    lanes.fetch(&line[0]);
-                }
-                lanes.fetch(&pixels[pixels.len() - 1]);
+        let (pixels, row_length, step) = match self {
+            Self::Planar(planes, width) => (&*planes[channel], *width, 1),
+            Self::Interleaved(pixels, channels, width) => (&**pixels, *width * *channels, *channels),
+            Self::View(_) => return,
+        };
+        if size_of_val(pixels) <= SMALL_PLANE {
+            return;
+        }
+        for row in window.rows(places) {
+            let pixels = &pixels[row.y * row_length + row.x * step..][..row.at.len() * step];
+            for line in pixels.chunks(LINE / size_of::<R>()) {
+                lanes.fetch(&line[0]);
             }
+            lanes.fetch(&pixels[pixels.len() - 1]);
         }
     }
 

@@ -46,6 +46,7 @@ pub fn ln(x: f64) -> f64 {
 }
 
 /// Exponential of an f64 with |x| ≤ 700; relative error below 1e-13.
+#[inline(always)]
 #[must_use]
 pub fn exp(x: f64) -> f64 {
     let k = (x / LN_2 + if x < 0.0 { -0.5 } else { 0.5 }) as i64;

@@ -5,7 +5,7 @@
 
 use crate::boxes::{BoxDraw, Kinds};
 use crate::math::{cos_sin_word, minus_ln_word};
-use crate::philox::{self, GROUP, LANES, Lanes, Layer, Words, halves};
+use crate::philox::{GROUP, Keys, LANES, Lanes, Layer, Stream, Words, halves};
 use crate::spec::Noise;
 
 /// Values that pairs of words in two runs of lanes make.
@@ -26,7 +26,7 @@ pub(crate) fn kind(noise: &Noise) -> u8 {
 #[derive(Clone, Copy)]
 pub(crate) struct Field<'k, L: Lanes> {
     lanes: L,
-    keys: &'k L::Keys,
+    keys: &'k Keys,
     image: [u32; 2],
     number: u32,
 }
@@ -34,7 +34,7 @@ pub(crate) struct Field<'k, L: Lanes> {
 impl<'k, L: Lanes> Field<'k, L> {
     /// `keys` are those of the seed.
     #[inline(always)]
-    pub(crate) fn new(lanes: L, keys: &'k L::Keys, image_key: u64, draw: &BoxDraw) -> Self {
+    pub(crate) fn new(lanes: L, keys: &'k Keys, image_key: u64, draw: &BoxDraw) -> Self {
         Self { lanes, keys, image: halves(image_key), number: draw.number }
     }
 
@@ -44,15 +44,21 @@ impl<'k, L: Lanes> Field<'k, L> {
     }
 
     #[inline(always)]
+    fn stream(&self, layer: Layer) -> L::Stream {
+        self.lanes.prepare(&Stream::new(self.keys, self.number, layer, self.image))
+    }
+
+    #[inline(always)]
     pub(crate) fn group(&self, layer: Layer, index: usize) -> Words {
-        self.lanes.group(self.keys, (index * LANES) as u32, philox::stream(self.number, layer), self.image)
+        self.lanes.group(&self.stream(layer), (index * LANES) as u32)
     }
 
     /// The words of a layer from the group `first` on; `out` holds whole groups.
     #[inline(always)]
     pub(crate) fn words(&self, layer: Layer, out: &mut [u32], first: usize) {
+        let (lanes, stream) = (self.lanes, self.stream(layer));
         for (g, out) in out.as_chunks_mut::<GROUP>().0.iter_mut().enumerate() {
-            *out = self.group(layer, first + g);
+            *out = lanes.group(&stream, ((first + g) * LANES) as u32);
         }
     }
 }
@@ -115,11 +121,14 @@ impl Share {
 mod tests {
     use super::*;
     use crate::level::{Level, Work};
-    use crate::philox::Plain;
+    use crate::philox::{Plain, keys};
     use crate::statistics::{KS, kolmogorov, laplace_cdf, normal_cdf};
 
-    fn field() -> Field<'static, Plain> {
-        Field { lanes: Plain, keys: &[1, 2], image: [3, 4], number: 5 }
+    fn words(layer: Layer, first: usize, count: usize) -> Vec<u32> {
+        let mut words = vec![0; count];
+        let field = Field { lanes: Plain, keys: &keys(0x0000_0002_0000_0001), image: [3, 4], number: 5 };
+        field.words(layer, &mut words, first);
+        words
     }
 
     /// Some values of each kind.
@@ -130,7 +139,7 @@ mod tests {
 
         #[inline(always)]
         fn run<L: Lanes>(self, lanes: L) -> Self::Output {
-            let keys = lanes.keys([1, 2]);
+            let keys = keys(0x0000_0002_0000_0001);
             let field = Field { lanes, keys: &keys, image: [3, 4], number: 5 };
             let mut words = vec![0; 64 * GROUP];
             let mut v = vec![0.25_f32; 64 * GROUP];
@@ -143,12 +152,6 @@ mod tests {
             salt_pepper(&mut hits, &words, (0.2, 0.3), [1.0, 0.0, f32::NAN]);
             (bits(&v), bits(&hits))
         }
-    }
-
-    fn words(layer: Layer, first: usize, count: usize) -> Vec<u32> {
-        let mut words = vec![0; count];
-        field().words(layer, &mut words, first);
-        words
     }
 
     fn bits(v: &[f32]) -> Vec<u32> {

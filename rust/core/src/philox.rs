@@ -5,12 +5,14 @@
 //! - key: the 64-bit seed,
 //! - counter: (block, stream, image key low, image key high),
 //!
-//! where a stream is one layer of one box ([`stream`]). Within a stream, value `n` is word `(n / 16) % 4` of block
+//! where a stream is one layer of one box. Within a stream, value `n` is word `(n / 16) % 4` of block
 //! `16 * (n / 64) + n % 16`: sixteen blocks make a group of 64 consecutive values, whose words stand side by side in
 //! vector registers of any width, so that every SIMD level makes the same values without a shuffle.
 
 #[cfg(target_arch = "x86_64")]
 mod x86;
+
+use crate::poisson::Table;
 
 /// Rounds of the core's generator: the fewest that the authors call Crush-resistant; they recommend 10 where time is no matter.
 pub const ROUNDS: u32 = 7;
@@ -47,22 +49,67 @@ pub fn block(counter: [u32; 4], key: [u32; 2], rounds: u32) -> [u32; 4] {
     c
 }
 
+/// The key of each round.
+pub(crate) type Keys = [[u32; 2]; ROUNDS as usize];
+
+/// The keys that a seed gives.
+pub(crate) fn keys(seed: u64) -> Keys {
+    let mut next = halves(seed);
+    std::array::from_fn(|_| {
+        let this = next;
+        next = [this[0].wrapping_add(WEYL[0]), this[1].wrapping_add(WEYL[1])];
+        this
+    })
+}
+
+/// Rounds in which the blocks of a stream differ in all words.
+const LATE: usize = ROUNDS as usize - 2;
+
+/// What the blocks of a stream have in common. They differ in one word of the counter, so in the first two rounds one product of
+/// two is the same for all: with q = multiplier 0 · block and r = multiplier 1 · (high(q) ^ `first`), the words of a block after two
+/// rounds are high(r) ^ `second[0]`, low(r), low(q) ^ `second[1]` and `second[2]`.
+#[derive(Clone, Copy)]
+pub(crate) struct Stream {
+    first: u32,
+    second: [u32; 3],
+    /// Keys of the other rounds.
+    keys: [[u32; 2]; LATE],
+}
+
+impl Stream {
+    /// The stream of a layer of a box of an image.
+    #[inline(always)]
+    pub(crate) fn new(keys: &Keys, box_number: u32, layer: Layer, image: [u32; 2]) -> Self {
+        let product = |i: usize, word: u32| halves(u64::from(MULTIPLIER[i]) * u64::from(word));
+        let [k0, k1, keys @ ..] = *keys;
+        let [low, high] = product(1, image[0]);
+        let [same_low, same_high] = product(0, high ^ (box_number << 3 | layer as u32) ^ k0[0]);
+        Self { first: image[1] ^ k0[1], second: [low ^ k1[0], same_high ^ k1[1], same_low], keys }
+    }
+}
+
 /// How the words of a group are made: the same words in every way.
 pub(crate) trait Lanes: Copy {
-    /// What the rounds need of a key.
-    type Keys: Copy;
+    /// A stream as the processor takes it.
+    type Stream: Copy;
 
-    /// Prepare a key.
-    fn keys(self, key: [u32; 2]) -> Self::Keys;
+    /// Prepare a stream.
+    fn prepare(self, stream: &Stream) -> Self::Stream;
 
     /// [`LANES`] consecutive blocks.
-    fn group(self, keys: &Self::Keys, first_block: u32, stream: u32, image: [u32; 2]) -> Words;
+    fn group(self, stream: &Self::Stream, first_block: u32) -> Words;
+
+    /// The Poisson numbers that words stand for; there are whole groups of both.
+    #[inline(always)]
+    fn counts(self, table: &Table, words: &[u32], counts: &mut [f32]) {
+        table.draw_all(words, counts);
+    }
 
     /// Have a place of memory on its way to the cache, where the processor can be asked to.
     fn fetch<R>(self, _place: &R) {}
 }
 
-/// Lane loops that the compiler turns into vector code, best where a register holds eight words or more of 64 bits.
+/// Lane loops that the compiler turns into vector code.
 ///
 /// Words stand in 64-bit lanes, where a multiplication takes the low half of each and leaves the whole product; high halves hold
 /// leftovers that the next multiplication or the final truncation drops.
@@ -70,24 +117,30 @@ pub(crate) trait Lanes: Copy {
 pub(crate) struct Plain;
 
 impl Lanes for Plain {
-    type Keys = [u32; 2];
+    type Stream = Stream;
 
     #[inline(always)]
-    fn keys(self, key: [u32; 2]) -> [u32; 2] {
-        key
+    fn prepare(self, stream: &Stream) -> Stream {
+        *stream
     }
 
     #[inline(always)]
-    fn group(self, key: &[u32; 2], first_block: u32, stream: u32, image: [u32; 2]) -> Words {
-        const LOW: u64 = 0xffff_ffff;
-        let mut c0: [u64; LANES] = std::array::from_fn(|i| u64::from(first_block.wrapping_add(i as u32)));
-        let mut c1 = [u64::from(stream); LANES];
-        let mut c2 = [u64::from(image[0]); LANES];
-        let mut c3 = [u64::from(image[1]); LANES];
-        for k in round_keys(*key) {
+    fn group(self, stream: &Stream, first_block: u32) -> Words {
+        let product = |i: usize, word: u64| u64::from(MULTIPLIER[i]) * (word & 0xffff_ffff);
+        let Stream { first, second, keys } = stream;
+        let [mut c0, mut c1, mut c2, mut c3] = [[0_u64; LANES]; 4];
+        for i in 0..LANES {
+            let q = product(0, u64::from(first_block.wrapping_add(i as u32)));
+            let r = product(1, (q >> 32) ^ u64::from(*first));
+            c0[i] = (r >> 32) ^ u64::from(second[0]);
+            c1[i] = r;
+            c2[i] = q ^ u64::from(second[1]);
+            c3[i] = u64::from(second[2]);
+        }
+        for k in keys {
             for i in 0..LANES {
-                let p0 = u64::from(MULTIPLIER[0]) * (c0[i] & LOW);
-                let p1 = u64::from(MULTIPLIER[1]) * (c2[i] & LOW);
+                let p0 = product(0, c0[i]);
+                let p1 = product(1, c2[i]);
                 c0[i] = (p1 >> 32) ^ c1[i] ^ u64::from(k[0]);
                 c1[i] = p1;
                 c2[i] = (p0 >> 32) ^ c3[i] ^ u64::from(k[1]);
@@ -102,17 +155,6 @@ impl Lanes for Plain {
     }
 }
 
-/// The key of each round.
-#[inline(always)]
-fn round_keys(key: [u32; 2]) -> [[u32; 2]; ROUNDS as usize] {
-    let mut next = key;
-    std::array::from_fn(|_| {
-        let this = next;
-        next = [this[0].wrapping_add(WEYL[0]), this[1].wrapping_add(WEYL[1])];
-        this
-    })
-}
-
 /// What a stream of one box is used for; the boxes of an image themselves are drawn from [`Layer::Geometry`] of box 0.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Layer {
@@ -125,11 +167,6 @@ pub(crate) enum Layer {
     Shape = 6,
 }
 
-/// The second counter word: box number and layer.
-pub(crate) fn stream(box_number: u32, layer: Layer) -> u32 {
-    box_number << 3 | layer as u32
-}
-
 /// Low and high half of a 64-bit number.
 pub(crate) fn halves(x: u64) -> [u32; 2] {
     [x as u32, (x >> 32) as u32]
@@ -137,8 +174,7 @@ pub(crate) fn halves(x: u64) -> [u32; 2] {
 
 /// Words of one image's geometry stream, taken one after the other: how many are needed depends on what fits.
 pub(crate) struct Sequence {
-    key: [u32; 2],
-    image: [u32; 2],
+    stream: Stream,
     words: Words,
     taken: usize,
 }
@@ -146,33 +182,37 @@ pub(crate) struct Sequence {
 impl Sequence {
     /// The first group, which serves most images, is made with the caller's instructions.
     #[inline(always)]
-    pub(crate) fn new<L: Lanes>(lanes: L, keys: &L::Keys, seed: u64, image: u64) -> Self {
-        let (key, image) = (halves(seed), halves(image));
-        Self { key, image, words: lanes.group(keys, 0, stream(0, Layer::Geometry), image), taken: 0 }
+    pub(crate) fn new<L: Lanes>(lanes: L, keys: &Keys, image: u64) -> Self {
+        let stream = Stream::new(keys, 0, Layer::Geometry, halves(image));
+        Self { words: lanes.group(&lanes.prepare(&stream), 0), stream, taken: 0 }
     }
 
     /// The next word: block after block, the four words of each in order.
+    #[inline(always)]
     fn word(&mut self) -> u32 {
         let at = self.taken % GROUP;
         if at == 0 && self.taken > 0 {
             let block = self.taken / 4;
-            self.words = Plain.group(&self.key, block as u32, stream(0, Layer::Geometry), self.image);
+            self.words = Plain.group(&self.stream, block as u32);
         }
         self.taken += 1;
         self.words[at % 4 * LANES + at / 4]
     }
 
     /// Uniform in (0, 1), at the centre of one of 2³² equal cells.
+    #[inline(always)]
     pub(crate) fn unit(&mut self) -> f64 {
         (f64::from(self.word()) + 0.5) / 4_294_967_296.0
     }
 
     /// Uniform between two bounds.
+    #[inline(always)]
     pub(crate) fn range(&mut self, (low, high): (f64, f64)) -> f64 {
         low + (high - low) * self.unit()
     }
 
     /// Uniform in 0..n (n ≥ 1); its bias is below n / 2³².
+    #[inline(always)]
     pub(crate) fn below(&mut self, n: usize) -> usize {
         ((u128::from(self.word()) * n as u128) >> 32) as usize
     }
@@ -203,9 +243,10 @@ mod tests {
     #[test]
     fn lanes_are_blocks() {
         for first in [0, 16, 0x1234_5670, u32::MAX - 15] {
-            let words = Plain.group(&[7, 8], first, 77, [5, 6]);
+            let stream = Stream::new(&keys(0x0000_0008_0000_0007), 9, Layer::Poisson, [5, 6]);
+            let words = Plain.group(&stream, first);
             for (i, counter) in (first..=first + (LANES as u32 - 1)).enumerate() {
-                let expected = block([counter, 77, 5, 6], [7, 8], ROUNDS);
+                let expected = block([counter, 9 << 3 | 4, 5, 6], [7, 8], ROUNDS);
                 assert_eq!([words[i], words[LANES + i], words[2 * LANES + i], words[3 * LANES + i]], expected);
             }
         }
@@ -214,7 +255,7 @@ mod tests {
     /// A sequence takes the words of block 0, 1, 2 and so on, also past its first group.
     #[test]
     fn sequence_is_block_after_block() {
-        let mut s = Sequence::new(Plain, &[7, 8], 0x0000_0008_0000_0007, 0x0000_0006_0000_0005);
+        let mut s = Sequence::new(Plain, &keys(0x0000_0008_0000_0007), 0x0000_0006_0000_0005);
         for counter in 0..40 {
             let words = [s.word(), s.word(), s.word(), s.word()];
             assert_eq!(words, block([counter, 0, 5, 6], [7, 8], ROUNDS));
@@ -223,7 +264,7 @@ mod tests {
 
     #[test]
     fn sequence_is_uniform_and_bounded() {
-        let mut s = Sequence::new(Plain, &[1, 0], 1, 2);
+        let mut s = Sequence::new(Plain, &keys(1), 2);
         let mut counts = [0_u32; 7];
         for _ in 0..70_000 {
             counts[s.below(7)] += 1;

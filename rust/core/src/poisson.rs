@@ -21,6 +21,8 @@ pub(crate) struct Table {
     /// The lowest number that is drawn.
     first: u32,
     columns: Vec<Column>,
+    /// The halves of small tables' columns apart: thresholds, and the numbers that go with them.
+    halves: [Vec<u32>; 2],
 }
 
 /// One column in one word, so that lanes fetch it at once: from the highest bit on 32 bits of a threshold, then by how much the
@@ -38,6 +40,11 @@ impl Column {
     #[inline(always)]
     fn parts(self) -> (u32, u32, u32) {
         ((self.0 >> 32) as u32, self.0 as u32 & 0xffff, self.0 as u32 >> 16)
+    }
+
+    /// High and low halves.
+    fn halves(columns: &[Self]) -> [Vec<u32>; 2] {
+        [32, 0].map(|shift| columns.iter().map(|column| (column.0 >> shift) as u32).collect())
     }
 }
 
@@ -88,7 +95,8 @@ impl Table {
             columns[i] = Column::new(0, 0, 0);
         }
         columns.resize(size.max(SMALL), Column::new(0, 0, 0));
-        Self { bits: size.trailing_zeros(), first, columns }
+        let halves = if columns.len() > SMALL { [vec![], vec![]] } else { Column::halves(&columns) };
+        Self { bits: size.trailing_zeros(), first, columns, halves }
     }
 
     /// The number that the word stands for.
@@ -99,35 +107,39 @@ impl Table {
         (self.first + excess).cast_signed() as f32
     }
 
-    /// The numbers that words stand for, made into pixels.
+    /// The numbers that words stand for.
     #[inline(always)]
-    pub(crate) fn draw_all<R>(&self, words: &[u32], out: &mut [R], finish: impl Fn(f32) -> R) {
+    pub(crate) fn draw_all(&self, words: &[u32], counts: &mut [f32]) {
         match self.columns.first_chunk::<SMALL>() {
             Some(columns) if self.bits <= SMALL.ilog2() => {
-                draw_from(columns, (self.bits, self.first), words, out, finish);
+                draw_from(columns, (self.bits, self.first), words, counts);
             }
             _ => {
-                for (out, w) in out.iter_mut().zip(words) {
-                    *out = finish(self.draw(*w));
+                for (count, w) in counts.iter_mut().zip(words) {
+                    *count = self.draw(*w);
                 }
             }
         }
+    }
+
+    /// The halves of the columns of a table that has at most `N`, with its bits and its lowest number.
+    #[inline(always)]
+    pub(crate) fn within<const N: usize>(&self) -> Option<([&[u32; N]; 2], u32, u32)> {
+        let [thresholds, numbers] = &self.halves;
+        if 1 << self.bits > N {
+            return None;
+        }
+        Some(([thresholds.first_chunk()?, numbers.first_chunk()?], self.bits, self.first))
     }
 }
 
 /// A loop without a branch, and with everything in arguments, which tell the compiler that they lie apart in memory: lanes.
 #[inline(always)]
-fn draw_from<R>(
-    columns: &[Column; SMALL],
-    (bits, first): (u32, u32),
-    words: &[u32],
-    out: &mut [R],
-    finish: impl Fn(f32) -> R,
-) {
-    for (out, w) in out.iter_mut().zip(words) {
+fn draw_from(columns: &[Column; SMALL], (bits, first): (u32, u32), words: &[u32], counts: &mut [f32]) {
+    for (count, w) in counts.iter_mut().zip(words) {
         let (threshold, below, above) = columns[(w >> (32 - bits)) as usize % SMALL].parts();
         let excess = if w << bits <= threshold { below } else { above };
-        *out = finish((first + excess).cast_signed() as f32);
+        *count = (first + excess).cast_signed() as f32;
     }
 }
 
@@ -240,6 +252,8 @@ impl BoxDraw {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::level::{Level, Work};
+    use crate::philox::{GROUP, Lanes};
 
     /// Chi-square of draws from evenly spread words against the exact probabilities.
     fn check(rate: f64, draw: impl Fn(u32, u32) -> f32) {
@@ -274,6 +288,33 @@ mod tests {
         for rate in [0.003, 0.5, 1.0, 2.5, 15.0, 30.0, 400.0] {
             let table = Table::new(rate);
             check(rate, |w, _| table.draw(w));
+        }
+    }
+
+    /// Numbers of many words at a level of instructions.
+    struct Counts<'a>(&'a Table, &'a [u32]);
+
+    impl Work for Counts<'_> {
+        type Output = Vec<f32>;
+
+        #[inline(always)]
+        fn run<L: Lanes>(self, lanes: L) -> Vec<f32> {
+            let mut counts = vec![0.0; self.1.len()];
+            lanes.counts(self.0, self.1, &mut counts);
+            counts
+        }
+    }
+
+    #[test]
+    fn levels_draw_what_the_tables_draw() {
+        let spread = (0..64_000_u32).map(|i| i.wrapping_mul(2_654_435_761));
+        let words: Vec<u32> = spread.chain((0..GROUP as u32).map(|i| u32::MAX - i)).collect();
+        for rate in [0.0, 0.003, 2.5, 15.0, 30.0, 80.0, 400.0] {
+            let table = Table::new(rate);
+            let expected: Vec<f32> = words.iter().map(|w| table.draw(*w)).collect();
+            for (name, level) in Level::all() {
+                assert!(level.run_with_words(Counts(&table, &words)) == expected, "rate {rate}, {name}");
+            }
         }
     }
 

@@ -53,6 +53,10 @@ impl Crew {
         work: impl Fn(&mut S, I) + Sync,
     ) {
         let helpers = self.threads().min(items.len()).saturating_sub(1);
+        if helpers == 0 {
+            let mut own = state();
+            return items.into_iter().for_each(|item| work(&mut own, item));
+        }
         let items = Mutex::new(items.into_iter());
         let next = || items.lock().unwrap_or_else(PoisonError::into_inner).next();
         let work_off = || {
@@ -61,15 +65,13 @@ impl Crew {
                 work(own.get_or_insert_with(&state), item);
             }
         };
-        match &self.pool {
-            Some(pool) if helpers > 0 => pool.in_place_scope(|scope| {
-                for _ in 0..helpers {
-                    scope.spawn(|_| work_off());
-                }
-                work_off();
-            }),
-            _ => work_off(),
-        }
+        let pool = self.pool.as_ref().expect("helpers come from a pool");
+        pool.in_place_scope(|scope| {
+            for _ in 0..helpers {
+                scope.spawn(|_| work_off());
+            }
+            work_off();
+        });
     }
 }
 

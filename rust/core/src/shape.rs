@@ -14,7 +14,7 @@ use crate::boxes::BoxDraw;
 use crate::corrupt::{Index, draw};
 use crate::level::Level;
 use crate::noise::Field;
-use crate::philox::{LANES, Layer, Plain, Words, halves};
+use crate::philox::{self, LANES, Layer, Plain, Words};
 use crate::spec::{Plan, Shape};
 
 /// Values along each side of a blob's grid.
@@ -41,8 +41,8 @@ pub fn covers(plan: &Plan, size: (usize, usize), channels: usize, index: Index<'
 /// How much of each place of a scar or blob is covered.
 pub(crate) fn cover(plan: &Plan, draw: &BoxDraw, index: Index<'_>, level: Level) -> Vec<f32> {
     let (height, width) = (draw.height as usize, draw.width as usize);
-    let key = halves(index.seed);
-    let random = Field::new(Plain, &key, index.keys[draw.image as usize], draw);
+    let keys = philox::keys(index.seed);
+    let random = Field::new(Plain, &keys, index.keys[draw.image as usize], draw);
     let mut field = vec![0.0; height * width];
     let words = random.group(Layer::Shape, 0);
     let bottom = level.run(

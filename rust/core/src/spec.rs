@@ -176,7 +176,16 @@ impl Shape {
     /// Pixels that are covered in a box of so many, at least one.
     #[must_use]
     pub fn pixels(self, area: usize) -> usize {
-        ((area as f64 * self.share() + 0.5) as usize).max(1)
+        self.covered(area as f64) as usize
+    }
+
+    /// The same of whole numbers.
+    #[inline(always)]
+    pub(crate) fn covered(self, area: f64) -> f64 {
+        match self {
+            Self::Rectangle => area.max(1.0),
+            _ => (area * self.share() + 0.5).floor().max(1.0),
+        }
     }
 }
 

@@ -209,23 +209,29 @@ type Records<'py> = (Bound<'py, PyArray2<i32>>, Bound<'py, PyArray2<f32>>);
 
 /// Boxes as two tables, whose columns `_core.pyi` names.
 fn records<'py>(py: Python<'py>, plan: &Plan, boxes: &[BoxDraw], channels: usize) -> PyResult<Records<'py>> {
-    let mut whole = Vec::with_capacity(boxes.len() * 13);
     let mut real = Vec::with_capacity(boxes.len() * (11 + channels));
     for b in boxes {
-        let flags = i32::from(b.additive) + 2 * i32::from(b.per_channel) + 4 * b.poisson_entry() as i32;
-        whole.extend([b.image, b.y, b.x, b.height, b.width].map(u32::cast_signed));
-        whole.extend([i32::from(b.kinds.0), flags, b.number.cast_signed(), b.shape as i32]);
-        let turn = i32::from(b.patch.flip_y) + 2 * i32::from(b.patch.flip_x);
-        whole.extend([b.patch.image.cast_signed(), b.patch.y.cast_signed(), b.patch.x.cast_signed(), turn]);
         for (first, second) in [b.gaussian, b.laplace, b.salt_pepper, b.poisson] {
             real.extend([first, second]);
         }
         real.extend((0..channels).map(|c| b.base(plan, c)));
         real.extend([b.patch.gain, b.patch.offset, b.patch.opacity]);
     }
-    let whole = whole.into_pyarray(py).reshape([boxes.len(), 13])?;
     let real = real.into_pyarray(py).reshape([boxes.len(), 11 + channels])?;
-    Ok((whole, real))
+    Ok((whole_numbers(py, boxes)?, real))
+}
+
+/// The first of the two.
+fn whole_numbers<'py>(py: Python<'py>, boxes: &[BoxDraw]) -> PyResult<Bound<'py, PyArray2<i32>>> {
+    let mut whole = Vec::with_capacity(boxes.len() * 13);
+    for b in boxes {
+        let flags = i32::from(b.additive) + 2 * i32::from(b.per_channel) + 4 * b.poisson_entry() as i32;
+        whole.extend([b.image, b.y, b.x, b.height, b.width].map(u32::cast_signed));
+        whole.extend([i32::from(b.kinds.0), flags, b.number.cast_signed(), b.shape as i32]);
+        let turn = i32::from(b.patch.flip_y) + 2 * i32::from(b.patch.flip_x);
+        whole.extend([b.patch.image.cast_signed(), b.patch.y.cast_signed(), b.patch.x.cast_signed(), turn]);
+    }
+    whole.into_pyarray(py).reshape([boxes.len(), 13])
 }
 
 #[pyfunction]
@@ -241,7 +247,7 @@ fn corrupt<'py>(
     keys: &Bound<'py, PyArray1<u64>>,
     threads: usize,
     changed: Option<(f32, Bound<'py, PyArray3<u8>>)>,
-) -> PyResult<Records<'py>> {
+) -> PyResult<Bound<'py, PyArray2<i32>>> {
     let keys = keys.to_vec()?;
     let call = Call { plan: &plan.get().0, value_range, index: Index { seed, keys: &keys }, threads };
     let changed = changed.map(|(threshold, mask)| Ok::<_, PyErr>((threshold, mask.try_readwrite()?))).transpose()?;
@@ -288,7 +294,7 @@ impl Call<'_> {
         src: Option<&Bound<'py, PyAny>>,
         changed: Option<(f32, PyReadwriteArray3<'py, u8>)>,
         default: (f32, f32),
-    ) -> PyResult<Records<'py>>
+    ) -> PyResult<Bound<'py, PyArray2<i32>>>
     where
         T: Pixel<Raw: Element>,
     {
@@ -308,7 +314,6 @@ impl Call<'_> {
         let mut changed = changed;
         let marks =
             changed.as_mut().map(|(threshold, mask)| Marks { threshold: *threshold, mask: mask.as_array_mut() });
-        let channels = to.dim().1;
         let range = self.value_range.unwrap_or(default);
         let boxes = py
             .detach(|| {
@@ -316,7 +321,7 @@ impl Call<'_> {
                 unblot_core::corrupt_marked::<T>(self.plan, images, range, self.index, self.threads, Level::best())
             })
             .map_err(|e| value_error(&e))?;
-        records(py, self.plan, &boxes, channels)
+        whole_numbers(py, &boxes)
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::{Canvas, PIECE, Painter, Piece, Scratch, Segment, Window};
+use super::{Canvas, HITS, PIECE, Painter, Piece, Scratch, Segment, Window};
 use crate::boxes::Kinds;
 use crate::overlay::Overlay;
 use crate::philox::{GROUP, Lanes};
@@ -30,6 +30,7 @@ impl<L: Lanes> Painter<'_, L> {
     ) {
         let (height, width) = (self.draw.height as usize, self.draw.width as usize);
         let area = height * width;
+        scratch.hits.resize(HITS, 0.0);
         let window = Window { top, left: self.draw.x as usize, width, first_row: rows.start };
         for channel in 0..canvas.channels() {
             let end = channel * area + rows.end * width;

@@ -118,7 +118,7 @@ impl<'p, 'a, L: Lanes> Flat<'p, 'a, L> {
         let fetch = |canvas: &Canvas<'_, '_, T::Raw>, piece: &Piece| {
             for segment in piece.segments() {
                 for channel in segment.channel..segment.channel + copies {
-                    canvas.fetch(self.painter.field.lanes(), window, &Segment { channel, ..segment.clone() });
+                    canvas.fetch(self.painter.field.lanes(), window, &segment.places, channel);
                 }
             }
         };
@@ -155,8 +155,10 @@ impl<'p, 'a, L: Lanes> Flat<'p, 'a, L> {
         planes.resize(PLANES * PLANE, T::encode(0.0));
         let area = self.painter.draw.height as usize * window.width;
         let channels = canvas.channels();
+        let lanes = self.painter.field.lanes();
         if !self.alike() && places == (0..area) && channels * area <= planes.len() {
             // A small box, as one run of values.
+            canvas.fetch(lanes, window, &places, 0);
             self.values::<T>(&mut planes[..(channels * area).next_multiple_of(GROUP)], (words, values), 0);
             let part = |c: usize| if c < channels { &planes[c * area..(c + 1) * area] } else { &[] };
             canvas.interleave(window, &places, std::array::from_fn(part));
@@ -166,6 +168,7 @@ impl<'p, 'a, L: Lanes> Flat<'p, 'a, L> {
         let mut start = places.start;
         while start < places.end {
             let end = places.end.min(start + PLANE - GROUP);
+            canvas.fetch(lanes, window, &(start..end), 0);
             for run in 0..runs {
                 let first = run * area + start;
                 let length = (first % GROUP + end - start).next_multiple_of(GROUP);
@@ -233,10 +236,16 @@ impl<'p, 'a, L: Lanes> Flat<'p, 'a, L> {
             }
             Kind::Poisson(table) => {
                 let (peak, gain) = (draw.poisson.0, painter.poisson_gain());
+                let counts = &mut values[..out.len()];
+                painter.field.lanes().counts(table, words, counts);
                 if draw.additive {
-                    table.draw_all(words, out, |count| finish(gain.mul_add(count - peak, base)));
+                    for (out, count) in out.iter_mut().zip(counts) {
+                        *out = finish(gain.mul_add(*count - peak, base));
+                    }
                 } else {
-                    table.draw_all(words, out, |count| finish(count * gain));
+                    for (out, count) in out.iter_mut().zip(counts) {
+                        *out = finish(*count * gain);
+                    }
                 }
             }
         }
