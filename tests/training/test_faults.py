@@ -119,6 +119,20 @@ def test_a_loading_process_that_is_killed_is_said(tmp_path: Path, splits: Splits
         )
 
 
+@pytest.mark.parametrize("error", [ConnectionResetError(104, "Connection reset by peer"), EOFError()])
+def test_a_loading_process_that_dies_while_it_hands_a_batch_over_is_said(
+    error: Exception, tmp_path: Path, splits: Splits, make_config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: object) -> Iterator[object]:
+        yield from ()
+        raise error
+
+    monkeypatch.setattr(torch.utils.data.DataLoader, "__iter__", broken)
+    said = rf"train 1/3: a process that loads images was ended.*{type(error).__name__}.*No epoch was finished"
+    with pytest.raises(UserError, match=said):
+        train(make_config(judge="none"), splits, tmp_path / "run", progress=False)
+
+
 CTRL_C = """
 import signal, sys, torch
 signal.signal(signal.SIGINT, signal.default_int_handler)  # what was started in the background ignores it

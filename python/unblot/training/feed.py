@@ -22,6 +22,8 @@ from unblot.models import Batch, to_signed
 
 __all__ = ["EpochBatches", "Feed", "derived_seed", "loading_failed", "to_batch"]
 
+_ENDED = "a process that loads images was ended from outside, often because memory ran out; use fewer workers"
+
 
 def derived_seed(seed: int, *purpose: object) -> int:
     """A seed in 0..2**63 - 1 for one purpose; different purposes are independent.
@@ -123,7 +125,19 @@ class Feed:
         self.collate.set_epoch(number)
         samples = iter(self.loader)  # draws from torch's generator where it starts workers, so seed after it
         torch.manual_seed(derived_seed(self.seed, "torch", number, self.rank))
-        return (to_batch(sample, self.device) for sample in samples)
+        return (to_batch(sample, self.device) for sample in _handed_over(samples))
+
+
+def _handed_over(samples: Iterator[Any]) -> Iterator[Any]:
+    """What the loader gives. A worker that dies while it hands a batch over is a broken connection to torch."""
+    while True:
+        try:
+            sample = next(samples)
+        except StopIteration:
+            return
+        except (ConnectionError, EOFError) as error:
+            raise UserError(f"{_ENDED} ({type(error).__name__} while a batch was handed over)") from error
+        yield sample
 
 
 def loading_failed(error: Exception) -> str | None:
@@ -134,10 +148,7 @@ def loading_failed(error: Exception) -> str | None:
     if isinstance(error, UserError):
         return str(error).strip().splitlines()[-1].removeprefix(f"{UserError.__module__}.{UserError.__name__}: ")
     if ("DataLoader worker" in str(error) and "exited unexpectedly" in str(error)) or "killed by signal" in str(error):
-        return (
-            "a process that loads images was ended from outside, often because memory ran out; use fewer workers "
-            f"({str(error).strip().splitlines()[0]})"
-        )
+        return f"{_ENDED} ({str(error).strip().splitlines()[0]})"
     return None
 
 
