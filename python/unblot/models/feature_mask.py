@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unblot.models.detector import Batch, Detector, Phase, Recommended, Scores, Step, register
-from unblot.models.marking import changed, focal_loss, softened, varied
+from unblot.models.marking import changed, disguised, focal_loss
 from unblot.models.pooling import top_mean
 from unblot.models.teacher import PACKAGED, Teacher
 
@@ -104,11 +104,7 @@ class FeatureMask(Detector):
 
     def training_step(self, phase: str, batch: Batch) -> Iterator[Step]:  # noqa: ARG002  (there is one phase)
         """One step a batch."""
-        clean, noisy = batch.clean, batch.noisy
-        if self.soften:
-            noisy = softened(clean, noisy)
-        if self.augment:
-            clean, noisy = varied(clean, noisy, self.augment)
+        clean, noisy = disguised(batch.clean, batch.noisy, soften=self.soften, augment=self.augment)
         yield Step("marker", {"mask": focal_loss(self._logits(noisy), changed(clean, noisy, self.stride, self.full))})
 
     def _logits(self, images: Tensor) -> Tensor:

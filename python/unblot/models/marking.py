@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["changed", "focal_loss", "softened", "varied"]
+__all__ = ["changed", "disguised", "focal_loss", "softened", "varied"]
 
 
 def changed(clean: Tensor, noisy: Tensor, stride: int, full: float) -> Tensor:
@@ -40,6 +40,23 @@ def focal_loss(logits: Tensor, target: Tensor, gamma: float = 2.0) -> Tensor:
     """
     entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
     return ((logits.sigmoid() - target).abs() ** gamma * entropy).mean()
+
+
+def disguised(clean: Tensor, noisy: Tensor, *, soften: bool, augment: float) -> tuple[Tensor, Tensor]:
+    """A pair changed against learning the blots by heart: see :func:`softened` and :func:`varied`.
+
+    Args:
+        clean: float, shape (N, C, H, W), in [-1, 1].
+        noisy: same shape and range.
+        soften: fade and blur blots.
+        augment: strength of the variation, in [0, 1); 0 leaves out mirroring too.
+
+    Returns:
+        ``clean`` and ``noisy``, in [-1, 1].
+    """
+    if soften:
+        noisy = softened(clean, noisy)
+    return varied(clean, noisy, augment) if augment else (clean, noisy)
 
 
 def softened(clean: Tensor, noisy: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from unblot.models.blocks import Discriminator, frozen
 from unblot.models.detector import Batch, Detector, Phase, Recommended, Scores, Step, register
 from unblot.models.folding import Lean
-from unblot.models.marking import changed, focal_loss, softened, varied
+from unblot.models.marking import changed, disguised, focal_loss
 from unblot.models.pooling import top_mean
 from unblot.models.unet import UNet
 
@@ -113,11 +113,7 @@ class MaskDetector(Detector):
 
     def training_step(self, phase: str, batch: Batch) -> Iterator[Step]:  # noqa: ARG002  (there is one phase)
         """The discriminator's step, if there is one, then that of both networks."""
-        clean, noisy = batch.clean, batch.noisy
-        if self.soften:
-            noisy = softened(clean, noisy)
-        if self.augment:
-            clean, noisy = varied(clean, noisy, self.augment)
+        clean, noisy = disguised(batch.clean, batch.noisy, soften=self.soften, augment=self.augment)
         restored = self.restore(noisy)
         masks = self._masks(noisy, restored.detach())
         wanted = [changed(clean, noisy, stride, self.full) for stride in self.strides]

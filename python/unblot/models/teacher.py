@@ -168,9 +168,12 @@ class Teacher(nn.Module):
         """Whether the other gives all that this one gives: the same network, the same weights, at least its strides."""
         now = (stamp(self.network), stamp(other.network))
         if now != self._compared:
-            theirs = other.network.state_dict()
-            alike = all(k in theirs and torch.equal(v, theirs[k]) for k, v in self.network.state_dict().items())
-            self._alike = self.name == other.name and set(self.strides) <= set(other.strides) and alike
+            mine, theirs = self.network.state_dict(), other.network.state_dict()
+            self._alike = (
+                self.name == other.name
+                and set(self.strides) <= set(other.strides)
+                and all(key in theirs and torch.equal(value, theirs[key]) for key, value in mine.items())
+            )
             self._compared = now
         return self._alike
 
