@@ -9,7 +9,7 @@ grown by pasted patches and irregular shapes; nothing is restored.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from unblot.models.detector import Batch, Detector, Phase, Recommended, Scores, Step, register
 from unblot.models.marking import changed, disguised, focal_loss
+from unblot.models.places import Places
 from unblot.models.pooling import top_mean
 from unblot.models.teacher import PACKAGED, Teacher
 
@@ -29,8 +30,9 @@ class FeatureMask(Detector):
 
     The mask is coarse and soft: in each cell of ``stride`` pixels it says how much the pixels were changed, 0 for not
     at all, 1 for ``full`` of the value range or more on average. The loss is the focal one. Against learning blots by
-    heart, images are varied and blots softened as for ``mask``. The anomaly map is the mask's logit, enlarged; the
-    score the mean of its largest ``top`` share. Its figures depend on ImageNet weights (:class:`Teacher`), or, with the
+    heart, images are varied and blots softened as for ``mask``. The anomaly map is the mask's logit, measured by what
+    held-out normal images have at each place (:class:`Places`) and enlarged; the score the mean of its largest ``top``
+    share. Its figures depend on ImageNet weights (:class:`Teacher`), or, with the
     teacher "filters", on none.
 
     Args:
@@ -92,6 +94,7 @@ class FeatureMask(Detector):
         self.teacher = Teacher(teacher, strides)
         self.marker = Marker(dict(zip(strides, self.teacher.channels, strict=True)), stride, width, dropout)
         self.stride, self.full, self.augment, self.soften, self.top = stride, full, augment, soften, top
+        self.places = Places(size // stride)
 
     def start(self) -> None:
         """Load the teacher's weights."""
@@ -112,9 +115,13 @@ class FeatureMask(Detector):
             features = self.teacher(images)
         return self.marker(features)  # type: ignore[no-any-return]
 
+    def calibrate(self, held_out: Iterable[Tensor], blotted: Iterable[Tensor]) -> None:  # noqa: ARG002
+        """Learn what logits normal images have, place by place."""
+        self.places.fit(torch.cat([self._logits(images) for images in held_out]))
+
     def score(self, images: Tensor) -> Scores:
-        """Mean of the largest logits."""
-        coarse = self._logits(images)
+        """Mean of the largest standardised logits."""
+        coarse = self.places(self._logits(images))
         return Scores(top_mean(coarse, self.top), F.interpolate(coarse, images.shape[-2:], mode="bilinear"))
 
 

@@ -23,7 +23,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unblot.models.detector import Batch, Detector, Phase, Recommended, Scores, Step, register
-from unblot.models.pooling import spread, top_mean
+from unblot.models.places import Places
+from unblot.models.pooling import top_mean
 from unblot.models.teacher import PACKAGED, Teacher
 
 __all__ = ["Bank", "Memory", "balance", "coreset", "nearest"]
@@ -40,9 +41,9 @@ class Memory(Detector):
 
     A level is a stride, or several that are joined: the teacher's features there, each averaged over 3 × 3 neighbours,
     enlarged to the level's finest stride and joined. Its :class:`Bank` gives every patch a distance. The anomaly map is
-    the weighted mean over the levels of these distances, each less the median and divided by the upward reach of those
-    of held-out normal images, enlarged; the score is the mean of its largest ``top`` share. Nothing is trained;
-    corruption has no effect on this detector. Its figures depend on ImageNet weights (:class:`Teacher`).
+    the weighted mean over the levels of these distances, each measured by what held-out normal images have at its place
+    (:class:`Places`), enlarged; the score is the mean of its largest ``top`` share. Nothing is trained; corruption has
+    no effect on this detector. Its figures depend on ImageNet weights (:class:`Teacher`).
 
     Args:
         channels: 1 or 3.
@@ -107,10 +108,7 @@ class Memory(Detector):
         bank = partial(Bank, entries=entries, neighbours=neighbours, balanced=balanced, normalise=normalise)
         self.banks = nn.ModuleList(bank([width[s] for s in level]) for level in self.levels)
         self.top, self.weights = top, [w / sum(weights) for w in weights]
-        # Median and upward reach of the distances of held-out normal images, by level.
-        self.register_buffer("usual", torch.tensor([[0.0, 1.0]]).repeat(len(joined), 1))
-
-    usual: Tensor
+        self.places = nn.ModuleList(Places(size // min(level)) for level in self.levels)
 
     def start(self) -> None:
         """Load the teacher's weights."""
@@ -152,14 +150,16 @@ class Memory(Detector):
         return [bank(patches) for bank, patches in zip(self._banks(), self.patches(images), strict=True)]
 
     def calibrate(self, held_out: Iterable[Tensor], blotted: Iterable[Tensor]) -> None:  # noqa: ARG002
-        """Take the median and reach of the distances of each level."""
+        """Learn what distances normal images have, by level and place."""
         found = zip(*(self._distances(images) for images in held_out), strict=True)
-        self.usual = torch.stack([torch.stack(spread(torch.cat([d.flatten() for d in level]))) for level in found])
+        for places, level in zip(self.places, found, strict=True):
+            assert isinstance(places, Places)
+            places.fit(torch.cat(level))
 
     def score(self, images: Tensor) -> Scores:
         """Mean of the largest patch distances; the map is all of them, enlarged."""
-        parts = zip(self.weights, self._distances(images), self.usual, strict=True)
-        maps = [w * (d - m) / r for w, d, (m, r) in parts]
+        parts = zip(self.weights, self._distances(images), self.places, strict=True)
+        maps = [w * places(d) for w, d, places in parts]
         fine = max((d.shape[-2:] for d in maps), key=min)
         coarse = torch.stack(
             [d if d.shape[-2:] == fine else F.interpolate(d, fine, mode="bilinear") for d in maps]

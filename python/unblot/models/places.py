@@ -1,0 +1,50 @@
+"""What an anomaly map shows where nothing is wrong, place by place.
+
+Images of one camera have places that always look a little odd to a network: the edge of a part, a corner, the border
+where a convolution sees padding. Left as it is, such a place decides the image's score. Sources: statistics of normal
+patches for each place are PaDiM's (Defard et al., arXiv 2011.08785), there of features, here of the finished map.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Places"]
+
+DOUBT = 8  # held-out images that weigh as much as what all places have in common
+
+
+class Places(nn.Module):
+    """Maps in units of how far they reach on held-out normal images, place by place.
+
+    A value x becomes (x - m) / d. m is the mean of the normal maps at this place; d² is half the mean square by which
+    they exceed m here, half the same over all places: a place that is restless among normals must show more, but how
+    much more is not left to a few images alone. For the same reason few images move m and d from what all places have
+    in common by n / (n + 8) only, n being their number, and d is 2 % of the mean of all at least. Where images show
+    their parts at random places, all places are alike but for the border, and little changes.
+
+    Args:
+        size: height and width of the maps.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(1, size, size))
+        self.register_buffer("reach", torch.ones(1, size, size))
+
+    mean: Tensor
+    reach: Tensor
+
+    def fit(self, maps: Tensor) -> None:
+        """Learn from the maps of held-out normal images, float, shape (N, 1, size, size), N at least 1."""
+        share = len(maps) / (len(maps) + DOUBT)
+        everywhere = maps.mean()
+        self.mean = torch.lerp(everywhere, maps.mean(0), share)
+        above = (maps - self.mean).clamp_min(0).square().mean(0)
+        reach = torch.lerp(above.mean(), above, share / 2).sqrt()
+        self.reach = torch.maximum(reach, 0.02 * everywhere.abs()).clamp_min(1e-6)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Maps, float, shape (N, 1, size, size), in those units; as they are before :meth:`fit`."""
+        return (maps - self.mean) / self.reach

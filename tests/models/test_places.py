@@ -1,0 +1,47 @@
+"""What a map shows at each place of normal images."""
+
+from __future__ import annotations
+
+import torch
+
+from unblot.models.places import DOUBT, Places
+
+
+def maps(n: int, edge: float = 0.0, seed: int = 0) -> torch.Tensor:
+    """Noise of deviation 1 about 5, by ``edge`` higher and three times as restless in the first column."""
+    made = torch.randn(n, 1, 8, 8, generator=torch.Generator().manual_seed(seed)) + 5
+    made[..., 0] = 3 * (made[..., 0] - 5) + 5 + edge
+    return made
+
+
+def test_nothing_changes_before_it_is_fitted() -> None:
+    made = maps(3)
+    torch.testing.assert_close(Places(8)(made), made)
+
+
+def test_a_place_that_always_shows_something_no_longer_stands_out() -> None:
+    places = Places(8)
+    places.fit(maps(200, edge=10))
+    found = places(maps(200, edge=10, seed=1))
+    assert abs(found[..., 0].mean() - found[..., 1:].mean()) < 1, "it was 10 higher"
+    defect = maps(200, edge=10, seed=2)
+    defect[:, :, 4, 4] += 8
+    assert (places(defect).flatten(1).argmax(1) == 4 * 8 + 4).float().mean() > 0.95
+
+
+def test_a_restless_place_must_show_more_but_not_as_much_more_as_it_is_restless() -> None:
+    places = Places(8)
+    places.fit(maps(1000))
+    ratio = places.reach[0, :, 0].mean() / places.reach[0, :, 1:].mean()
+    assert 1.2 < ratio < 2.5
+
+
+def test_few_images_say_little_of_single_places() -> None:
+    places = Places(8)
+    few = maps(2, edge=10)
+    places.fit(few)
+    torch.testing.assert_close(places.mean, few.mean() + (few.mean(0) - few.mean()) * 2 / (2 + DOUBT))
+    one = Places(8)
+    one.fit(torch.full((1, 1, 8, 8), 7.0))
+    assert torch.isfinite(one(maps(4))).all()
+    assert torch.allclose(one.reach, torch.tensor(0.14)), "2 % of the mean"
