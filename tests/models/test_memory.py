@@ -108,6 +108,13 @@ def test_each_level_has_its_bank_and_the_finest_counts_half() -> None:
     torch.testing.assert_close(at_fine.mean.mean(), fine.mean())
 
 
+@pytest.mark.parametrize(
+    ("levels", "weights"), [([8], [1]), ([8, 16], [1 / 3, 2 / 3]), ([8, 16, 32], [0.25, 0.5, 0.25])]
+)
+def test_outer_levels_count_half(levels: list[int], weights: list[float]) -> None:
+    assert Memory(channels=1, size=64, levels=levels).weights == pytest.approx(weights)
+
+
 def test_what_is_remembered_is_near_and_what_is_not_is_far() -> None:
     memory = remembering()
     torch.manual_seed(0)

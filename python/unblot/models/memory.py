@@ -51,7 +51,7 @@ class Memory(Detector):
         teacher: a timm model (:class:`Teacher`).
         levels: strides, or lists of strides that are joined, in ascending order; ``[[8, 16]]`` is PatchCore's.
         weights: one for each level, above 0; None: half for the finest of several, whose patches see least around them,
-            one for the others.
+            and for the coarsest of three or more, whose patches say least of where; one for the others.
         entries: patches that each bank remembers.
         neighbours: nearest entries whose distances are averaged.
         balanced: balance the features; False takes them as the teacher gives them, as PatchCore does.
@@ -98,7 +98,7 @@ class Memory(Detector):
             raise ValueError(f"entries and neighbours must be 1 or more and top in 0..1, got {options!r}")
         if not joined or not all(joined):
             raise ValueError(f"levels must be strides or lists of strides, at least one; got {levels!r}")
-        weights = [0.5, *[1.0] * (len(joined) - 1)] if weights is None else list(weights)
+        weights = _usual_weights(len(joined)) if weights is None else list(weights)
         if len(weights) != len(joined) or not all(w > 0 for w in weights):
             raise ValueError(f"weights must be {len(joined)} numbers above 0, one for each level; got {weights!r}")
         strides = sorted({stride for level in joined for stride in level})
@@ -165,6 +165,11 @@ class Memory(Detector):
             [d if d.shape[-2:] == fine else F.interpolate(d, fine, mode="bilinear") for d in maps]
         ).sum(0)
         return Scores(top_mean(coarse, self.top), F.interpolate(coarse, images.shape[-2:], mode="bilinear"))
+
+
+def _usual_weights(levels: int) -> list[float]:
+    middle = [1.0] * (levels - 2)
+    return [0.5, *middle, 0.5] if levels > 2 else [0.5, 1.0][:levels]
 
 
 class Bank(nn.Module):
