@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from unblot import BoxNoise, corrupt
 from unblot.models import Batch, Detector, create, to_signed
 from unblot.training.checkpoint import Position, read, write
 from unblot.training.engine import set_modes
@@ -41,6 +42,16 @@ def as_batch() -> Callable[..., Batch]:
         return Batch(noisy.clamp(-1, 1), clean, torch.zeros_like(clean[:, :1]), index=n, group=n)
 
     return make
+
+
+def blotted(n: int, seed: int) -> Batch:
+    """Smooth gray images of 64 × 64 pixels with a box or two of noise, and where they were changed."""
+    coarse = torch.rand(n, 1, 5, 5, generator=torch.Generator().manual_seed(seed))
+    clean = (64 + 128 * torch.nn.functional.interpolate(coarse, 64, mode="bicubic").clamp(0, 1)).to(torch.uint8)
+    noisy = corrupt(clean, BoxNoise(scale=(0.03, 0.1), num_boxes=(1, 2)), seed=seed, layout="NCHW", changed=0.0)
+    assert noisy.changed is not None
+    number = torch.arange(n)
+    return Batch(to_signed(noisy.images), to_signed(clean), noisy.changed[:, None].float(), number, number)
 
 
 @dataclass(frozen=True)

@@ -5,21 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 from sklearn.metrics import roc_auc_score
+from tests.models.conftest import blotted
 from torch import Tensor
-from torch.nn import functional as F
 
-from unblot import BoxNoise, corrupt
-from unblot.models import Batch, create, to_signed
+from unblot.models import create
 from unblot.models.feature_mask import FeatureMask, Marker
-
-
-def batch(n: int, seed: int) -> Batch:
-    coarse = torch.rand(n, 1, 5, 5, generator=torch.Generator().manual_seed(seed))
-    clean = (64 + 128 * F.interpolate(coarse, 64, mode="bicubic").clamp(0, 1)).to(torch.uint8)
-    noisy = corrupt(clean, BoxNoise(scale=(0.03, 0.1), num_boxes=(1, 2)), seed=seed, layout="NCHW", changed=0.0)
-    assert noisy.changed is not None
-    number = torch.arange(n)
-    return Batch(to_signed(noisy.images), to_signed(clean), noisy.changed[:, None].float(), number, number)
 
 
 def detector(**options: object) -> FeatureMask:
@@ -35,16 +25,16 @@ def test_blots_are_learnt() -> None:
     assert phase.judged is made, "its best judged epoch stays"
     before = {name: value.clone() for name, value in made.teacher.state_dict().items()}
     for number in range(40):
-        for step in made.training_step("train", batch(8, seed=number)):
+        for step in made.training_step("train", blotted(8, seed=number)):
             phase.optimizers[step.optimizer].zero_grad()
             torch.autograd.backward(step.losses["mask"])
             phase.optimizers[step.optimizer].step()
     made.eval()
-    unseen = batch(16, seed=1000)
+    unseen = blotted(16, seed=1000)
     with torch.no_grad():
-        blotted, clean = made.score(unseen.noisy), made.score(unseen.clean)
-    assert roc_auc_score(unseen.mask.flatten(), blotted.map.flatten()) > 0.9
-    assert roc_auc_score([1] * 16 + [0] * 16, torch.cat([blotted.image, clean.image])) > 0.9
+        marked, clean = made.score(unseen.noisy), made.score(unseen.clean)
+    assert roc_auc_score(unseen.mask.flatten(), marked.map.flatten()) > 0.9
+    assert roc_auc_score([1] * 16 + [0] * 16, torch.cat([marked.image, clean.image])) > 0.9
     assert all(torch.equal(value, before[name]) for name, value in made.teacher.state_dict().items())
 
 
@@ -87,7 +77,7 @@ def scores(made: FeatureMask, images: Tensor) -> Tensor:
 
 
 def test_one_cell_is_enough_for_a_score() -> None:
-    images = batch(4, seed=0).clean
+    images = blotted(4, seed=0).clean
     made = detector(width=8, top=0.0)
     with torch.no_grad():
         assert torch.equal(made.eval().score(images).image, made._logits(images).amax((1, 2, 3)))

@@ -5,28 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 from sklearn.metrics import roc_auc_score
+from tests.models.conftest import blotted
 from torch import Tensor
 from torch.nn import functional as F
 
-from unblot import BoxNoise, corrupt
-from unblot.models import Batch, create, to_signed
+from unblot.models import create
 from unblot.models.marking import changed, focal_loss, softened, varied
 from unblot.models.mask import MaskDetector
-
-
-def images(n: int, seed: int = 0, size: int = 64) -> Tensor:
-    """Smooth gray images, uint8 (n, 1, size, size)."""
-    coarse = torch.rand(n, 1, 5, 5, generator=torch.Generator().manual_seed(seed))
-    return (64 + 128 * F.interpolate(coarse, size, mode="bicubic").clamp(0, 1)).to(torch.uint8)
-
-
-def batch(n: int, seed: int) -> Batch:
-    clean = images(n, seed)
-    spec = BoxNoise(scale=(0.03, 0.1), num_boxes=(1, 2))
-    noisy = corrupt(clean, spec, seed=seed, layout="NCHW", changed=0.0)
-    number = torch.arange(n)
-    assert noisy.changed is not None
-    return Batch(to_signed(noisy.images), to_signed(clean), noisy.changed[:, None].float(), number, number)
 
 
 def detector(**options: object) -> MaskDetector:
@@ -51,7 +36,7 @@ def test_a_soft_target_is_met_by_its_own_value() -> None:
 
 
 def test_softening_touches_blots_alone_and_never_hides_them() -> None:
-    given = batch(16, seed=1)
+    given = blotted(16, seed=1)
     torch.manual_seed(0)
     soft = softened(given.clean, given.noisy)
     near = F.max_pool2d(given.mask, 7, 1, 3) > 0
@@ -98,7 +83,7 @@ def steps(made: MaskDetector, count: int) -> dict[str, Tensor]:
     losses: dict[str, Tensor] = {}
     torch.manual_seed(0)
     for number in range(count):
-        for step in made.training_step("train", batch(8, seed=number)):
+        for step in made.training_step("train", blotted(8, seed=number)):
             phase.optimizers[step.optimizer].zero_grad()
             torch.autograd.backward(torch.stack([*step.losses.values()]).sum())
             phase.optimizers[step.optimizer].step()
@@ -110,12 +95,12 @@ def steps(made: MaskDetector, count: int) -> dict[str, Tensor]:
 def test_blots_are_learnt() -> None:
     made = detector()
     assert set(steps(made, 40)) == {"restoration", "mask"}
-    unseen = batch(16, seed=1000)
+    unseen = blotted(16, seed=1000)
     with torch.no_grad():
-        blotted, clean = made.score(unseen.noisy), made.score(unseen.clean)
+        marked, clean = made.score(unseen.noisy), made.score(unseen.clean)
         restored = made.restore(unseen.noisy)
-    assert roc_auc_score(unseen.mask.flatten(), blotted.map.flatten()) > 0.9
-    assert roc_auc_score([1] * 16 + [0] * 16, torch.cat([blotted.image, clean.image])) > 0.9
+    assert roc_auc_score(unseen.mask.flatten(), marked.map.flatten()) > 0.9
+    assert roc_auc_score([1] * 16 + [0] * 16, torch.cat([marked.image, clean.image])) > 0.9
     assert F.l1_loss(restored, unseen.clean) < F.l1_loss(torch.zeros_like(restored), unseen.clean)
 
 
