@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from unblot.models.detector import Batch
 from unblot.models.memory import Memory, Reservoir, balance, coreset, nearest
+from unblot.models.places import Places
 
 
 def test_nearest_is_exact() -> None:
@@ -102,7 +103,7 @@ def test_each_level_has_its_bank_and_the_finest_counts_half() -> None:
         assert fine.shape[-1] == 8
         assert coarse.shape[-1] == 4
         found = memory.score(normal)
-        at_fine, at_coarse = memory.places
+        at_fine, at_coarse = (places for places in memory.places if isinstance(places, Places))
         expected = (0.5 * at_fine(fine) + F.interpolate(at_coarse(coarse), (8, 8), mode="bilinear")) / 1.5
         torch.testing.assert_close(found.image, expected.flatten(1).amax(1))  # 2 % of 64 patches is one
     torch.testing.assert_close(at_fine.mean.mean(), fine.mean())
