@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from unblot.models.detector import Batch, Detector, Phase, Recommended, Scores, Step, register
 from unblot.models.folding import Lean
 from unblot.models.pooling import auroc, top_mean
-from unblot.models.teacher import PACKAGED, ChannelScale, Teacher
+from unblot.models.teacher import LEARN, PACKAGED, ChannelScale, Teacher
 from unblot.models.unet import UNet
 
 __all__ = ["FeatureDenoisingAutoencoder", "cosine_distance"]
@@ -50,7 +50,7 @@ class FeatureDenoisingAutoencoder(Detector):
     Args:
         channels: 1 or 3.
         size: a multiple of 32, at least 64.
-        teacher: a timm model (:class:`Teacher`).
+        teacher: a timm model, "filters" or "scratch" (:class:`Teacher`).
         strides: of the features that are restored, ascending.
         score_strides: those of them that are scored.
         width: of the student (:class:`UNet`).
@@ -115,13 +115,18 @@ class FeatureDenoisingAutoencoder(Detector):
         self.teacher.load_pretrained()
 
     def phases(self, lr: float) -> Sequence[Phase]:
-        """AdamW for the student, whose best judged epoch stays; before it a pass that measures channels, if asked."""
+        """AdamW for the student, whose best judged epoch stays; before it the teacher's phase, if it has
+        one, and a pass that measures channels, if asked.
+        """
         adam = torch.optim.AdamW(self.student.parameters(), lr, weight_decay=1e-4)
         measure = [] if self.scale is None else [Phase("measure", {})]
-        return [*measure, Phase("train", {"student": adam}, judged=self)]
+        return [*self.teacher.phases(lr), *measure, Phase("train", {"student": adam}, judged=self)]
 
     def training_step(self, phase: str, batch: Batch) -> Iterator[Step]:
         """One step a batch: the distances of all strides. The phase that measures takes none."""
+        if phase == LEARN:
+            yield from self.teacher.training_step(batch)
+            return
         with torch.no_grad():
             if self.scale is not None and phase == "measure":
                 self.scale.add(self.teacher(batch.clean))

@@ -19,7 +19,7 @@ from unblot.models.detector import Batch, Detector, Phase, Recommended, Scores, 
 from unblot.models.marking import changed, disguised, focal_loss
 from unblot.models.places import Places
 from unblot.models.pooling import top_mean
-from unblot.models.teacher import PACKAGED, Teacher
+from unblot.models.teacher import LEARN, PACKAGED, Teacher
 
 __all__ = ["FeatureMask", "Marker"]
 
@@ -38,7 +38,7 @@ class FeatureMask(Detector):
     Args:
         channels: 1 or 3.
         size: a multiple of 32, at least 64.
-        teacher: a timm model (:class:`Teacher`).
+        teacher: a timm model, "filters" or "scratch" (:class:`Teacher`).
         strides: of the features that are looked at, ascending.
         stride: of the mask, one of ``strides``.
         width: channels of the marking network (:class:`Marker`).
@@ -101,12 +101,15 @@ class FeatureMask(Detector):
         self.teacher.load_pretrained()
 
     def phases(self, lr: float) -> Sequence[Phase]:
-        """AdamW for the marker, whose best judged epoch stays."""
+        """AdamW for the marker, whose best judged epoch stays; before it the teacher's own phase, if it has one."""
         adam = torch.optim.AdamW(self.marker.parameters(), lr, weight_decay=1e-2)
-        return [Phase("train", {"marker": adam}, judged=self)]
+        return [*self.teacher.phases(lr), Phase("train", {"marker": adam}, judged=self)]
 
-    def training_step(self, phase: str, batch: Batch) -> Iterator[Step]:  # noqa: ARG002  (there is one phase)
+    def training_step(self, phase: str, batch: Batch) -> Iterator[Step]:
         """One step a batch."""
+        if phase == LEARN:
+            yield from self.teacher.training_step(batch)
+            return
         clean, noisy = disguised(batch.clean, batch.noisy, soften=self.soften, augment=self.augment)
         yield Step("marker", {"mask": focal_loss(self._logits(noisy), changed(clean, noisy, self.stride, self.full))})
 

