@@ -1,11 +1,12 @@
 """anomalib's PatchCore on the splits, the images and the backbone that ``memory`` has here.
 
-    python -m benches.patchcore magnetic-tile --root DIR --split-seed 0 --size 128 --entries 1750
+    python -m benches.patchcore magnetic-tile --root DIR --split-seed 0 --size 256 --entries 5000
 
 Its network is timm's ``tf_efficientnet_lite0`` with the same ImageNet weights, its layers those of strides 8 and 16,
 and the rest is anomalib's: joined features, greedy coreset, nearest entry, image score weighed by nine neighbours. Its
-coreset is chosen among all patches, one after the other, so that many entries take long on a CPU. Only training images
-are remembered; test labels serve the figures alone. Needs anomalib, which is in the extra ``dev``.
+coreset is chosen one patch after the other, each time looking at all there are, which would take hours on a CPU; so it
+is chosen among as many patches drawn at random as our memory chooses among (``--candidates 0`` takes all). Only
+training images are remembered; test labels serve the figures alone. Needs anomalib, which is in the extra ``dev``.
 """
 
 from __future__ import annotations
@@ -39,13 +40,17 @@ class PatchCore(nn.Module):
         network.load_state_dict(self.teacher.network.state_dict())
 
     @torch.no_grad()
-    def remember(self, images: ImageSet, entries: int) -> None:
-        """See the normal images, then choose the coreset."""
+    def remember(self, images: ImageSet, entries: int, candidates: int = 0) -> None:
+        """See the normal images, then choose the coreset among so many patches drawn at random, or among all."""
         self.inner.train()
         self.inner.feature_extractor.eval()
         for batch in DataLoader(images, batch_size=16):
             self.inner(self.teacher.standardised(to_signed(batch["image"])))
-        patches = sum(len(part) for part in self.inner.embedding_store)
+        seen = torch.cat(list(self.inner.embedding_store))
+        if candidates:
+            seen = seen[torch.randperm(len(seen))[:candidates]]
+        self.inner.embedding_store = [seen]
+        patches = len(seen)
         self.inner.subsample_embedding(min(1.0, entries / patches))
         self.inner.eval()
 
@@ -64,13 +69,14 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=128, help="of the images in pixels")
     parser.add_argument("--split-seed", type=int, default=0)
     parser.add_argument("--entries", type=int, default=1750, help="patches that are remembered")
+    parser.add_argument("--candidates", type=int, default=50_000, help="patches they are chosen among; 0 for all")
     arguments = parser.parse_args()
     torch.manual_seed(arguments.split_seed)
     splits = load_data(
         DataConfig(arguments.data, root=arguments.root, size=arguments.size, split_seed=arguments.split_seed)
     )
     model, start = PatchCore(), time.perf_counter()
-    model.remember(splits.train, arguments.entries)
+    model.remember(splits.train, arguments.entries, arguments.candidates)
     middle = time.perf_counter()
     found = [model.score(to_signed(batch["image"])) for batch in DataLoader(splits.test, batch_size=16)]
     end = time.perf_counter()

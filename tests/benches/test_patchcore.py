@@ -23,6 +23,9 @@ def test_it_remembers_with_our_weights_and_finds_what_is_odd() -> None:
     sources = [Source(Item(str(i), 0, "good", str(i)), image.numpy()) for i, image in enumerate(smooth[:, 0])]
     model.remember(ImageSet(sources, channels=1, size=64), entries=100)
     assert model.inner.memory_bank.shape == (100, 40 + 112)
+    few = PatchCore()
+    few.remember(ImageSet(sources, channels=1, size=64), entries=50, candidates=200)
+    assert few.inner.memory_bank.shape == (50, 40 + 112)
     normal = smooth.float() / 127.5 - 1
     scores, maps = model.score(torch.cat([normal[:2], pixels[:2].float() / 127.5 - 1]))
     assert maps.shape == (4, 1, 64, 64)
