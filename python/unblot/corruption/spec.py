@@ -493,7 +493,7 @@ class BoxNoise(_Value):
             p=self.p,
         )
 
-    @property
+    @cached_property
     def shaped(self) -> bool:
         """Whether a blot may cover less than its box."""
         return any(shape != "rectangle" for shape in self.shapes)

@@ -19,10 +19,19 @@ pub fn sampled_range<T: Pixel>(images: &ArrayView4<'_, T::Raw>) -> (f32, f32) {
         let (first, step) = (length / (2 * along), (length / along).max(1));
         sample.slice_axis_inplace(axis, Slice::new(first.cast_signed(), None, step.cast_signed()));
     }
-    sample.fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), raw| {
-        let v = T::decode(*raw);
-        (if v < low { v } else { low }, if v > high { v } else { high })
-    })
+    let none = (f32::INFINITY, f32::NEG_INFINITY);
+    let wider = |(low, high), (l, h)| (if l < low { l } else { low }, if h > high { h } else { high });
+    // Row by row, so that not every pixel waits for the one before.
+    let mut all = none;
+    for image in sample.outer_iter() {
+        for plane in image.outer_iter() {
+            for row in plane.outer_iter() {
+                let pixels = row.iter().map(|raw| T::decode(*raw));
+                all = wider(all, pixels.fold(none, |range, v| wider(range, (v, v))));
+            }
+        }
+    }
+    all
 }
 
 #[cfg(test)]

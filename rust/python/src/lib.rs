@@ -226,10 +226,12 @@ fn whole_numbers<'py>(py: Python<'py>, boxes: &[BoxDraw]) -> PyResult<Bound<'py,
     let mut whole = Vec::with_capacity(boxes.len() * 13);
     for b in boxes {
         let flags = i32::from(b.additive) + 2 * i32::from(b.per_channel) + 4 * b.poisson_entry() as i32;
-        whole.extend([b.image, b.y, b.x, b.height, b.width].map(u32::cast_signed));
-        whole.extend([i32::from(b.kinds.0), flags, b.number.cast_signed(), b.shape as i32]);
         let turn = i32::from(b.patch.flip_y) + 2 * i32::from(b.patch.flip_x);
-        whole.extend([b.patch.image.cast_signed(), b.patch.y.cast_signed(), b.patch.x.cast_signed(), turn]);
+        let [y, x, height, width, number] = [b.y, b.x, b.height, b.width, b.number].map(u32::cast_signed);
+        let [from, top, left] = [b.patch.image, b.patch.y, b.patch.x].map(u32::cast_signed);
+        let (image, kinds, shape) = (b.image.cast_signed(), i32::from(b.kinds.0), b.shape as i32);
+        // At once: room is looked for once a box.
+        whole.extend([image, y, x, height, width, kinds, flags, number, shape, from, top, left, turn]);
     }
     whole.into_pyarray(py).reshape([boxes.len(), 13])
 }
