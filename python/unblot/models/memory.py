@@ -42,8 +42,8 @@ class Memory(Detector):
     A level is a stride, or several that are joined: the teacher's features there, each averaged over 3 × 3 neighbours,
     enlarged to the level's finest stride and joined. Its :class:`Bank` gives every patch a distance. The anomaly map is
     the weighted mean over the levels of these distances, each measured by what held-out normal images have at its place
-    (:class:`Places`), enlarged; the score is the mean of its largest ``top`` share. Nothing is trained; corruption has
-    no effect on this detector. Its figures depend on ImageNet weights (:class:`Teacher`).
+    (:class:`Places`), enlarged; the score is the mean of its largest ``top`` share. Nothing is trained and
+    corruption has no effect, but for a teacher from scratch. Its figures depend on ImageNet weights (:class:`Teacher`).
 
     Args:
         channels: 1 or 3.
