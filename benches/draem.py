@@ -11,19 +11,17 @@ Needs anomalib, which is in the extra ``examples``.
 
 from __future__ import annotations
 
-import argparse
 import time
 
-import numpy as np
 import torch
 from anomalib.data.utils.generators.perlin import PerlinAnomalyGenerator
 from anomalib.models.image.draem.loss import DraemLoss
 from anomalib.models.image.draem.torch_model import DraemModel
+from benches.others import figures, options, splits_of
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from unblot.data import DataConfig, ImageSet, load_data
-from unblot.scoring.metrics import image_metrics, pixel_metrics
+from unblot.data import ImageSet
 
 
 def three_channels(batch: Tensor) -> Tensor:
@@ -54,17 +52,13 @@ def train(model: DraemModel, images: ImageSet, seconds: float, batch_size: int, 
 
 def main() -> None:
     """Train, score the test images, print one line."""
-    parser = argparse.ArgumentParser(prog="python -m benches.draem", description=__doc__)
-    parser.add_argument("data", help="a data set or folder, as for unblot train")
-    parser.add_argument("--root", default=None)
-    parser.add_argument("--size", type=int, default=128, help="of the images in pixels")
-    parser.add_argument("--split-seed", type=int, default=0)
+    parser = options("python -m benches.draem", __doc__)
     parser.add_argument("--minutes", type=float, default=10, help="of training")
     parser.add_argument("--batch-size", type=int, default=4)
     parser.add_argument("--bf16", action="store_true", help="networks in bfloat16; fast with AVX-512 alone")
     given = parser.parse_args()
     torch.manual_seed(given.split_seed)
-    splits = load_data(DataConfig(given.data, root=given.root, size=given.size, split_seed=given.split_seed))
+    splits = splits_of(given)
     model = DraemModel()
     precision = torch.bfloat16 if given.bf16 else torch.float32
     shown = train(model, splits.train, 60 * given.minutes, given.batch_size, precision)
@@ -74,16 +68,10 @@ def main() -> None:
         found = [model(three_channels(batch["image"])) for batch in DataLoader(splits.test, batch_size=16)]
     speed = len(splits.test) / (time.perf_counter() - start)
     scores, maps = (torch.cat([getattr(f, k) for f in found]).float().numpy() for k in ("pred_score", "anomaly_map"))
-    test = splits.test
-    images = image_metrics(test.labels, scores.ravel(), float(np.inf))
-    pixels = (
-        pixel_metrics(maps.reshape(len(maps), *maps.shape[-2:]), map(test.mask, range(len(test))))
-        if test.has_masks
-        else None
-    )
+    judged = figures(splits.test, scores.ravel(), maps.reshape(len(maps), *maps.shape[-2:]))
     print(
         f"{given.data}, split {given.split_seed}, {given.size} px, {shown} images shown in {given.minutes:g} minutes: "
-        f"AUROC {images['auroc']:.3f}, AUPRC {images['auprc']:.3f}, of pixels {pixels}; scored {speed:.1f} images/s"
+        f"{judged}; scored {speed:.1f} images/s"
     )
 
 

@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import torch
+from benches.pooling import POOLS as EVERY_POOL
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 from torch.nn import functional as F
@@ -26,7 +27,6 @@ from torch.utils.data import DataLoader, Subset
 
 from unblot.data import load_data
 from unblot.models import to_signed
-from unblot.models.pooling import top_mean
 from unblot.training.run import load_run
 
 Restore = Callable[[Tensor], Tensor]
@@ -91,14 +91,8 @@ def structure(a: Tensor, b: Tensor, window: int = 11, scales: int = 3) -> Tensor
     return total / scales
 
 
-def smoothed_max(maps: Tensor) -> Tensor:
-    """The largest value after averaging over squares of a sixteenth of the image's side."""
-    side = max(3, maps.shape[-1] // 16 | 1)
-    return F.avg_pool2d(maps, side, 1, side // 2, count_include_pad=False).flatten(1).amax(1)
-
-
 RESIDUALS = {"absolute": absolute, "gradient": gradient, "ssim": structure}
-POOLS = {"mean": lambda m: m.flatten(1).mean(1), "top 2 %": lambda m: top_mean(m, 0.02), "smoothed max": smoothed_max}
+POOLS = {name: EVERY_POOL[name] for name in ("mean", "top 2 %", "smoothed max")}
 
 
 def figures(path: str, every: int = 1) -> Iterator[dict[str, object]]:

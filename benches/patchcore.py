@@ -11,19 +11,17 @@ training images are remembered; test labels serve the figures alone. Needs anoma
 
 from __future__ import annotations
 
-import argparse
 import time
 
-import numpy as np
 import torch
 from anomalib.models.image.patchcore.torch_model import PatchcoreModel
+from benches.others import figures, options, splits_of
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from unblot.data import DataConfig, ImageSet, load_data
+from unblot.data import ImageSet
 from unblot.models import to_signed
 from unblot.models.teacher import PACKAGED, Teacher
-from unblot.scoring.metrics import image_metrics, pixel_metrics
 
 LAYERS = ("blocks.2", "blocks.4")  # strides 8 and 16
 
@@ -50,8 +48,7 @@ class PatchCore(nn.Module):
         if candidates:
             seen = seen[torch.randperm(len(seen))[:candidates]]
         self.inner.embedding_store = [seen]
-        patches = len(seen)
-        self.inner.subsample_embedding(min(1.0, entries / patches))
+        self.inner.subsample_embedding(min(1.0, entries / len(seen)))
         self.inner.eval()
 
     @torch.no_grad()
@@ -63,30 +60,22 @@ class PatchCore(nn.Module):
 
 def main() -> None:
     """Train, score the test images, print one line."""
-    parser = argparse.ArgumentParser(prog="python -m benches.patchcore", description=__doc__)
-    parser.add_argument("data", help="a data set or folder, as for unblot train")
-    parser.add_argument("--root", default=None)
-    parser.add_argument("--size", type=int, default=128, help="of the images in pixels")
-    parser.add_argument("--split-seed", type=int, default=0)
+    parser = options("python -m benches.patchcore", __doc__)
     parser.add_argument("--entries", type=int, default=1750, help="patches that are remembered")
     parser.add_argument("--candidates", type=int, default=50_000, help="patches they are chosen among; 0 for all")
     arguments = parser.parse_args()
     torch.manual_seed(arguments.split_seed)
-    splits = load_data(
-        DataConfig(arguments.data, root=arguments.root, size=arguments.size, split_seed=arguments.split_seed)
-    )
+    splits = splits_of(arguments)
     model, start = PatchCore(), time.perf_counter()
     model.remember(splits.train, arguments.entries, arguments.candidates)
     middle = time.perf_counter()
     found = [model.score(to_signed(batch["image"])) for batch in DataLoader(splits.test, batch_size=16)]
     end = time.perf_counter()
     scores, maps = (torch.cat(part).float().numpy() for part in zip(*found, strict=True))
-    test = splits.test
-    images = image_metrics(test.labels, scores, float(np.inf))
-    pixels = pixel_metrics(maps[:, 0], map(test.mask, range(len(test)))) if test.has_masks else None
+    judged = figures(splits.test, scores, maps[:, 0])
     print(
         f"{arguments.data}, split {arguments.split_seed}, {arguments.size} px, {len(model.inner.memory_bank)} entries: "
-        f"AUROC {images['auroc']:.3f}, AUPRC {images['auprc']:.3f}, of pixels {pixels}; remembered in "
+        f"{judged}; remembered in "
         f"{middle - start:.0f} s, scored {len(scores) / (end - middle):.1f} images/s"
     )
 

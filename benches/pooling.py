@@ -18,15 +18,22 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
-from benches.masked_scoring import smoothed_max
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
+from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from unblot.data import load_data
 from unblot.models import to_signed
 from unblot.models.pooling import top_mean
 from unblot.training.run import load_run
+
+
+def smoothed_max(maps: Tensor) -> Tensor:
+    """The largest value after averaging over squares of a sixteenth of the image's side."""
+    side = max(3, maps.shape[-1] // 16 | 1)
+    return F.avg_pool2d(maps, side, 1, side // 2, count_include_pad=False).flatten(1).amax(1)
+
 
 POOLS: dict[str, Callable[[Tensor], Tensor]] = {
     "max": lambda m: m.flatten(1).amax(1),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from benches.masked_scoring import RESIDUALS, patterns, smoothed_max, unseen
+from benches.masked_scoring import RESIDUALS, patterns, unseen
+from benches.pooling import smoothed_max
 from torch import Tensor
 
 

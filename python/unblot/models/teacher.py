@@ -91,6 +91,7 @@ class Teacher(nn.Module):
             self.channels: list[int] = own.channels
             self._run: Callable[[Tensor], list[Tensor]] = own if name == FILTERS else Lean(own)
             self._scale_by(mean=(0.5,) * 3, std=(0.5,) * 3)
+            self.eval()
             return
         timm = _timm()
         try:
@@ -106,14 +107,13 @@ class Teacher(nn.Module):
         self._run = Lean(self.network)
         config = timm.get_pretrained_cfg(name)
         self._scale_by(config.mean, config.std)
-        self.requires_grad_(False)
+        self.requires_grad_(False).eval()
 
     def _scale_by(self, mean: Sequence[float], std: Sequence[float]) -> None:
         """Note what the network's images are standardised by."""
         for key, values in (("mean", mean), ("std", std)):  # statistics of images in [0, 1]; ours are in [-1, 1]
             value = torch.tensor(values).view(1, 3, 1, 1)
             self.register_buffer(key, 2 * value - 1 if key == "mean" else 2 * value, persistent=False)
-        self.eval()
 
     @property
     def title(self) -> str:
