@@ -28,7 +28,6 @@ from unblot.cli.train import train as train_verb
 from unblot.corruption.spec import NAMES
 from unblot.data import DataConfig
 from unblot.models import default_model
-from unblot.models.teacher import packaged
 from unblot.report.sheet import CAPTION, CELL, GAP
 from unblot.training import NonFiniteLossError, TrainConfig
 
@@ -123,20 +122,22 @@ def test_a_detector_brings_its_own_settings_where_none_are_given() -> None:
     assert recommended("mask").epochs(1000) > recommended("mask").epochs(10_000) >= 1
 
 
-def test_without_the_extra_a_detector_from_scratch_is_trained_and_that_is_said(
+def test_without_the_extra_the_default_is_trained_from_scratch_and_that_is_said(
     parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert default_model() == ("auto" if packaged() else "mask")
-    monkeypatch.setattr("unblot.models.packaged", lambda: False)
-    small = ("--size", "64", "--set", "width=2", "--epochs", "1", "--judge", "none", "--quiet")
+    monkeypatch.setattr("unblot.models.fusion.packaged", lambda: False)
+    monkeypatch.setattr("unblot.models.teacher.packaged", lambda: False)
+    monkeypatch.setattr("unblot.models.fusion.FROM_SCRATCH", ("memory@filters",))
+    small = ("--size", "64", "--judge", "none", "--quiet")
     train = ("train", parts, "--normal", "fine ones", "--abnormal", "bad ones", *small, "--out")
     result = ok(*train, tmp_path / "run")
     said = result.stdout + result.stderr
-    assert "mask is trained" in said
+    assert "auto is trained from scratch" in said
     assert "pip install 'unblot[features]'" in said
-    assert json.loads((tmp_path / "run" / "config.json").read_text())["training"]["model"] == "mask"
-    result = ok(*train, tmp_path / "named", "--model", "mask")
-    assert "mask is trained" not in result.stdout + result.stderr
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["training"]["model"] == "auto"
+    assert set(json.loads((tmp_path / "run" / "notes.json").read_text())["weights"]) == {"memory@filters"}
+    result = ok(*train, tmp_path / "named", "--set", 'parts=["memory@filters"]')
+    assert "from scratch" not in result.stdout + result.stderr, "the parts were chosen by the user"
 
 
 def test_help_lists_every_named_corruption() -> None:

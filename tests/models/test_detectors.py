@@ -12,15 +12,17 @@ from unblot.models.detector import _REGISTRY
 from unblot.training.engine import set_modes
 
 DETECTORS = available()
-PARTS: dict[str, dict[str, object]] = {"feature_mask": {"width": 8}, "memory": {"entries": 50}}
+FEW: dict[str, object] = {"entries": 50}
+PARTS: dict[str, dict[str, object]] = {"feature_mask": {"width": 8}, "memory": FEW}
+FUSED: dict[str, object] = {"part_options": {**PARTS, "memory@filters": FEW}}
 SMALL: dict[str, dict[str, object]] = {
     "alad": {"width": 4, "latent": 8},
     "anogan": {"width": 4, "latent": 8, "search_steps": 3},
-    "auto": {"part_options": PARTS},
+    "auto": FUSED,
     "dae": {"width": 8},
     "egbad": {"width": 4, "latent": 8},
     "f_anogan": {"width": 4, "latent": 8, "n_critic": 1},
-    "fusion": {"part_options": PARTS},
+    "fusion": FUSED,
     "ganomaly": {"width": 4, "latent": 8},
     "nested": {"width": 0.125},
     "skip_ganomaly": {"width": 4},

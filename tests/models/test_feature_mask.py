@@ -9,7 +9,8 @@ from tests.models.conftest import blotted
 from torch import Tensor
 
 from unblot.models import create
-from unblot.models.feature_mask import FeatureMask, Marker
+from unblot.models.feature_mask import FeatureMask
+from unblot.models.marking import Marker
 
 
 def detector(**options: object) -> FeatureMask:

