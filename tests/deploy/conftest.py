@@ -12,7 +12,7 @@ from PIL import Image
 from unblot.corruption.spec import named
 from unblot.data import DataConfig
 from unblot.models import create
-from unblot.models.fusion import Fusion
+from unblot.models.fusion import FROM_SCRATCH, Fusion
 from unblot.models.memory import Bank
 from unblot.scoring import Calibration
 from unblot.training import Position, Run, TrainConfig
@@ -31,7 +31,14 @@ TINY: dict[str, dict[str, Any]] = {
     "nested": {"width": 0.125},
     "skip_ganomaly": {"width": 8},
     "fusion": {"parts": ["memory", "mask"], "part_options": {"memory": {"entries": 70}, "mask": {"width": 4}}},
-    "auto": {"parts": ["dae", "nested"], "part_options": {"dae": {"width": 4}, "nested": {"width": 0.125}}},
+    "auto": {
+        "parts": list(FROM_SCRATCH),
+        "part_options": {
+            "feature_mask@filters": {"width": 8},
+            "memory@scratch": {"entries": 70},
+            "memory@filters": {"entries": 70},
+        },
+    },
 }
 
 

@@ -98,7 +98,8 @@ class FilterBank(nn.Module):
         n, c, h, w = x.shape
         padded = F.pad(x.reshape(n * c, 1, h, w), (SIDE // 2,) * 4, mode="replicate")
         parts = F.conv2d(padded, self.kernel).view(n, c, ORIENTATIONS, 2, h, w)
-        return parts.square().sum(3).add(1e-8).sqrt().flatten(1, 2)
+        # The root of energy + 1e-8, written so because optimizers of ONNX graphs leave out a summand of 1e-8.
+        return parts.square().sum(3).mul(1e4).add(1e-4).sqrt().mul(1e-2).flatten(1, 2)
 
 
 def _gabor() -> Tensor:
