@@ -31,7 +31,8 @@ __all__ = ["AtSize", "Auto", "Fusion", "default_parts", "part_sizes"]
 # The memories last: no checkpoint carries them before. The most strides of a teacher first: the others share them.
 PARTS = ("feature_mask", "memory", f"memory@{FILTERS}")
 FROM_SCRATCH = (f"feature_mask@{FILTERS}", f"memory@{SCRATCH}", f"memory@{FILTERS}")
-POWER = 4  # of a part's judgement in its weight
+POWER = 12  # of a part's judgement in its weight: what is judged clearly worse hardly counts
+TRUST = 4.0  # in a memory before anything is judged; 1 in any other part
 LEAST = 0.1  # share of the weights below which a part is not asked at all
 ON_FEATURES = ("memory", "feature_mask")  # what a frozen teacher costs is paid for all pixels
 TRAINED_SIZE = 128  # of parts whose whole network is trained: a quarter of the pixels, a quarter of the time
@@ -282,7 +283,7 @@ class Auto(Fusion):
         channels: 1 or 3.
         size: what all parts accept.
         parts: names of detectors, as for a fusion.
-        prior: one for each part, above 0; None: 2 for a memory, which is right more often, 1 for any other.
+        prior: one for each part, above 0; None: 4 for a memory, which is right more often, 1 for any other.
         sizes: at which parts see the images, by name; see :class:`Fusion`.
         part_options: options of the parts, by name.
 
@@ -303,7 +304,7 @@ class Auto(Fusion):
         part_options: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         parts = default_parts() if parts is None else parts
-        prior = [2.0 if _detector_in(name) == "memory" else 1.0 for name in parts] if prior is None else list(prior)
+        prior = [TRUST if _detector_in(name) == "memory" else 1.0 for name in parts] if prior is None else list(prior)
         if not all(p > 0 for p in prior):
             raise ValueError(f"prior must be above 0 for each part, got {prior!r}")
         super().__init__(
