@@ -150,3 +150,21 @@ def test_a_saved_detector_scores_the_same_bits(name: str, reload: Callable[[Dete
 def test_a_few_steps_lower_the_reconstruction_loss(name: str, loss: str, channels: int) -> None:
     history = [losses[loss] for losses in train(small(name, channels), images(16, channels), steps=25)]
     assert sum(history[-3:]) < 0.6 * sum(history[:3])
+
+
+@pytest.mark.parametrize("name", ["memory", "feature_mask", "auto"])
+def test_what_learns_places_scores_held_out_images_by_the_places_of_others(name: str) -> None:
+    detector = small(name, size=64)
+    list(train(detector, images(4, size=64), 1))
+    held_out = [images(3, size=64, seed=1), images(2, size=64, seed=2)]
+    with torch.no_grad():
+        detector.calibrate(held_out, [])
+        found = detector.left_out_scores(iter(held_out))
+        seen = torch.cat([detector.score(batch).image for batch in held_out])
+        assert found is not None
+        assert found.shape == seen.shape
+        assert found.isfinite().all()
+        assert found.mean() > seen.mean(), "what was learnt from stands out less"
+        detector.calibrate([held_out[0][:1]], [])
+        alone = detector.left_out_scores([held_out[0][:1]])
+        torch.testing.assert_close(alone, detector.score(held_out[0][:1]).image)

@@ -1,6 +1,6 @@
 """Fusion: parts at their own sizes, scores made comparable, weights from a prior and a judgement."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import pytest
 import torch
@@ -128,6 +128,32 @@ def test_scores_of_any_scale_count_alike(images: Images) -> None:
     assert (scores.median(1).values.abs() < 1).all()
     assert (scores.std(1) < 3).all()
     assert (maps.flatten(1).std(1) < 3).all()
+
+
+class Doubtful(Bright):
+    """Says of images that it was calibrated on that they are a little brighter than it scores them."""
+
+    name = "doubtful"
+
+    def left_out_scores(self, held_out: Iterable[Tensor]) -> Tensor:
+        return torch.cat([self.score(images).image for images in held_out]) + 0.5
+
+
+def test_left_out_scores_are_standardised_and_weighed_like_scores(images: Images) -> None:
+    normal = [images(5), images(3)]
+    plain = Fusion(channels=1, size=64, parts=["bright", "dim"])
+    plain.calibrate(normal, [])
+    assert plain.left_out_scores(normal) is None, "scores are as good"
+    register(Doubtful)
+    try:
+        fusion = Fusion(channels=1, size=64, parts=["bright", "doubtful"], weights=[1, 3], sizes={"doubtful": 32})
+    finally:
+        del _REGISTRY["doubtful"]
+    fusion.calibrate(normal, [])
+    found = fusion.left_out_scores(iter(normal))
+    assert found is not None
+    scores = torch.cat([fusion.score(x).image for x in normal])
+    torch.testing.assert_close(found, scores + 0.75 * 0.5 / fusion.scale[1, 1])
 
 
 def test_few_held_out_images_do_not_blow_scores_up() -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
-from unblot.models.places import DOUBT, Places
+from unblot.models.places import DOUBT, FOLDS, Places
 
 
 def maps(n: int, edge: float = 0.0, seed: int = 0) -> torch.Tensor:
@@ -45,3 +46,36 @@ def test_few_images_say_little_of_single_places() -> None:
     one.fit(torch.full((1, 1, 8, 8), 7.0))
     assert torch.isfinite(one(maps(4))).all()
     assert torch.allclose(one.reach, torch.tensor(0.14)), "2 % of the mean"
+
+
+def test_left_out_maps_are_measured_by_the_others() -> None:
+    made = maps(4, edge=10)
+    places = Places(8)
+    places.fit(made)
+    found = places.left_out(made)
+    for i in range(4):
+        others = Places(8)
+        others.fit(torch.cat([made[:i], made[i + 1 :]]))
+        torch.testing.assert_close(found[i : i + 1], others(made[i : i + 1]))
+    one = maps(1)
+    places.fit(one)
+    torch.testing.assert_close(places.left_out(one), places(one))
+
+
+def test_left_out_maps_reach_as_far_as_new_ones_do() -> None:
+    reached: list[list[float]] = []
+    for seed in range(30):
+        seen, new, places = maps(12, seed=seed), maps(40, seed=100 + seed), Places(8)
+        places.fit(seen)
+        reached.append([m.flatten(1).amax(1).mean().item() for m in (places(seen), places.left_out(seen), places(new))])
+    learnt, left_out, new_ones = torch.tensor(reached).mean(0).tolist()
+    assert learnt < 0.9 * new_ones, "what was learnt from hides itself"
+    assert left_out == pytest.approx(new_ones, rel=0.05)
+
+
+def test_many_maps_are_left_out_by_the_fold() -> None:
+    made = maps(2 * FOLDS + 3)
+    places = Places(8)
+    places.fit(made)
+    assert places.left_out(made).isfinite().all()
+    assert not torch.equal(places.left_out(made), places(made))

@@ -135,6 +135,22 @@ def test_a_detector_is_calibrated_in_eval_mode_with_every_held_out_image(
     assert all(torch.equal(image, to_signed(splits.held_out[i]["image"])) for i, image in enumerate(seen))
 
 
+def test_the_threshold_is_taken_from_scores_of_images_left_out_where_the_detector_has_them(
+    tmp_path: Path, splits: Splits, make_config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def left_out_scores(self: Detector, held_out: Iterable[Tensor]) -> Tensor:
+        assert not torch.is_grad_enabled()
+        return torch.arange(sum(len(images) for images in held_out)) + 100.0
+
+    monkeypatch.setattr(DenoisingAutoencoder, "left_out_scores", left_out_scores)
+    train(make_config(epochs=1), splits, tmp_path / "run", progress=False)
+    n = len(splits.held_out)
+    assert load_run(tmp_path / "run").calibration == calibrate(torch.arange(n) + 100.0, 0.95)
+    said = (tmp_path / "run" / "log" / "warnings.txt").read_text()
+    assert f"the highest of {n} held-out scores, above which about 1 normal image in {n + 1} lies" in said
+    assert "takes 21 (--held-out" in said
+
+
 KILLED = """
 import os, signal, sys
 from pathlib import Path
@@ -314,7 +330,7 @@ def test_a_collapsed_discriminator_is_said_once(
     warnings = tmp_path / "run" / "log" / "warnings.txt"
     if said is None:
         assert "discriminator" not in caplog.text
-        assert not warnings.exists()
+        assert "discriminator" not in warnings.read_text(encoding="utf-8"), "it warns of few held-out images alone"
     else:
         assert caplog.text.count(said) == 1
         assert warnings.read_text(encoding="utf-8").count(said) == 1

@@ -198,6 +198,13 @@ class Detector(nn.Module, ABC):
             blotted: the same images under a corruption left out of training; empty where the run judges by none.
         """
 
+    def left_out_scores(self, held_out: Iterable[Tensor]) -> Tensor | None:  # noqa: ARG002
+        """Image scores, shape (N,), of what :meth:`calibrate` was given, each as if it had not been among it: what the
+        threshold is taken from. None where :meth:`calibrate` learns nothing of single images, so that :meth:`score`
+        gives as much.
+        """
+        return None
+
     def notes(self) -> Mapping[str, Any]:
         """What the training decided by itself and why, JSON values; kept with the run and shown in its report."""
         return {}

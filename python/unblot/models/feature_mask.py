@@ -122,6 +122,10 @@ class FeatureMask(Detector):
         """Learn what logits normal images have, place by place."""
         self.places.fit(torch.cat([self._logits(images) for images in held_out]))
 
+    def left_out_scores(self, held_out: Iterable[Tensor]) -> Tensor:
+        """Scores of the images that :meth:`calibrate` learnt places from, by the places of others."""
+        return top_mean(self.places.left_out(torch.cat([self._logits(images) for images in held_out])), self.top)
+
     def score(self, images: Tensor) -> Scores:
         """Mean of the largest standardised logits."""
         coarse = self.places(self._logits(images))

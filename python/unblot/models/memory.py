@@ -155,19 +155,33 @@ class Memory(Detector):
     def calibrate(self, held_out: Iterable[Tensor], blotted: Iterable[Tensor]) -> None:  # noqa: ARG002
         """Learn what distances normal images have, by level and place."""
         found = zip(*(self._distances(images) for images in held_out), strict=True)
-        for places, level in zip(self.places, found, strict=True):
-            assert isinstance(places, Places)
+        for places, level in zip(self._places(), found, strict=True):
             places.fit(torch.cat(level))
+
+    def left_out_scores(self, held_out: Iterable[Tensor]) -> Tensor:
+        """Scores of the images that :meth:`calibrate` learnt places from, by the places of others."""
+        found = zip(*(self._distances(images) for images in held_out), strict=True)
+        each = zip(self._places(), found, strict=True)
+        return top_mean(self._sum([places.left_out(torch.cat(level)) for places, level in each]), self.top)
 
     def score(self, images: Tensor) -> Scores:
         """Mean of the largest patch distances; the map is all of them, enlarged."""
-        parts = zip(self.weights, self._distances(images), self.places, strict=True)
-        maps = [w * places(d) for w, d, places in parts]
-        fine = max((d.shape[-2:] for d in maps), key=min)
-        coarse = torch.stack(
-            [d if d.shape[-2:] == fine else F.interpolate(d, fine, mode="bilinear") for d in maps]
-        ).sum(0)
+        each = zip(self._places(), self._distances(images), strict=True)
+        coarse = self._sum([places(distances) for places, distances in each])
         return Scores(top_mean(coarse, self.top), F.interpolate(coarse, images.shape[-2:], mode="bilinear"))
+
+    def _places(self) -> Iterator[Places]:
+        for places in self.places:
+            assert isinstance(places, Places)
+            yield places
+
+    def _sum(self, maps: Sequence[Tensor]) -> Tensor:
+        """Weighted sum of the levels' maps, at the finest level's size."""
+        fine = max((m.shape[-2:] for m in maps), key=min)
+        weighted = [w * m for w, m in zip(self.weights, maps, strict=True)]
+        return torch.stack(
+            [m if m.shape[-2:] == fine else F.interpolate(m, fine, mode="bilinear") for m in weighted]
+        ).sum(0)
 
 
 def _usual_weights(levels: int) -> list[float]:

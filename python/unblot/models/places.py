@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 __all__ = ["Places"]
 
+FOLDS = 20  # in which images are left out
 DOUBT = 8  # held-out images that weigh as much as what all places have in common
 
 
@@ -38,13 +39,30 @@ class Places(nn.Module):
 
     def fit(self, maps: Tensor) -> None:
         """Learn from the maps of held-out normal images, float, shape (N, 1, size, size), N at least 1."""
-        share = len(maps) / (len(maps) + DOUBT)
-        everywhere = maps.mean()
-        self.mean = torch.lerp(everywhere, maps.mean(0), share)
-        above = (maps - self.mean).clamp_min(0).square().mean(0)
-        reach = torch.lerp(above.mean(), above, share / 2).sqrt()
-        self.reach = torch.maximum(reach, 0.02 * everywhere.abs()).clamp_min(1e-6)
+        self.mean, self.reach = _learnt(maps)
 
     def forward(self, maps: Tensor) -> Tensor:
         """Maps, float, shape (N, 1, size, size), in those units; as they are before :meth:`fit`."""
         return (maps - self.mean) / self.reach
+
+    def left_out(self, maps: Tensor) -> Tensor:
+        """The maps that :meth:`fit` was given, each in units learnt from others: a map that was learnt from stands out
+        less than one that was not. Neighbours in the list, often of one group, are left out together.
+        """
+        if len(maps) < 2:
+            return (maps - self.mean) / self.reach
+        found = torch.empty_like(maps)
+        for own in torch.arange(len(maps), device=maps.device).chunk(FOLDS):
+            mean, reach = _learnt(torch.cat([maps[: own[0]], maps[own[-1] + 1 :]]))
+            found[own] = (maps[own] - mean) / reach
+        return found
+
+
+def _learnt(maps: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and reach at each place, shape (1, size, size)."""
+    share = len(maps) / (len(maps) + DOUBT)
+    everywhere = maps.mean()
+    mean = torch.lerp(everywhere, maps.mean(0), share)
+    above = (maps - mean).clamp_min(0).square().mean(0)
+    reach = torch.lerp(above.mean(), above, share / 2).sqrt()
+    return mean, torch.maximum(reach, 0.02 * everywhere.abs()).clamp_min(1e-6)

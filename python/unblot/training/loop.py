@@ -8,6 +8,7 @@ linear to zero. Public code of this family multiplies the rate by a lambda that 
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -260,7 +261,9 @@ def _calibrate(
     out: Path,
     log: Log | None,
 ) -> None:
-    """Let the detector weigh its parts on held-out normal images, then take the threshold from their scores."""
+    """Let the detector weigh its parts on held-out normal images, then take the threshold from their scores, each as if
+    the detector had not been calibrated on that image.
+    """
     images, device = splits.held_out, next((p.device for p in detector.parameters()), torch.device("cpu"))
     if len(images) == 0:
         if log:
@@ -271,12 +274,21 @@ def _calibrate(
         loader = DataLoader(images, batch_size=config.batch_size)
         normal = (to_signed(sample["image"].to(device)) for sample in loader)
         detector.calibrate(normal, judge.blotted(device) if judge else ())
+        left_out = detector.left_out_scores(to_signed(sample["image"].to(device)) for sample in loader)
     scores = score_set(detector, images, batch_size=config.batch_size, device=device, progress=False, fabric=fabric)
     if not log:  # one process writes
         return
     if notes := detector.notes():
         write_json(out / NOTES, notes)
-    write_json(out / CALIBRATION, calibrate(scores.image, config.quantile).to_dict())
+    calibration = calibrate(scores.image if left_out is None else left_out.cpu().numpy(), config.quantile)
+    if (calibration.n - 1) * (1 - config.quantile) < 1 - 1e-9 and config.quantile < 1:
+        log.say_once(
+            "few held-out images",
+            f"the threshold is the highest of {calibration.n} held-out scores, above which about 1 normal image in "
+            f"{calibration.n + 1} lies; the quantile {config.quantile:g} takes "
+            f"{math.ceil(1 / (1 - config.quantile) - 1e-9) + 1} (--held-out, or more normal images)",
+        )
+    write_json(out / CALIBRATION, calibration.to_dict())
 
 
 def build(config: TrainConfig, splits: Splits) -> Detector:
