@@ -190,18 +190,16 @@ class Detector(nn.Module, ABC):
     def finish_phase(self, phase: str) -> None:
         """Called once after the last epoch of ``phase``."""
 
-    def calibrate(self, held_out: Iterable[Tensor], blotted: Iterable[Tensor]) -> None:
+    def calibrate(self, held_out: Iterable[Tensor], blotted: Iterable[Tensor]) -> Tensor | None:  # noqa: ARG002
         """Called once after all phases, in eval mode.
 
         Args:
             held_out: batches of held-out normal images in [-1, 1].
             blotted: the same images under a corruption left out of training; empty where the run judges by none.
-        """
 
-    def left_out_scores(self, held_out: Iterable[Tensor]) -> Tensor | None:  # noqa: ARG002
-        """Image scores, shape (N,), of what :meth:`calibrate` was given, each as if it had not been among it: what the
-        threshold is taken from. None where :meth:`calibrate` learns nothing of single images, so that :meth:`score`
-        gives as much.
+        Returns:
+            Image scores, shape (N,), of ``held_out``, each as if it had not been among what was learnt from: what the
+            threshold is taken from. None where nothing is learnt of single images, so that :meth:`score` gives as much.
         """
         return None
 

@@ -118,13 +118,11 @@ class FeatureMask(Detector):
             features = self.teacher(images)
         return self.marker(features)  # type: ignore[no-any-return]
 
-    def calibrate(self, held_out: Iterable[Tensor], blotted: Iterable[Tensor]) -> None:  # noqa: ARG002
-        """Learn what logits normal images have, place by place."""
-        self.places.fit(torch.cat([self._logits(images) for images in held_out]))
-
-    def left_out_scores(self, held_out: Iterable[Tensor]) -> Tensor:
-        """Scores of the images that :meth:`calibrate` learnt places from, by the places of others."""
-        return top_mean(self.places.left_out(torch.cat([self._logits(images) for images in held_out])), self.top)
+    def calibrate(self, held_out: Iterable[Tensor], blotted: Iterable[Tensor]) -> Tensor:  # noqa: ARG002
+        """Learn what logits normal images have, place by place; scores each by the places of the others."""
+        logits = torch.cat([self._logits(images) for images in held_out])
+        self.places.fit(logits)
+        return top_mean(self.places.left_out(logits), self.top)
 
     def score(self, images: Tensor) -> Scores:
         """Mean of the largest standardised logits."""

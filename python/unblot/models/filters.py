@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["FILTERS", "FilterBank"]
+__all__ = ["FILTERS", "FilterBank", "check_strides"]
 
 FILTERS = "filters"  # its name as a teacher
 ORIENTATIONS = 6
@@ -47,8 +47,7 @@ class FilterBank(nn.Module):
 
     def __init__(self, strides: Sequence[int]) -> None:
         super().__init__()
-        if not strides or any(s < 4 or s & (s - 1) for s in strides):
-            raise ValueError(f"strides of the filter bank must be powers of two from 4, got {list(strides)}")
+        check_strides(strides, "the filter bank")
         self.strides = tuple(strides)
         self.register_buffer("kernel", _gabor(), persistent=False)
         self.channels = [_count(s.bit_length() - 1) for s in strides]
@@ -100,6 +99,12 @@ class FilterBank(nn.Module):
         parts = F.conv2d(padded, self.kernel).view(n, c, ORIENTATIONS, 2, h, w)
         # The root of energy + 1e-8, written so because optimizers of ONNX graphs leave out a summand of 1e-8.
         return parts.square().sum(3).mul(1e4).add(1e-4).sqrt().mul(1e-2).flatten(1, 2)
+
+
+def check_strides(strides: Sequence[int], whose: str) -> None:
+    """Refuse strides that the filter bank does not have: none, or others than powers of two from 4."""
+    if not strides or any(s < 4 or s & (s - 1) for s in strides):
+        raise ValueError(f"strides of {whose} must be powers of two from 4, got {list(strides)}")
 
 
 def _gabor() -> Tensor:

@@ -133,35 +133,32 @@ class Fusion(Detector):
         assert isinstance(part, Detector)
         return part
 
-    def calibrate(self, held_out: Iterable[Tensor], blotted: Iterable[Tensor]) -> None:
+    def calibrate(self, held_out: Iterable[Tensor], blotted: Iterable[Tensor]) -> Tensor | None:
         """Calibrate the parts, then take the median and deviation of what they give."""
-        self._settle(list(held_out), list(blotted))
+        _, left_out = self._settle(list(held_out), list(blotted))
+        return self._weighed(left_out)
 
-    def _settle(self, normal: Sequence[Tensor], other: Sequence[Tensor]) -> Tensor:
-        """Calibrate; gives the standardised scores of the held-out normals, shape (parts, N)."""
-        scales, standardised = [], []
+    def _settle(self, normal: Sequence[Tensor], other: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
+        """Calibrate; gives the standardised scores of the held-out normals, (parts, N), as they are and, where a part
+        has such, left out of what was learnt.
+        """
+        scales, standardised, left_out = [], [], []
         for _, part in self._each():
-            part.calibrate(normal, other)
+            apart = part.calibrate(normal, other)
             found = [part.score(images) for images in normal]
             images, pixels = (torch.cat([getattr(f, what).flatten() for f in found]) for what in ("image", "map"))
             middle, reach = spread(images)
             scales.append(torch.stack([middle, reach, *spread(pixels)]))
             standardised.append((images - middle) / reach)
+            left_out.append(standardised[-1] if apart is None else (apart - middle) / reach)
         self.scale = torch.stack(scales, 1)
-        return torch.stack(standardised)
+        learnt = any(a is not b for a, b in zip(left_out, standardised, strict=True))
+        return torch.stack(standardised), torch.stack(left_out) if learnt else None
 
-    def left_out_scores(self, held_out: Iterable[Tensor]) -> Tensor | None:
-        """Weighted sum of what the parts give here, standardised as their scores are."""
-        normal = list(held_out)
-        asked = [(i, part) for i, (_, part) in enumerate(self._each()) if self.weights[i] > 0]
-        own = [part.left_out_scores(normal) for _, part in asked]
-        if all(found is None for found in own):
-            return None
-        total = torch.zeros(())
-        for (i, part), found in zip(asked, own, strict=True):
-            scores = torch.cat([part.score(images).image for images in normal]) if found is None else found
-            total = total.to(scores) + self.weights[i] * (scores - self.scale[0, i]) / self.scale[1, i]
-        return total
+    def _weighed(self, scores: Tensor | None) -> Tensor | None:
+        """Standardised scores (parts, N) to the fusion's, (N,); those of a part of weight 0 are not looked at."""
+        asked = self.weights > 0
+        return None if scores is None else self.weights[asked] @ scores[asked]
 
     def score(self, images: Tensor) -> Scores:
         """Weighted sums of standardised scores and maps."""
@@ -257,13 +254,9 @@ class AtSize(Detector):
         """Finish the detector's phase."""
         self.inner.finish_phase(phase)
 
-    def calibrate(self, held_out: Iterable[Tensor], blotted: Iterable[Tensor]) -> None:
+    def calibrate(self, held_out: Iterable[Tensor], blotted: Iterable[Tensor]) -> Tensor | None:
         """Calibrate the detector."""
-        self.inner.calibrate(map(self._fit, held_out), map(self._fit, blotted))
-
-    def left_out_scores(self, held_out: Iterable[Tensor]) -> Tensor | None:
-        """The detector's."""
-        return self.inner.left_out_scores(map(self._fit, held_out))
+        return self.inner.calibrate(map(self._fit, held_out), map(self._fit, blotted))
 
     def notes(self) -> Mapping[str, Any]:
         """What the detector decided."""
@@ -336,14 +329,14 @@ class Auto(Fusion):
 
     judged: Tensor
 
-    def calibrate(self, held_out: Iterable[Tensor], blotted: Iterable[Tensor]) -> None:
+    def calibrate(self, held_out: Iterable[Tensor], blotted: Iterable[Tensor]) -> Tensor | None:
         """Calibrate as a fusion does, then choose the weights."""
         other = list(blotted)
         prior = self.prior.to(self.weights)
         self.weights = prior
-        below = self._settle(list(held_out), other)
+        below, left_out = self._settle(list(held_out), other)
         if not other:  # nothing to choose by
-            return
+            return self._weighed(left_out)
         above = torch.cat([self._standardised(images)[0] for images in other], 1)
         alone = torch.stack([auroc(b, a) for b, a in zip(below, above, strict=True)])
         share = prior * (2 * alone - 1).clamp_min(0) ** POWER
@@ -352,6 +345,7 @@ class Auto(Fusion):
             self.weights = share / share.sum()
         together = [auroc(w @ below, w @ above) for w in (prior, self.weights)]
         self.judged = torch.cat([alone, torch.stack(together)])
+        return self._weighed(left_out)
 
     def notes(self) -> dict[str, Any]:
         """What was chosen and why."""

@@ -152,17 +152,14 @@ class Memory(Detector):
         """Distances of each level, shape (N, 1, H / s, W / s)."""
         return [bank(patches) for bank, patches in zip(self._banks(), self.patches(images), strict=True)]
 
-    def calibrate(self, held_out: Iterable[Tensor], blotted: Iterable[Tensor]) -> None:  # noqa: ARG002
-        """Learn what distances normal images have, by level and place."""
+    def calibrate(self, held_out: Iterable[Tensor], blotted: Iterable[Tensor]) -> Tensor:  # noqa: ARG002
+        """Learn what distances normal images have, by level and place; scores each by the places of the others."""
         found = zip(*(self._distances(images) for images in held_out), strict=True)
-        for places, level in zip(self._places(), found, strict=True):
-            places.fit(torch.cat(level))
-
-    def left_out_scores(self, held_out: Iterable[Tensor]) -> Tensor:
-        """Scores of the images that :meth:`calibrate` learnt places from, by the places of others."""
-        found = zip(*(self._distances(images) for images in held_out), strict=True)
-        each = zip(self._places(), found, strict=True)
-        return top_mean(self._sum([places.left_out(torch.cat(level)) for places, level in each]), self.top)
+        left_out = []
+        for places, level in zip(self._places(), map(torch.cat, found), strict=True):
+            places.fit(level)
+            left_out.append(places.left_out(level))
+        return top_mean(self._sum(left_out), self.top)
 
     def score(self, images: Tensor) -> Scores:
         """Mean of the largest patch distances; the map is all of them, enlarged."""

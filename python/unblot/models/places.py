@@ -50,12 +50,13 @@ class Places(nn.Module):
         less than one that was not. Neighbours in the list, often of one group, are left out together.
         """
         if len(maps) < 2:
-            return (maps - self.mean) / self.reach
-        found = torch.empty_like(maps)
-        for own in torch.arange(len(maps), device=maps.device).chunk(FOLDS):
-            mean, reach = _learnt(torch.cat([maps[: own[0]], maps[own[-1] + 1 :]]))
-            found[own] = (maps[own] - mean) / reach
-        return found
+            return self.forward(maps)
+        found, end = [], 0
+        for own in maps.chunk(FOLDS):
+            start, end = end, end + len(own)
+            mean, reach = _learnt(torch.cat([maps[:start], maps[end:]]))
+            found.append((own - mean) / reach)
+        return torch.cat(found)
 
 
 def _learnt(maps: Tensor) -> tuple[Tensor, Tensor]:

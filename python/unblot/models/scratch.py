@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from unblot.models.filters import FilterBank
+from unblot.models.filters import FilterBank, check_strides
 from unblot.models.marking import Marker, changed, disguised, focal_loss
 
 __all__ = ["SCRATCH", "BlotNet"]
@@ -43,8 +43,7 @@ class BlotNet(nn.Module):
 
     def __init__(self, strides: Sequence[int]) -> None:
         super().__init__()
-        if not strides or any(s < 4 or s & (s - 1) for s in strides):
-            raise ValueError(f"strides of the teacher {SCRATCH!r} must be powers of two from 4, got {list(strides)}")
+        check_strides(strides, f"the teacher {SCRATCH!r}")
         self.strides = tuple(strides)
         self.bank = FilterBank([2**k for k in range(2, max(strides).bit_length())])
         looked_at = dict(zip(self.bank.strides, self.bank.channels, strict=True))

@@ -44,8 +44,8 @@ class UNet(nn.Module):
         self.dropout = nn.Dropout2d(dropout)
         self.heads = nn.ModuleDict({str(s): nn.Conv2d(levels[s], out, 1) for s, out in heads.items()})
 
-    def features(self, images: Tensor) -> dict[int, Tensor]:
-        """Images, shape (N, C, H, W), to the way up's features by stride, coarsest first, before the heads."""
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Images, shape (N, C, H, W), to float32 outputs (N, heads[s], H / s, W / s), in the order of ``heads``."""
         passed = [self.stem(images)]
         for level in self.down:
             passed.append(level(passed[-1]))
@@ -53,9 +53,4 @@ class UNet(nn.Module):
         for stride, up, join in zip(self.way_up, self.up, self.join, strict=True):
             x = join(self.dropout(torch.cat([up(x), passed[stride.bit_length() - 2]], 1)))
             found[stride] = x
-        return found
-
-    def forward(self, images: Tensor) -> list[Tensor]:
-        """Images, shape (N, C, H, W), to float32 outputs (N, heads[s], H / s, W / s), in the order of ``heads``."""
-        found = self.features(images)
         return [head(found[int(stride)]).float() for stride, head in self.heads.items()]

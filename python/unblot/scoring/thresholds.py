@@ -2,14 +2,15 @@
 
 No abnormal and no test image takes part (``docs/design.md``), so the threshold is what a user without a single defect
 image can have. With n held-out scores and quantile q it is the smallest of them that leaves at most a share 1 - q of
-the n - 1 others above (``numpy.quantile(method="higher")``): about that share of future normal images is flagged. Where
-(n - 1) * (1 - q) < 1 it is the largest held-out score.
+the n - 1 others above (``numpy.quantile(method="higher")``): about that share of future normal images is flagged. Of
+fewer than :func:`fewest` it is the largest.
 
 The paper's is 0.2 of the range of the test scores (its equations 6 and 13): not reachable in use.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-__all__ = ["PAPER_THRESHOLD", "Calibration", "calibrate", "paper_threshold"]
+__all__ = ["PAPER_THRESHOLD", "Calibration", "calibrate", "fewest", "paper_threshold"]
 
 PAPER_THRESHOLD = 0.2
 
@@ -52,6 +53,16 @@ class Calibration:
             int(values["n"]),
             str(values["method"]),
         )
+
+
+def fewest(quantile: float) -> int:
+    """How many held-out scores a quantile in (0, 1) takes so as not to be the largest of them.
+
+    Example:
+        >>> fewest(0.95)
+        21
+    """
+    return math.ceil(1 / (1 - quantile) - 1e-9) + 1  # 1 / (1 - 0.95) is a little below or above 20
 
 
 def calibrate(scores: ArrayLike, quantile: float = 0.95) -> Calibration:

@@ -8,7 +8,6 @@ linear to zero. Public code of this family multiplies the rate by a lambda that 
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -26,7 +25,7 @@ from unblot.corruption.spec import BoxNoise, FullGaussian
 from unblot.data import DataConfig, Splits
 from unblot.errors import UserError
 from unblot.models import Batch, Detector, Phase, create, to_signed
-from unblot.scoring import calibrate, score_set
+from unblot.scoring import calibrate, fewest, score_set
 from unblot.training.checkpoint import Position, better, read, write
 from unblot.training.config import TrainConfig
 from unblot.training.engine import (
@@ -273,20 +272,19 @@ def _calibrate(
     with torch.no_grad():
         loader = DataLoader(images, batch_size=config.batch_size)
         normal = (to_signed(sample["image"].to(device)) for sample in loader)
-        detector.calibrate(normal, judge.blotted(device) if judge else ())
-        left_out = detector.left_out_scores(to_signed(sample["image"].to(device)) for sample in loader)
+        left_out = detector.calibrate(normal, judge.blotted(device) if judge else ())
     scores = score_set(detector, images, batch_size=config.batch_size, device=device, progress=False, fabric=fabric)
     if not log:  # one process writes
         return
     if notes := detector.notes():
         write_json(out / NOTES, notes)
     calibration = calibrate(scores.image if left_out is None else left_out.cpu().numpy(), config.quantile)
-    if (calibration.n - 1) * (1 - config.quantile) < 1 - 1e-9 and config.quantile < 1:
+    if config.quantile < 1 and calibration.n < (enough := fewest(config.quantile)):
         log.say_once(
             "few held-out images",
             f"the threshold is the highest of {calibration.n} held-out scores, above which about 1 normal image in "
-            f"{calibration.n + 1} lies; the quantile {config.quantile:g} takes "
-            f"{math.ceil(1 / (1 - config.quantile) - 1e-9) + 1} (--held-out, or more normal images)",
+            f"{calibration.n + 1} lies; the quantile {config.quantile:g} takes {enough} (--held-out, or more normal "
+            "images)",
         )
     write_json(out / CALIBRATION, calibration.to_dict())
 
