@@ -168,7 +168,9 @@ def test_tensors_on_a_gpu(name: str) -> None:
     assert core.boxes == ours.boxes
     inside = core.mask().bool()[:, None].expand_as(images)
     assert same_bits(core.images[~inside], ours.images.cpu()[~inside])
-    a, b = core.images[inside].numpy()[::3], ours.images.cpu()[inside].numpy()[::3]
+    # A GPU divides by a peak otherwise than a CPU: the same counts of Poisson differ in the last bit, which would tell
+    # the samples apart.
+    a, b = (np.round(values.numpy(), 5)[::3] for values in (core.images[inside], ours.images.cpu()[inside]))
     assert stats.ks_2samp(a, b).pvalue > 1e-4
     with pytest.raises(ValueError, match="overlap"):
         corrupt_torch(there[:4], SAME[name], out=there[2:6])

@@ -95,7 +95,7 @@ def remembering(**options: object) -> Memory:
 
 def test_each_level_has_its_bank_and_the_finest_counts_half() -> None:
     memory = remembering(levels=[8, [16, 32]])
-    assert [bank.memory.shape[1] for bank in memory._banks()] == [40, 112 + 320]
+    assert [bank.memory.shape[1] for bank in memory._banks()] == [40, 112 + 192]
     normal = torch.rand(4, 1, 64, 64) * 2 - 1
     with torch.no_grad():
         memory.calibrate([normal[:2], normal[2:]], [])

@@ -137,7 +137,7 @@ Model = Annotated[
     str | None,
     _model(
         "Detector by name, such as memory or dae; a wrong name lists all. auto is trained from scratch where the "
-        "extra unblot[features] is not installed.",
+        'extra "features" is not installed.',
         "auto",
     ),
 ]

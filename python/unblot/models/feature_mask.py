@@ -16,12 +16,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unblot.models.detector import Batch, Detector, Phase, Recommended, Scores, Step, register
+from unblot.models.filters import FILTERS
 from unblot.models.marking import Marker, changed, disguised, focal_loss
 from unblot.models.places import Places
 from unblot.models.pooling import top_mean
 from unblot.models.teacher import LEARN, PACKAGED, Teacher
 
 __all__ = ["FeatureMask"]
+
+MIDDLE, ALL = (8, 16), (4, 8, 16, 32)  # strides
 
 
 @register
@@ -39,7 +42,8 @@ class FeatureMask(Detector):
         channels: 1 or 3.
         size: a multiple of 32, at least 64.
         teacher: a timm model, "filters" or "scratch" (:class:`Teacher`).
-        strides: of the features that are looked at, ascending.
+        strides: of the features that are looked at, ascending; None: 8 and 16, where a pretrained network's features
+            are neither mere texture nor mere content; 4 to 32 of the filter bank.
         stride: of the mask, one of ``strides``.
         width: channels of the marking network (:class:`Marker`).
         full: change, as a share of the value range, that makes a mask 1.
@@ -64,7 +68,7 @@ class FeatureMask(Detector):
         channels: int,
         size: int,
         teacher: str = PACKAGED,
-        strides: Sequence[int] = (4, 8, 16, 32),
+        strides: Sequence[int] | None = None,
         stride: int = 8,
         width: int = 128,
         full: float = 0.05,
@@ -73,6 +77,7 @@ class FeatureMask(Detector):
         dropout: float = 0.1,
         top: float = 0.005,
     ) -> None:
+        strides = (ALL if teacher == FILTERS else MIDDLE) if strides is None else strides
         options = {
             "teacher": teacher,
             "strides": list(strides),

@@ -24,11 +24,11 @@ from unblot.models.detector import Batch, Detector, Phase, Recommended, Scores, 
 from unblot.models.filters import FILTERS
 from unblot.models.pooling import auroc, spread
 from unblot.models.scratch import SCRATCH
-from unblot.models.teacher import packaged, shared_features
+from unblot.models.teacher import Teacher, packaged, shared_features
 
 __all__ = ["AtSize", "Auto", "Fusion", "default_parts", "part_sizes"]
 
-# The memories last: no checkpoint carries them before. The most strides of a teacher first: the others share them.
+# The memories last: no checkpoint carries them before.
 PARTS = ("feature_mask", "memory", f"memory@{FILTERS}")
 FROM_SCRATCH = (f"feature_mask@{FILTERS}", f"memory@{SCRATCH}", f"memory@{FILTERS}")
 POWER = 12  # of a part's judgement in its weight: what is judged clearly worse hardly counts
@@ -170,7 +170,9 @@ class Fusion(Detector):
         n, size = images.shape[0], images.shape[-2:]
         scores, maps = images.new_zeros(len(self.parts), n), images.new_zeros(len(self.parts), n, 1, *size)
         with shared_features():
-            for i, (_, part) in enumerate(self._each()):
+            # Who looks at most strides first: the others share its features.
+            for i, part in sorted(enumerate(self.parts.values()), key=lambda entry: -_strides(entry[1])):
+                assert isinstance(part, Detector)
                 if not torch.compiler.is_exporting() and self.weights[i] == 0:  # a graph has no such part: see asked()
                     continue
                 found = part.score(images)
@@ -198,6 +200,11 @@ def default_parts() -> tuple[str, ...]:
     :data:`FROM_SCRATCH`, which need no weights from elsewhere.
     """
     return PARTS if packaged() else FROM_SCRATCH
+
+
+def _strides(part: nn.Module) -> int:
+    """At how many strides of a teacher's features a part looks."""
+    return max((len(module.strides) for module in part.modules() if isinstance(module, Teacher)), default=0)
 
 
 def _detector_in(part: str) -> str:

@@ -334,8 +334,8 @@ def coreset(rows: Tensor, count: int) -> Tensor:
     chosen = torch.zeros(count, dtype=torch.int64, device=rows.device)
     gap = torch.full((len(rows),), torch.inf, device=rows.device)
     for i in range(1, count):
-        last = chosen[i - 1]
-        torch.minimum(gap, norm.add(norm[last]).addmv_(flat, flat[last], alpha=-2.0), out=gap)
+        last = chosen[i - 1 : i]  # a tensor of one number: for a plain one the host would wait for the device
+        torch.minimum(gap, norm.add(norm[last]).addmv_(flat, flat[last][0], alpha=-2.0), out=gap)
         chosen[i] = gap.argmax()
     return chosen
 

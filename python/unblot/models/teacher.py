@@ -102,8 +102,7 @@ class Teacher(nn.Module):
             raise ValueError(f"{name} has features at strides {every}; asked for were {list(strides)}")
         self.indices = [every.index(s) for s in strides]
         self.network = timm.create_model(name, pretrained=False, features_only=True, out_indices=self.indices)
-        info: Any = self.network.feature_info
-        self.channels = info.channels()
+        self.channels = _without_class_stage(self.network)
         self._run = Lean(self.network)
         config = timm.get_pretrained_cfg(name)
         self._scale_by(config.mean, config.std)
@@ -165,6 +164,7 @@ class Teacher(nn.Module):
                 f"the weights of {self.name} cannot be had ({type(error).__name__}: {error}). Download them on a "
                 f"machine with network access into the Hugging Face cache, or use {PACKAGED}, which needs none"
             ) from error
+        _without_class_stage(network)
         self.network.load_state_dict(network.state_dict())
 
     def standardised(self, images: Tensor) -> Tensor:
@@ -259,6 +259,19 @@ class ChannelScale(nn.Module):
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
         """Scaled features, same shapes."""
         return [(f - getattr(self, f"mean_{i}")) / getattr(self, f"std_{i}") for i, f in enumerate(features)]
+
+
+def _without_class_stage(network: Any) -> list[int]:
+    """Take the last stage out of a network that has more than one at its last stride; the channels of its features.
+
+    That stage, of EfficientNet and its relatives, prepares the decision between ImageNet's classes. What the stage
+    before it gives at the same stride tells defects from normals better (docs/detection.md).
+    """
+    *_, before, last = [info["module"].split(".") for info in network.feature_info.info]
+    if before[0] == last[0] == "blocks" and int(last[1]) - int(before[1]) > 1:
+        network.blocks[int(last[1])] = nn.Identity()
+    with torch.no_grad():
+        return [features.shape[1] for features in network.eval()(torch.zeros(1, 3, 64, 64))]
 
 
 def _timm() -> Any:

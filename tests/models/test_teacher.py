@@ -1,0 +1,57 @@
+"""The frozen network: which of its stages give the features, and that parts of a fusion share them."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from unblot.models.detector import create
+from unblot.models.filters import FILTERS
+from unblot.models.memory import Bank
+from unblot.models.teacher import PACKAGED, Teacher
+
+timm = pytest.importorskip("timm")
+
+
+def test_the_stage_that_decides_between_classes_is_left_out() -> None:
+    teacher = Teacher(PACKAGED, (4, 8, 16, 32))
+    assert teacher.channels == [24, 40, 112, 192]
+    teacher.load_pretrained()
+    whole = timm.create_model(PACKAGED, pretrained=False).eval()
+    names = dict(whole.named_modules())
+    whole.load_state_dict({**whole.state_dict(), **teacher.network.state_dict()})
+    stages: list[Tensor] = []
+    for name in ("blocks.1", "blocks.2", "blocks.4", "blocks.5"):
+        names[name].register_forward_hook(lambda *given: stages.append(given[2]))
+    images = torch.rand(1, 3, 64, 64) * 2 - 1
+    with torch.no_grad():
+        whole(teacher.standardised(images))
+        for made, stage in zip(teacher(images), stages, strict=True):
+            torch.testing.assert_close(made, stage, rtol=1e-3, atol=1e-3 * stage.abs().max().item())
+    assert not any(key.startswith("blocks.6") for key in teacher.network.state_dict()), "not kept, not computed"
+
+
+@pytest.mark.parametrize(("name", "channels"), [("resnet18", [128, 256, 512]), ("mobilenetv2_100", [32, 96, 160])])
+def test_other_networks_keep_what_they_have(name: str, channels: list[int]) -> None:
+    assert Teacher(name, (8, 16, 32)).channels == channels
+
+
+def test_parts_of_a_fusion_ask_the_teacher_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    parts = ["feature_mask", "memory", f"memory@{FILTERS}"]
+    made = create("fusion", channels=1, size=64, parts=parts).eval()
+    made.start()
+    computed: list[tuple[str, tuple[int, ...]]] = []
+    plain = Teacher._features
+
+    def noted(self: Teacher, images: Tensor) -> list[Tensor]:
+        computed.append((self.name, self.strides))
+        return plain(self, images)
+
+    monkeypatch.setattr(Teacher, "_features", noted)
+    for part in made.modules():  # banks that remember something, so that distances can be taken
+        if isinstance(part, Bank):
+            part.memory = torch.zeros(4, part.memory.shape[1])
+            part.typical = torch.ones(4)
+    with torch.no_grad():
+        made.score(torch.rand(2, 1, 64, 64))
+    assert sorted(computed) == [(FILTERS, (8, 16, 32)), (PACKAGED, (8, 16, 32))]
