@@ -35,7 +35,8 @@ class PatchCore(nn.Module):
         self.teacher = Teacher(PACKAGED, (8, 16))
         self.teacher.load_pretrained()
         network = self.inner.feature_extractor.feature_extractor
-        network.load_state_dict(self.teacher.network.state_dict())
+        # The last stage, which the teacher leaves out, stays as it was made: no layer stands behind it.
+        network.load_state_dict({**network.state_dict(), **self.teacher.network.state_dict()})
 
     @torch.no_grad()
     def remember(self, images: ImageSet, entries: int, candidates: int = 0) -> None:
