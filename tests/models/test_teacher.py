@@ -35,6 +35,13 @@ def test_other_networks_keep_what_they_have(name: str, channels: list[int]) -> N
     assert Teacher(name, (8, 16, 32)).channels == channels
 
 
+def test_a_network_that_takes_one_size_alone_is_a_teacher_of_that_size() -> None:
+    teacher = Teacher("vit_tiny_patch16_224", (16,))
+    assert teacher.channels == [192]
+    with torch.no_grad():
+        assert teacher(torch.zeros(1, 3, 224, 224))[0].shape == (1, 192, 14, 14)
+
+
 def test_parts_of_a_fusion_ask_the_teacher_once(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     parts = ["feature_mask", "memory", f"memory@{FILTERS}"]

@@ -42,8 +42,8 @@ class FeatureMask(Detector):
         channels: 1 or 3.
         size: a multiple of 32, at least 64.
         teacher: a timm model, "filters" or "scratch" (:class:`Teacher`).
-        strides: of the features that are looked at, ascending; None: 8 and 16, where a pretrained network's features
-            are neither mere texture nor mere content; 4 to 32 of the filter bank.
+        strides: of the features that are looked at, ascending; None: 4, 8, 16 and 32 of the filter bank, 8 and 16 of
+            other teachers.
         stride: of the mask, one of ``strides``.
         width: channels of the marking network (:class:`Marker`).
         full: change, as a share of the value range, that makes a mask 1.

@@ -171,8 +171,7 @@ class Fusion(Detector):
         scores, maps = images.new_zeros(len(self.parts), n), images.new_zeros(len(self.parts), n, 1, *size)
         with shared_features():
             # Who looks at most strides first: the others share its features.
-            for i, part in sorted(enumerate(self.parts.values()), key=lambda entry: -_strides(entry[1])):
-                assert isinstance(part, Detector)
+            for i, (_, part) in sorted(enumerate(self._each()), key=lambda entry: -_strides(entry[1][1])):
                 if not torch.compiler.is_exporting() and self.weights[i] == 0:  # a graph has no such part: see asked()
                     continue
                 found = part.score(images)
@@ -202,9 +201,10 @@ def default_parts() -> tuple[str, ...]:
     return PARTS if packaged() else FROM_SCRATCH
 
 
-def _strides(part: nn.Module) -> int:
+def _strides(part: Detector) -> int:
     """At how many strides of a teacher's features a part looks."""
-    return max((len(module.strides) for module in part.modules() if isinstance(module, Teacher)), default=0)
+    teacher = getattr(part.inner, "teacher", None) if isinstance(part, AtSize) else None
+    return len(teacher.strides) if isinstance(teacher, Teacher) else 0
 
 
 def _detector_in(part: str) -> str:

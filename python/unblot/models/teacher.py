@@ -101,8 +101,9 @@ class Teacher(nn.Module):
         if not strides or not set(strides) <= set(every):
             raise ValueError(f"{name} has features at strides {every}; asked for were {list(strides)}")
         self.indices = [every.index(s) for s in strides]
-        self.network = timm.create_model(name, pretrained=False, features_only=True, out_indices=self.indices)
-        self.channels = _without_class_stage(self.network)
+        self.network = _made(name, self.indices, pretrained=False)
+        info: Any = self.network.feature_info
+        self.channels = info.channels()
         self._run = Lean(self.network)
         config = timm.get_pretrained_cfg(name)
         self._scale_by(config.mean, config.std)
@@ -158,13 +159,12 @@ class Teacher(nn.Module):
             self.network.load_state_dict({key: weights[key] for key in self.network.state_dict()})
             return
         try:
-            network = timm.create_model(self.name, pretrained=True, features_only=True, out_indices=self.indices)
+            network = _made(self.name, self.indices, pretrained=True)
         except Exception as error:  # what a failed download raises depends on timm and on huggingface_hub
             raise UserError(
                 f"the weights of {self.name} cannot be had ({type(error).__name__}: {error}). Download them on a "
                 f"machine with network access into the Hugging Face cache, or use {PACKAGED}, which needs none"
             ) from error
-        _without_class_stage(network)
         self.network.load_state_dict(network.state_dict())
 
     def standardised(self, images: Tensor) -> Tensor:
@@ -261,17 +261,20 @@ class ChannelScale(nn.Module):
         return [(f - getattr(self, f"mean_{i}")) / getattr(self, f"std_{i}") for i, f in enumerate(features)]
 
 
-def _without_class_stage(network: Any) -> list[int]:
-    """Take the last stage out of a network that has more than one at its last stride; the channels of its features.
+def _made(name: str, indices: Sequence[int], *, pretrained: bool) -> nn.Module:
+    """The network of that name from timm, in eval mode, without a last stage that is not the first at its stride.
 
     That stage, of EfficientNet and its relatives, prepares the decision between ImageNet's classes. What the stage
     before it gives at the same stride tells defects from normals better (docs/detection.md).
     """
-    *_, before, last = [info["module"].split(".") for info in network.feature_info.info]
-    if before[0] == last[0] == "blocks" and int(last[1]) - int(before[1]) > 1:
-        network.blocks[int(last[1])] = nn.Identity()
-    with torch.no_grad():
-        return [features.shape[1] for features in network.eval()(torch.zeros(1, 3, 64, 64))]
+    network = _timm().create_model(name, pretrained=pretrained, features_only=True, out_indices=indices).eval()
+    *_, before, last = network.feature_info.info
+    (kind, *stage), (same, *end) = (entry["module"].split(".") for entry in (before, last))
+    if kind == same == "blocks" and int(end[0]) - int(stage[0]) > 1:
+        network.blocks[int(end[0])] = nn.Identity()
+        with torch.no_grad():
+            last["num_chs"] = network.blocks(network.conv_stem(torch.zeros(1, 3, 64, 64))).shape[1]
+    return network  # type: ignore[no-any-return]
 
 
 def _timm() -> Any:
