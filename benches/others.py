@@ -20,12 +20,15 @@ def options(prog: str, description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--root", default=None)
     parser.add_argument("--size", type=int, default=128, help="of the images in pixels")
     parser.add_argument("--split-seed", type=int, default=0)
+    parser.add_argument("--group", default=None, metavar="REGEX", help="what tells captures apart, as for unblot train")
     return parser
 
 
 def splits_of(given: argparse.Namespace) -> Splits:
     """The images that our detectors have with these options."""
-    return load_data(DataConfig(given.data, root=given.root, size=given.size, split_seed=given.split_seed))
+    return load_data(
+        DataConfig(given.data, root=given.root, size=given.size, split_seed=given.split_seed, group=given.group)
+    )
 
 
 def figures(test: ImageSet, scores: NDArray[np.float32], maps: NDArray[np.float32]) -> str:
