@@ -20,6 +20,33 @@ def test_nothing_changes_before_it_is_fitted() -> None:
     torch.testing.assert_close(Places(8)(made), made)
 
 
+def test_the_border_counts_less() -> None:
+    full, less = Places(8, border=1.0), Places(8, border=0.6)
+    for places in (full, less):
+        places.fit(maps(50))
+    side = torch.tensor([0.6, 0.8, 1, 1, 1, 1, 0.8, 0.6])
+    for by in ("__call__", "left_out"):
+        counted, whole = (getattr(places, by)(maps(50)) for places in (less, full))
+        torch.testing.assert_close(counted, whole * side[:, None] * side)
+    assert torch.equal(full.share, torch.ones(1, 8, 8))
+
+
+@pytest.mark.parametrize(("size", "middle"), [(1, 1.0), (2, 1.0), (3, 1.0), (4, 1.0)])
+def test_a_small_map_has_its_middle_in_full(size: int, middle: float) -> None:
+    places = Places(size)
+    places.fit(torch.rand(5, 1, size, size))
+    assert places.share.max() == middle
+    assert places.share.isfinite().all()
+    if size > 2:
+        assert places.share[0, 0, 0] < places.share[0, 0, 1] < 1
+
+
+@pytest.mark.parametrize("border", [0.0, -1.0, 1.1, float("nan")])
+def test_a_border_out_of_its_range_is_refused(border: float) -> None:
+    with pytest.raises(ValueError, match=r"border must be in 0\.\.1"):
+        Places(8, border)
+
+
 def test_a_place_that_always_shows_something_no_longer_stands_out() -> None:
     places = Places(8)
     places.fit(maps(200, edge=10))

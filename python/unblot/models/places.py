@@ -10,8 +10,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Places"]
+__all__ = ["BORDER", "Places"]
 
+BORDER = 0.6  # what a map counts at the border of the image, 1 inside
 FOLDS = 20  # in which images are left out
 DOUBT = 8  # held-out images that weigh as much as what all places have in common
 
@@ -25,25 +26,40 @@ class Places(nn.Module):
     in common by n / (n + 8) only, n being their number, and d is 2 % of the mean of all at least. Where images show
     their parts at random places, all places are alike but for the border, and little changes.
 
+    The result is multiplied by ``border`` in the outermost row and column of each side, by the mean of ``border`` and 1
+    in the second, at a corner by the product of both sides' shares. A map so small that all of it is border has its
+    middle at 1 all the same.
+
     Args:
         size: height and width of the maps.
+        border: what the outermost places count, in (0, 1]; 1 for as much as those inside, where parts are cropped to
+            their outline, say, and defects lie at their edges.
+
+    Raises:
+        ValueError: ``border`` out of its range.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, border: float = BORDER) -> None:
         super().__init__()
+        if not 0 < border <= 1:
+            raise ValueError(f"border must be in 0..1 (above 0), 1 to count borders in full; got {border!r}")
+        self.border = border
         self.register_buffer("mean", torch.zeros(1, size, size))
         self.register_buffer("reach", torch.ones(1, size, size))
+        self.register_buffer("share", torch.ones(1, size, size))
 
     mean: Tensor
     reach: Tensor
+    share: Tensor
 
     def fit(self, maps: Tensor) -> None:
         """Learn from the maps of held-out normal images, float, shape (N, 1, size, size), N at least 1."""
         self.mean, self.reach = _learnt(maps)
+        self.share = _inside(maps.shape[-1], self.border).to(maps)
 
     def forward(self, maps: Tensor) -> Tensor:
         """Maps, float, shape (N, 1, size, size), in those units; as they are before :meth:`fit`."""
-        return (maps - self.mean) / self.reach
+        return (maps - self.mean) / self.reach * self.share
 
     def left_out(self, maps: Tensor) -> Tensor:
         """The maps that :meth:`fit` was given, each in units learnt from others: a map that was learnt from stands out
@@ -55,8 +71,17 @@ class Places(nn.Module):
         for own in maps.chunk(FOLDS):
             start, end = end, end + len(own)
             mean, reach = _learnt(torch.cat([maps[:start], maps[end:]]))
-            found.append((own - mean) / reach)
+            found.append((own - mean) / reach * self.share)
         return torch.cat(found)
+
+
+def _inside(size: int, border: float) -> Tensor:
+    """What each place counts, shape (1, size, size)."""
+    place = torch.arange(size)
+    distance = torch.minimum(place, place.flip(0))
+    side = (border + (1 - border) / 2 * distance).clamp_max(1.0)
+    share = side[:, None] * side
+    return (share / share.max())[None]
 
 
 def _learnt(maps: Tensor) -> tuple[Tensor, Tensor]:
