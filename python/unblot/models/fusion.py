@@ -34,7 +34,7 @@ FROM_SCRATCH = (f"feature_mask@{FILTERS}", f"memory@{SCRATCH}", f"memory@{FILTER
 POWER = 12  # of a part's judgement in its weight: what is judged clearly worse hardly counts
 TRUST = 4.0  # in a memory before anything is judged; 1 in any other part
 LEAST = 0.1  # share of the weights below which a part is not asked at all
-ON_FEATURES = ("memory", "feature_mask")  # what a frozen teacher costs is paid for all pixels
+ON_FEATURES = ("memory", "feature_mask")  # see all pixels, measure their maps by place: these have ``border``
 TRAINED_SIZE = 128  # of parts whose whole network is trained: a quarter of the pixels, a quarter of the time
 
 
@@ -90,7 +90,6 @@ class Fusion(Detector):
             "weights": None if weights is None else list(weights),
             "sizes": at,
             "part_options": each,
-            "border": border,
         }
         super().__init__(channels=channels, size=size, options=options)
         if not parts or len(each) != len(parts) or {"fusion", "auto"} & {_detector_in(name) for name in parts}:
