@@ -1,7 +1,6 @@
 """Fusion: parts at their own sizes, scores made comparable, weights from a prior and a judgement."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
 
 import pytest
 import torch
@@ -82,22 +81,6 @@ def test_what_stands_on_features_sees_all_pixels_and_what_is_trained_whole_half_
     assert part_sizes(["mask"], 64) == {"mask": 64}
     assert part_sizes(["mask"], 320) == {"mask": 160}
     assert part_sizes(["memory@filters", "mask"], 256) == {"memory@filters": 256, "mask": 128}
-
-
-def borders(auto: Auto) -> dict[str, Any]:
-    """The option ``border`` of each part, None where it has no such option."""
-    parts = {name: part.inner for name, part in auto.parts.items() if isinstance(part, AtSize)}
-    return {name: part.options.get("border") for name, part in parts.items()}
-
-
-def test_border_reaches_the_parts_that_have_it_unless_they_say_otherwise() -> None:
-    options = {"memory@filters": {"border": 0.9, "entries": 10}}
-    auto = Auto(
-        channels=1, size=64, parts=["feature_mask@filters", "memory@filters", "dae"], border=1, part_options=options
-    )
-    assert borders(auto) == {"feature_mask@filters": 1, "memory@filters": 0.9, "dae": None}
-    assert borders(Auto(channels=1, size=64, **auto.options)) == borders(auto), "as a run's config gives them back"
-    assert borders(Auto(channels=1, size=64, parts=["memory@filters"])) == {"memory@filters": 0.6}
 
 
 def test_a_part_may_name_its_teacher() -> None:

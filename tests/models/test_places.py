@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from unblot.models.places import DOUBT, FOLDS, Places, _inside
+from unblot.models.places import DOUBT, FOLDS, Places, _along_sides
 
 
 def maps(n: int, edge: float = 0.0, seed: int = 0) -> torch.Tensor:
@@ -20,33 +20,67 @@ def test_nothing_changes_before_it_is_fitted() -> None:
     torch.testing.assert_close(Places(8)(made), made)
 
 
-def test_the_border_counts_less() -> None:
-    full, less = Places(8, border=1.0), Places(8, border=0.6)
-    for places in (full, less):
-        places.fit(maps(50))
-    side = torch.tensor([0.6, 0.8, 1, 1, 1, 1, 0.8, 0.6])
-    for by in ("__call__", "left_out"):
-        counted, whole = (getattr(places, by)(maps(50)) for places in (less, full))
-        torch.testing.assert_close(counted, whole * side[:, None] * side)
-    assert torch.equal(_inside(8, 1.0), torch.ones(1, 8, 8))
+def raised(made: torch.Tensor, by: float) -> torch.Tensor:
+    """The same, by that much higher along the last row, but for one place of eight."""
+    made = made.clone()
+    made[..., -1, :7] += by
+    return made
 
 
-@pytest.mark.parametrize(("size", "middle"), [(1, 1.0), (2, 1.0), (3, 1.0), (4, 1.0)])
-def test_a_small_map_has_its_middle_in_full(size: int, middle: float) -> None:
+def test_what_a_whole_side_shows_is_taken_off() -> None:
+    places = Places(8)
+    places.fit(maps(50))
+    new = maps(200, seed=1)
+    plain, along = places(new).flatten(1).amax(1), places(raised(new, 30)).flatten(1).amax(1)
+    assert along.mean() < 1.5 * plain.mean(), "a side that came into view is no defect"
+    spot = new.clone()
+    spot[..., -1, 3:5] += 30
+    assert (places(spot).flatten(1).argmax(1) >= 7 * 8 + 3).all(), "a spot at the side is one"
+    assert places(spot).flatten(1).amax(1).mean() > 5 * plain.mean()
+
+
+def test_a_side_is_two_rows_or_columns_and_what_four_fifths_exceed() -> None:
+    excess = torch.zeros(1, 1, 8, 8)
+    excess[..., 1, :] = torch.arange(8.0)
+    excess[..., :, 7] += 5
+    excess[..., 4, :] += 3
+    taken = _along_sides(excess)
+    assert torch.equal(taken[0, 0, 1, :6], torch.ones(6)), "the second lowest of eight"
+    assert torch.equal(taken[0, 0, :, 7], torch.full((8,), 5.0))
+    assert taken[0, 0, 4, 2] == 0, "no side"
+    assert torch.equal(_along_sides(-excess), torch.zeros_like(excess)), "a quiet side stays quiet"
+    assert torch.equal(_along_sides(excess.mT), taken.mT)
+
+
+@pytest.mark.parametrize(("size", "inside"), [(1, 1), (2, 2), (3, 3), (4, 2), (7, 5), (8, 4), (32, 28)])
+def test_a_small_map_has_few_sides_or_none(size: int, inside: int) -> None:
+    whole = torch.full((2, 1, size, size), 3.0)
+    assert (_along_sides(whole) == 0).sum() == 2 * inside**2
     places = Places(size)
     places.fit(torch.rand(5, 1, size, size))
-    share = _inside(size, places.border)
-    assert share.max() == middle
-    assert share.isfinite().all()
     assert places.reach.isfinite().all()
-    if size > 2:
-        assert share[0, 0, 0] < share[0, 0, 1] < 1
+    assert places(whole).amax() > 1, "an image that is odd all over still is"
 
 
-@pytest.mark.parametrize("border", [0.0, -1.0, 1.1, float("nan")])
-def test_a_border_out_of_its_range_is_refused(border: float) -> None:
-    with pytest.raises(ValueError, match=r"border must be in 0\.\.1"):
-        Places(8, border)
+def test_a_side_that_is_often_raised_is_no_reason_to_doubt_a_spot_there() -> None:
+    often, never, made = Places(8), Places(8), maps(400)
+    never.fit(made)
+    made[::2] = raised(made[::2], 30)
+    often.fit(made)
+    assert often.reach[0, -1, :7].mean() < 12, "half of them are 15 above their mean"
+    assert never.reach[0, -1, :7].mean() < often.reach[0, -1, :7].mean()
+
+
+def test_a_checkpoint_from_before_scores_as_it_did() -> None:
+    places, new = Places(8), raised(maps(20, seed=1), 30)
+    places.fit(maps(50))
+    before = {name: value for name, value in places.state_dict().items() if name != "evened"}
+    old = Places(8)
+    old.load_state_dict(before)
+    torch.testing.assert_close(old(new), (new - places.mean) / places.reach)
+    again = Places(8)
+    again.load_state_dict(places.state_dict())
+    assert torch.equal(again(new), places(new))
 
 
 def test_a_place_that_always_shows_something_no_longer_stands_out() -> None:
@@ -60,7 +94,7 @@ def test_a_place_that_always_shows_something_no_longer_stands_out() -> None:
 
 
 def test_a_restless_place_must_show_more_but_not_as_much_more_as_it_is_restless() -> None:
-    places = Places(8, border=1.0)  # what is learnt alone
+    places = Places(8)
     places.fit(maps(1000))
     ratio = places.reach[0, :, 0].mean() / places.reach[0, :, 1:].mean()
     assert 1.2 < ratio < 2.5
@@ -71,7 +105,7 @@ def test_few_images_say_little_of_single_places() -> None:
     few = maps(2, edge=10)
     places.fit(few)
     torch.testing.assert_close(places.mean, few.mean() + (few.mean(0) - few.mean()) * 2 / (2 + DOUBT))
-    one = Places(8, border=1.0)
+    one = Places(8)
     one.fit(torch.full((1, 1, 8, 8), 7.0))
     assert torch.isfinite(one(maps(4))).all()
     assert torch.allclose(one.reach, torch.tensor(0.14)), "2 % of the mean"

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from unblot.models.detector import Batch, Detector, Phase, Recommended, Scores, Step, register
 from unblot.models.filters import FILTERS
 from unblot.models.marking import Marker, changed, disguised, focal_loss
-from unblot.models.places import BORDER, Places
+from unblot.models.places import Places
 from unblot.models.pooling import top_mean
 from unblot.models.teacher import LEARN, PACKAGED, Teacher
 
@@ -51,7 +51,6 @@ class FeatureMask(Detector):
         soften: fade and blur blots.
         dropout: share of the teacher's channels that a training step leaves out.
         top: share of the map whose mean is the score.
-        border: what the map counts at the border of the image, in (0, 1] (:class:`Places`).
 
     Raises:
         ValueError: an option out of its range.
@@ -77,7 +76,6 @@ class FeatureMask(Detector):
         soften: bool = True,
         dropout: float = 0.1,
         top: float = 0.005,
-        border: float = BORDER,
     ) -> None:
         strides = (ALL if teacher == FILTERS else MIDDLE) if strides is None else strides
         options = {
@@ -90,7 +88,6 @@ class FeatureMask(Detector):
             "soften": soften,
             "dropout": dropout,
             "top": top,
-            "border": border,
         }
         super().__init__(channels=channels, size=size, options=options)
         if stride not in strides:
@@ -102,7 +99,7 @@ class FeatureMask(Detector):
         self.teacher = Teacher(teacher, strides)
         self.marker = Marker(dict(zip(strides, self.teacher.channels, strict=True)), stride, width, dropout)
         self.stride, self.full, self.augment, self.soften, self.top = stride, full, augment, soften, top
-        self.places = Places(size // stride, border)
+        self.places = Places(size // stride)
 
     def start(self) -> None:
         """Load the teacher's weights."""

@@ -34,7 +34,7 @@ FROM_SCRATCH = (f"feature_mask@{FILTERS}", f"memory@{SCRATCH}", f"memory@{FILTER
 POWER = 12  # of a part's judgement in its weight: what is judged clearly worse hardly counts
 TRUST = 4.0  # in a memory before anything is judged; 1 in any other part
 LEAST = 0.1  # share of the weights below which a part is not asked at all
-ON_FEATURES = ("memory", "feature_mask")  # see all pixels, measure their maps by place: these have ``border``
+ON_FEATURES = ("memory", "feature_mask")  # what a frozen teacher costs is paid for all pixels
 TRAINED_SIZE = 128  # of parts whose whole network is trained: a quarter of the pixels, a quarter of the time
 
 
@@ -54,7 +54,6 @@ class Fusion(Detector):
         weights: one for each part, 0 or more; None weighs all alike.
         sizes: at which parts see the images, by name; the others see them as they are. None: see :func:`part_sizes`.
         part_options: options of the parts, by name.
-        border: the option of that name for each part that has it, unless ``part_options`` give it; None: their own.
 
     Raises:
         ValueError: no part, an unknown one, or weights that do not fit.
@@ -72,18 +71,9 @@ class Fusion(Detector):
         weights: Sequence[float] | None = None,
         sizes: Mapping[str, int] | None = None,
         part_options: Mapping[str, Mapping[str, Any]] | None = None,
-        border: float | None = None,
     ) -> None:
         parts = default_parts() if parts is None else parts
-        shared = {} if border is None else {"border": border}
-        each = {
-            name: {
-                **_teacher_in(name),
-                **(shared if _detector_in(name) in ON_FEATURES else {}),
-                **(part_options or {}).get(name, {}),
-            }
-            for name in parts
-        }
+        each = {name: {**_teacher_in(name), **(part_options or {}).get(name, {})} for name in parts}
         at = part_sizes(parts, size) if sizes is None else {**dict.fromkeys(parts, size), **sizes}
         options = {
             "parts": list(parts),
@@ -313,7 +303,6 @@ class Auto(Fusion):
         prior: one for each part, above 0; None: 4 for a memory, which is right more often, 1 for any other.
         sizes: at which parts see the images, by name; see :class:`Fusion`.
         part_options: options of the parts, by name.
-        border: the option of that name for each part that has it, unless ``part_options`` give it; None: their own.
 
     Raises:
         ValueError: no part, or an unknown one, or a prior that does not fit.
@@ -330,20 +319,13 @@ class Auto(Fusion):
         prior: Sequence[float] | None = None,
         sizes: Mapping[str, int] | None = None,
         part_options: Mapping[str, Mapping[str, Any]] | None = None,
-        border: float | None = None,
     ) -> None:
         parts = default_parts() if parts is None else parts
         prior = [TRUST if _detector_in(name) == "memory" else 1.0 for name in parts] if prior is None else list(prior)
         if not all(p > 0 for p in prior):
             raise ValueError(f"prior must be above 0 for each part, got {prior!r}")
         super().__init__(
-            channels=channels,
-            size=size,
-            parts=parts,
-            weights=prior,
-            sizes=sizes,
-            part_options=part_options,
-            border=border,
+            channels=channels, size=size, parts=parts, weights=prior, sizes=sizes, part_options=part_options
         )
         del self.options["weights"]
         self.options["prior"] = prior

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unblot.models.detector import Batch, Detector, Phase, Recommended, Scores, Step, register
-from unblot.models.places import BORDER, Places
+from unblot.models.places import Places
 from unblot.models.pooling import top_mean
 from unblot.models.teacher import LEARN, PACKAGED, Teacher
 
@@ -57,7 +57,6 @@ class Memory(Detector):
         balanced: balance the features; False takes them as the teacher gives them, as PatchCore does.
         normalise: divide by typical distances to other groups; False takes distances as they are, as PatchCore does.
         top: share of the patches, the most anomalous ones, whose mean is the image's score; 0 takes the largest alone.
-        border: what distances count at the border of the image, in (0, 1] (:class:`Places`).
 
     Raises:
         ValueError: an option out of its range.
@@ -82,7 +81,6 @@ class Memory(Detector):
         balanced: bool = True,
         normalise: bool = True,
         top: float = 0.02,
-        border: float = BORDER,
     ) -> None:
         joined = [[level] if isinstance(level, int) else sorted(level) for level in levels]
         options = {
@@ -94,7 +92,6 @@ class Memory(Detector):
             "balanced": balanced,
             "normalise": normalise,
             "top": top,
-            "border": border,
         }
         super().__init__(channels=channels, size=size, options=options)
         if not (entries >= 1 and neighbours >= 1 and 0 <= top <= 1):
@@ -111,7 +108,7 @@ class Memory(Detector):
         bank = partial(Bank, entries=entries, neighbours=neighbours, balanced=balanced, normalise=normalise)
         self.banks = nn.ModuleList(bank([width[s] for s in level]) for level in self.levels)
         self.top, self.weights = top, [w / sum(weights) for w in weights]
-        self.places = nn.ModuleList(Places(size // min(level), border) for level in self.levels)
+        self.places = nn.ModuleList(Places(size // min(level)) for level in self.levels)
 
     def start(self) -> None:
         """Load the teacher's weights."""
