@@ -123,7 +123,7 @@ def test_a_part_at_its_own_size(images: Images) -> None:
 
 def test_scores_of_any_scale_count_alike(images: Images) -> None:
     fusion = Fusion(channels=1, size=64, parts=["bright", "blind"])
-    fusion.calibrate([images(40)], [])
+    fusion.calibrate([images(40)], [], torch.arange(40))
     scores, maps = fusion._standardised(images(200))
     assert (scores.median(1).values.abs() < 1).all()
     assert (scores.std(1) < 3).all()
@@ -135,20 +135,20 @@ class Doubtful(Bright):
 
     name = "doubtful"
 
-    def calibrate(self, held_out: Iterable[Tensor], blotted: Iterable[Tensor]) -> Tensor:
+    def calibrate(self, held_out: Iterable[Tensor], blotted: Iterable[Tensor], groups: Tensor) -> Tensor:
         return torch.cat([self.score(images).image for images in held_out]) + 0.5
 
 
 def test_left_out_scores_are_standardised_and_weighed_like_scores(images: Images) -> None:
     normal = [images(5), images(3)]
     plain = Fusion(channels=1, size=64, parts=["bright", "dim"])
-    assert plain.calibrate(normal, []) is None, "scores are as good"
+    assert plain.calibrate(normal, [], torch.arange(8)) is None, "scores are as good"
     register(Doubtful)
     try:
         fusion = Fusion(channels=1, size=64, parts=["bright", "doubtful"], weights=[1, 3], sizes={"doubtful": 32})
     finally:
         del _REGISTRY["doubtful"]
-    found = fusion.calibrate(iter(normal), [])
+    found = fusion.calibrate(iter(normal), [], torch.arange(8))
     assert found is not None
     scores = torch.cat([fusion.score(x).image for x in normal])
     torch.testing.assert_close(found, scores + 0.75 * 0.5 / fusion.scale[1, 1])
@@ -156,14 +156,14 @@ def test_left_out_scores_are_standardised_and_weighed_like_scores(images: Images
 
 def test_few_held_out_images_do_not_blow_scores_up() -> None:
     fusion = Fusion(channels=1, size=64, parts=["bright"])
-    fusion.calibrate([torch.full((1, 1, 64, 64), 0.5)], [])
+    fusion.calibrate([torch.full((1, 1, 64, 64), 0.5)], [], torch.arange(1))
     assert fusion.score(torch.full((1, 1, 64, 64), 0.6)).image.item() == pytest.approx(0.1 / 0.01, rel=1e-3)
 
 
 def test_auto_leaves_out_what_sees_nothing_and_says_so(images: Images) -> None:
     auto = Auto(channels=1, size=64, parts=["bright", "blind"])
     normal = images(64)
-    auto.calibrate([normal[:40], normal[40:]], [normal + 0.2])
+    auto.calibrate([normal[:40], normal[40:]], [normal + 0.2], torch.arange(64))
     notes = auto.notes()
     assert notes["weights"]["bright"] > 0.9
     assert notes["auroc_on_held_out_with_defects"]["bright"] == 1
@@ -175,7 +175,7 @@ def test_auto_leaves_out_what_sees_nothing_and_says_so(images: Images) -> None:
 def test_auto_does_not_ask_a_part_that_hardly_counts(images: Images, prior: list[float], left_out: bool) -> None:
     auto = Auto(channels=1, size=64, parts=["bright", "dim"], prior=prior)
     normal = images(200)
-    auto.calibrate([normal], [normal + 0.2])
+    auto.calibrate([normal], [normal + 0.2], torch.arange(200))
     assert 0.84 < auto.notes()["auroc_on_held_out_with_defects"]["dim"] < 0.92
     assert (auto.weights[1] == 0) == left_out
     assert auto.weights.sum() == 1
@@ -189,7 +189,7 @@ def test_auto_does_not_ask_a_part_that_hardly_counts(images: Images, prior: list
 def test_what_is_asked_scores_alike_without_the_parts_left_out(images: Images) -> None:
     auto = Auto(channels=1, size=64, parts=["blind", "bright", "dim"], prior=[1, 1, 9])
     normal = images(200)
-    auto.calibrate([normal], [normal + 0.2])
+    auto.calibrate([normal], [normal + 0.2], torch.arange(200))
     assert [w > 0 for w in auto.weights.tolist()] == [False, True, True]
     asked = auto.asked()
     assert isinstance(asked, Fusion)
@@ -202,7 +202,7 @@ def test_what_is_asked_scores_alike_without_the_parts_left_out(images: Images) -
 
 def test_auto_keeps_its_prior_where_nothing_judges(images: Images) -> None:
     auto = Auto(channels=1, size=64, parts=["bright", "blind"], prior=[3, 1])
-    auto.calibrate([images(16)], [])
+    auto.calibrate([images(16)], [], torch.arange(16))
     assert auto.weights.tolist() == [0.75, 0.25]
     with pytest.raises(ValueError, match="prior must be above 0"):
         Auto(channels=1, size=64, parts=["bright"], prior=[0])
@@ -210,7 +210,7 @@ def test_auto_keeps_its_prior_where_nothing_judges(images: Images) -> None:
 
 def test_auto_is_rebuilt_from_its_options(images: Images) -> None:
     auto = Auto(channels=1, size=64, parts=["bright", "blind"], prior=[3, 1], sizes={"blind": 32})
-    auto.calibrate([images(16)], [images(16) + 0.1])
+    auto.calibrate([images(16)], [images(16) + 0.1], torch.arange(16))
     again = create("auto", channels=1, size=64, **auto.options)
     again.load_state_dict(auto.state_dict())
     torch.testing.assert_close(again.weights, auto.weights)

@@ -98,7 +98,7 @@ def test_each_level_has_its_bank_and_the_finest_counts_half() -> None:
     assert [bank.memory.shape[1] for bank in memory._banks()] == [40, 112 + 192]
     normal = torch.rand(4, 1, 64, 64) * 2 - 1
     with torch.no_grad():
-        memory.calibrate([normal[:2], normal[2:]], [])
+        memory.calibrate([normal[:2], normal[2:]], [], torch.arange(4))
         fine, coarse = memory._distances(normal)
         assert fine.shape[-1] == 8
         assert coarse.shape[-1] == 4

@@ -111,18 +111,21 @@ def test_few_images_say_little_of_single_places() -> None:
     assert torch.allclose(one.reach, torch.tensor(0.14)), "2 % of the mean"
 
 
-def test_left_out_maps_are_measured_by_the_others() -> None:
-    made = maps(4, edge=10)
+def test_left_out_maps_are_measured_by_other_groups() -> None:
+    made = maps(6, edge=10)
     places = Places(8)
     places.fit(made)
-    found = places.left_out(made)
-    for i in range(4):
+    groups = torch.tensor([7, 2, 7, 4, 4, 9])
+    found = places.left_out(made, groups)
+    for i in range(6):
         others = Places(8)
-        others.fit(torch.cat([made[:i], made[i + 1 :]]))
+        others.fit(made[groups != groups[i]])
         torch.testing.assert_close(found[i : i + 1], others(made[i : i + 1]))
+    together = places.left_out(made, torch.zeros(6, dtype=torch.int64))
+    torch.testing.assert_close(together, places.left_out(made, torch.arange(6)))
     one = maps(1)
     places.fit(one)
-    torch.testing.assert_close(places.left_out(one), places(one))
+    torch.testing.assert_close(places.left_out(one, torch.zeros(1, dtype=torch.int64)), places(one))
 
 
 def test_left_out_maps_reach_as_far_as_new_ones_do() -> None:
@@ -130,15 +133,31 @@ def test_left_out_maps_reach_as_far_as_new_ones_do() -> None:
     for seed in range(30):
         seen, new, places = maps(12, seed=seed), maps(40, seed=100 + seed), Places(8)
         places.fit(seen)
-        reached.append([m.flatten(1).amax(1).mean().item() for m in (places(seen), places.left_out(seen), places(new))])
+        left_out = places.left_out(seen, torch.arange(12))
+        reached.append([m.flatten(1).amax(1).mean().item() for m in (places(seen), left_out, places(new))])
     learnt, left_out, new_ones = torch.tensor(reached).mean(0).tolist()
     assert learnt < 0.9 * new_ones, "what was learnt from hides itself"
     assert left_out == pytest.approx(new_ones, rel=0.05)
 
 
-def test_many_maps_are_left_out_by_the_fold() -> None:
+def test_of_groups_that_are_alike_inside_each_is_new() -> None:
+    """Four photographs of each part: with the others of its part left in, a photograph is no news."""
+    groups = torch.arange(10).repeat_interleave(4)
+    parts = maps(10)[groups] * 2 + 0.1 * maps(40, seed=1)
+    places = Places(8)
+    places.fit(parts)
+    by_group, by_image = (places.left_out(parts, g).flatten(1).amax(1).mean() for g in (groups, torch.arange(40)))
+    fresh = places(maps(40, seed=2) * 2 + 0.1 * maps(40, seed=3)).flatten(1).amax(1).mean()
+    assert by_image < 0.9 * fresh
+    assert by_group == pytest.approx(fresh.item(), rel=0.1)
+
+
+def test_many_groups_are_left_out_by_the_fold() -> None:
     made = maps(2 * FOLDS + 3)
     places = Places(8)
     places.fit(made)
-    assert places.left_out(made).isfinite().all()
-    assert not torch.equal(places.left_out(made), places(made))
+    found = places.left_out(made, torch.arange(len(made)))
+    assert found.isfinite().all()
+    assert not torch.equal(found, places(made))
+    backwards = places.left_out(made.flip(0), torch.arange(len(made)).flip(0)).flip(0)
+    torch.testing.assert_close(backwards, found)

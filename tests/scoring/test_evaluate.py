@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from unblot.data import ImageSet, Item, Source, Splits
 from unblot.models.detector import Detector
-from unblot.scoring import Calibration, calibrate, evaluate, score_set
+from unblot.scoring import Calibration, calibrate, evaluate, fewest, score_set
 
 Make = Callable[..., Detector]
 
@@ -28,9 +28,25 @@ def test_at_most_the_share_asked_for_lies_above_the_threshold(scores: list[float
     assert above <= (1 - quantile) * len(scores) + 1e-9
     assert found.threshold in scores
     assert found.n == len(scores)
-    below = [s for s in scores if s < found.threshold]
-    if below:  # and it is no higher than it must be, to within one image
-        assert sum(s > max(below) for s in scores) >= (1 - quantile) * (len(scores) - 1) - 1e-9
+
+
+@pytest.mark.parametrize(("quantile", "n"), [(0.95, 19), (0.9, 9), (0.5, 1), (0.99, 99), (0.95, 60), (0.8, 13)])
+def test_a_new_normal_image_passes_the_threshold_as_seldom_as_it_says(quantile: float, n: int) -> None:
+    """Each of n + 1 images that are all alike is as likely to be the new one: all are tried."""
+    images = np.random.default_rng(n).permutation(n + 1).astype(float)
+    alarms = [image > calibrate(np.delete(images, i), quantile).threshold for i, image in enumerate(images)]
+    assert np.mean(alarms) <= 1 - quantile + 1e-9
+    assert np.mean(alarms) > 1 - quantile - 1 / (n + 1), "nor much more seldom"
+    assert fewest(quantile) <= n
+
+
+def test_fewer_images_cannot_promise_as_much() -> None:
+    for quantile in (0.5, 0.8, 0.9, 0.95, 0.99, 1 / 3):
+        n = fewest(quantile) - 1
+        images = np.arange(n + 1.0)
+        if n:
+            alarms = [i > calibrate(np.delete(images, i), quantile).threshold for i in range(n + 1)]
+            assert np.mean(alarms) > 1 - quantile + 1e-9, "the highest is passed by one image in n + 1"
 
 
 def test_a_calibration_survives_json() -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from sklearn.metrics import average_precision_score, f1_score, precision_score, recall_score, roc_auc_score
 
-from unblot.scoring import Calibration, calibrate, image_metrics, paper_threshold, pixel_metrics
+from unblot.scoring import Calibration, calibrate, fewest, image_metrics, paper_threshold, pixel_metrics
 
 # Of few values, so that ties are the rule, or of any.
 SCORES = st.lists(st.integers(-3, 3).map(float) | st.floats(-1e9, 1e9), min_size=1, max_size=60)
@@ -31,11 +31,14 @@ def test_a_threshold_is_a_held_out_score_with_at_most_its_share_above(
     found = calibrate(scores, quantile)
     assert found.threshold in scores
     above = sum(score > found.threshold for score in scores)
-    assert above <= (1 - quantile) * (len(scores) - 1) + 1e-9
-    # The next lower score would leave too many of the others above it.
+    n = len(scores)
+    assert above <= (1 - quantile) * n + 1e-9
+    if n >= fewest(min(quantile, 1 - 1e-6)):  # counting the new image as one more above
+        assert above + 1 <= (1 - quantile) * (n + 1) + 1e-6
+    # The next lower score would leave too many above it, the new image among them.
     lower = sum(score >= found.threshold for score in scores)
-    if lower < len(scores):
-        assert lower > (1 - quantile) * (len(scores) - 1) - 1e-9
+    if lower < n:
+        assert lower + 1 > (1 - quantile) * (n + 1) - 1e-6
     shuffled = list(scores)
     r.shuffle(shuffled)
     assert calibrate(shuffled, quantile) == found

@@ -130,7 +130,7 @@ class Deciding(Counting):
     name = "deciding"
     seen = 0
 
-    def calibrate(self, held_out: Any, blotted: Any) -> None:
+    def calibrate(self, held_out: Any, blotted: Any, groups: Any) -> None:
         self.seen = sum(map(len, blotted))
 
     def notes(self) -> dict[str, Any]:

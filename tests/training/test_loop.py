@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -124,7 +125,7 @@ def test_a_detector_is_calibrated_in_eval_mode_with_every_held_out_image(
 ) -> None:
     seen: list[Tensor] = []
 
-    def calibrate(self: Detector, held_out: Iterable[Tensor], blotted: Iterable[Tensor]) -> None:
+    def calibrate(self: Detector, held_out: Iterable[Tensor], blotted: Iterable[Tensor], groups: Tensor) -> None:
         assert not any(module.training for module in self.modules())
         assert not torch.is_grad_enabled()
         seen.extend(image for images in held_out for image in images)
@@ -138,8 +139,11 @@ def test_a_detector_is_calibrated_in_eval_mode_with_every_held_out_image(
 def test_the_threshold_is_taken_from_scores_of_images_left_out_where_the_detector_has_them(
     tmp_path: Path, splits: Splits, make_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def left_out_scores(self: Detector, held_out: Iterable[Tensor], blotted: Iterable[Tensor]) -> Tensor:
+    def left_out_scores(
+        self: Detector, held_out: Iterable[Tensor], blotted: Iterable[Tensor], groups: Tensor
+    ) -> Tensor:
         assert not torch.is_grad_enabled()
+        assert groups.tolist() == [splits.held_out[i]["group"] for i in range(len(splits.held_out))]
         return torch.arange(sum(len(images) for images in held_out)) + 100.0
 
     monkeypatch.setattr(DenoisingAutoencoder, "calibrate", left_out_scores)
@@ -148,7 +152,20 @@ def test_the_threshold_is_taken_from_scores_of_images_left_out_where_the_detecto
     assert load_run(tmp_path / "run").calibration == calibrate(torch.arange(n) + 100.0, 0.95)
     said = (tmp_path / "run" / "log" / "warnings.txt").read_text()
     assert f"the highest of {n} held-out scores, above which about 1 normal image in {n + 1} lies" in said
-    assert "takes 21 (--held-out" in said
+    assert "takes 19 (--held-out" in said
+
+
+@pytest.mark.parametrize(("each", "said"), [(1, None), (10, "the 40 held-out images are of 4 groups")])
+def test_a_threshold_from_few_groups_is_said_to_be_one(
+    tmp_path: Path, make_splits: Callable[..., Splits], make_config: Config, each: int, said: str | None
+) -> None:
+    splits = make_splits(held_out=40)
+    splits.held_out._group = np.arange(40) // each
+    train(make_config(epochs=1), splits, tmp_path / "run", progress=False)
+    warnings = tmp_path / "run" / "log" / "warnings.txt"
+    found = warnings.read_text(encoding="utf-8") if warnings.exists() else ""
+    assert ("few held-out groups" in found) == (said is not None)
+    assert (said or "") in found
 
 
 KILLED = """
@@ -407,7 +424,7 @@ class Memory(Detector):
         if phase == "remember":
             self.memory = torch.cat(self.seen)
 
-    def calibrate(self, held_out: Iterable[Tensor], blotted: Iterable[Tensor]) -> None:
+    def calibrate(self, held_out: Iterable[Tensor], blotted: Iterable[Tensor], groups: Tensor) -> None:
         self.calls.append("calibrate")
         assert not self.training
         images = torch.cat(list(held_out))

@@ -104,6 +104,11 @@ class ImageSet(Dataset[dict[str, Any]]):
         return np.array([i.label for i in self.items], dtype=np.int64)
 
     @property
+    def groups(self) -> NDArray[np.int64]:
+        """Number of each image's group in this set; shape (N,)."""
+        return self._group
+
+    @property
     def has_masks(self) -> bool:
         """Whether any image has a pixel mask."""
         return any(m is not None for m in self._masks)

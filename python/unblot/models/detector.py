@@ -190,16 +190,18 @@ class Detector(nn.Module, ABC):
     def finish_phase(self, phase: str) -> None:
         """Called once after the last epoch of ``phase``."""
 
-    def calibrate(self, held_out: Iterable[Tensor], blotted: Iterable[Tensor]) -> Tensor | None:  # noqa: ARG002
+    def calibrate(self, held_out: Iterable[Tensor], blotted: Iterable[Tensor], groups: Tensor) -> Tensor | None:  # noqa: ARG002
         """Called once after all phases, in eval mode.
 
         Args:
             held_out: batches of held-out normal images in [-1, 1].
             blotted: the same images under a corruption left out of training; empty where the run judges by none.
+            groups: of ``held_out``, int64, shape (N,): images of one number show one part (:class:`Batch`).
 
         Returns:
-            Image scores, shape (N,), of ``held_out``, each as if it had not been among what was learnt from: what the
-            threshold is taken from. None where nothing is learnt of single images, so that :meth:`score` gives as much.
+            Image scores, shape (N,), of ``held_out``, each as if no image of its group had been among what was learnt
+            from: what the threshold is taken from. None where nothing is learnt of single images, so that :meth:`score`
+            gives as much.
         """
         return None
 

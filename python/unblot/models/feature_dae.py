@@ -154,7 +154,7 @@ class FeatureDenoisingAutoencoder(Detector):
         found = {s: self.distance(a, b) for s, a, b in pairs if s in self.score_strides}
         return [found[s] for s in self.score_strides]
 
-    def calibrate(self, held_out: Iterable[Tensor], blotted: Iterable[Tensor]) -> None:
+    def calibrate(self, held_out: Iterable[Tensor], blotted: Iterable[Tensor], groups: Tensor) -> None:  # noqa: ARG002
         """Take the mean distance at each stride, and the share of the map that is the score."""
         normal = list(held_out)
         means = [torch.stack([d.mean() for d in self._distances(images)]) for images in normal]

@@ -123,11 +123,11 @@ class FeatureMask(Detector):
             features = self.teacher(images)
         return self.marker(features)  # type: ignore[no-any-return]
 
-    def calibrate(self, held_out: Iterable[Tensor], blotted: Iterable[Tensor]) -> Tensor:  # noqa: ARG002
-        """Learn what logits normal images have, place by place; scores each by the places of the others."""
+    def calibrate(self, held_out: Iterable[Tensor], blotted: Iterable[Tensor], groups: Tensor) -> Tensor:  # noqa: ARG002
+        """Learn what logits normal images have, place by place; scores each by the places of other groups."""
         logits = torch.cat([self._logits(images) for images in held_out])
         self.places.fit(logits)
-        return top_mean(self.places.left_out(logits), self.top)
+        return top_mean(self.places.left_out(logits, groups), self.top)
 
     def score(self, images: Tensor) -> Scores:
         """Mean of the largest standardised logits."""

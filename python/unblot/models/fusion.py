@@ -133,18 +133,20 @@ class Fusion(Detector):
         assert isinstance(part, Detector)
         return part
 
-    def calibrate(self, held_out: Iterable[Tensor], blotted: Iterable[Tensor]) -> Tensor | None:
+    def calibrate(self, held_out: Iterable[Tensor], blotted: Iterable[Tensor], groups: Tensor) -> Tensor | None:
         """Calibrate the parts, then take the median and deviation of what they give."""
-        _, left_out = self._settle(list(held_out), list(blotted))
+        _, left_out = self._settle(list(held_out), list(blotted), groups)
         return self._weighed(left_out)
 
-    def _settle(self, normal: Sequence[Tensor], other: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
+    def _settle(
+        self, normal: Sequence[Tensor], other: Sequence[Tensor], groups: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
         """Calibrate; gives the standardised scores of the held-out normals, (parts, N), as they are and, where a part
         has such, left out of what was learnt.
         """
         scales, standardised, left_out = [], [], []
         for _, part in self._each():
-            apart = part.calibrate(normal, other)
+            apart = part.calibrate(normal, other, groups)
             found = [part.score(images) for images in normal]
             images, pixels = (torch.cat([getattr(f, what).flatten() for f in found]) for what in ("image", "map"))
             middle, reach = spread(images)
@@ -261,9 +263,9 @@ class AtSize(Detector):
         """Finish the detector's phase."""
         self.inner.finish_phase(phase)
 
-    def calibrate(self, held_out: Iterable[Tensor], blotted: Iterable[Tensor]) -> Tensor | None:
+    def calibrate(self, held_out: Iterable[Tensor], blotted: Iterable[Tensor], groups: Tensor) -> Tensor | None:
         """Calibrate the detector."""
-        return self.inner.calibrate(map(self._fit, held_out), map(self._fit, blotted))
+        return self.inner.calibrate(map(self._fit, held_out), map(self._fit, blotted), groups)
 
     def notes(self) -> Mapping[str, Any]:
         """What the detector decided."""
@@ -336,12 +338,12 @@ class Auto(Fusion):
 
     judged: Tensor
 
-    def calibrate(self, held_out: Iterable[Tensor], blotted: Iterable[Tensor]) -> Tensor | None:
+    def calibrate(self, held_out: Iterable[Tensor], blotted: Iterable[Tensor], groups: Tensor) -> Tensor | None:
         """Calibrate as a fusion does, then choose the weights."""
         other = list(blotted)
         prior = self.prior.to(self.weights)
         self.weights = prior
-        below, left_out = self._settle(list(held_out), other)
+        below, left_out = self._settle(list(held_out), other, groups)
         if not other:  # nothing to choose by
             return self._weighed(left_out)
         above = torch.cat([self._standardised(images)[0] for images in other], 1)

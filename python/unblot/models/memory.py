@@ -152,13 +152,13 @@ class Memory(Detector):
         """Distances of each level, shape (N, 1, H / s, W / s)."""
         return [bank(patches) for bank, patches in zip(self._banks(), self.patches(images), strict=True)]
 
-    def calibrate(self, held_out: Iterable[Tensor], blotted: Iterable[Tensor]) -> Tensor:  # noqa: ARG002
-        """Learn what distances normal images have, by level and place; scores each by the places of the others."""
+    def calibrate(self, held_out: Iterable[Tensor], blotted: Iterable[Tensor], groups: Tensor) -> Tensor:  # noqa: ARG002
+        """Learn what distances normal images have, by level and place; scores each by the places of other groups."""
         found = zip(*(self._distances(images) for images in held_out), strict=True)
         left_out = []
         for places, level in zip(self._places(), map(torch.cat, found), strict=True):
             places.fit(level)
-            left_out.append(places.left_out(level))
+            left_out.append(places.left_out(level, groups))
         return top_mean(self._sum(left_out), self.top)
 
     def score(self, images: Tensor) -> Scores:

@@ -59,18 +59,26 @@ class Places(nn.Module):
         excess = maps - self.mean
         return (excess - self.evened * _along_sides(excess)) / self.reach
 
-    def left_out(self, maps: Tensor) -> Tensor:
-        """The maps that :meth:`fit` was given, each in units learnt from others: a map that was learnt from stands out
-        less than one that was not. Neighbours in the list, often of one group, are left out together.
+    def left_out(self, maps: Tensor, groups: Tensor) -> Tensor:
+        """The maps that :meth:`fit` was given, each in units learnt from those of other groups: a map that was learnt
+        from, or whose like was, stands out less than a new one.
+
+        Args:
+            maps: float, shape (N, 1, size, size).
+            groups: int64, shape (N,); where all are one, each map counts as a group.
         """
         if len(maps) < 2:
             return self.forward(maps)
-        found, end = [], 0
-        for own in maps.chunk(FOLDS):
-            start, end = end, end + len(own)
-            mean, reach = _learnt(torch.cat([maps[:start], maps[end:]]))
-            found.append(_evened(own - mean) / reach)
-        return torch.cat(found)
+        numbers = torch.unique(groups, return_inverse=True)[1]
+        if not numbers.any():
+            numbers = torch.arange(len(maps))
+        count = int(numbers.max()) + 1
+        fold = (numbers * min(count, FOLDS) // count).to(maps.device)
+        found = torch.empty_like(maps)
+        for own in (fold == number for number in fold.unique()):
+            mean, reach = _learnt(maps[~own])
+            found[own] = _evened(maps[own] - mean) / reach
+        return found
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *others: Any) -> None:
         """Checkpoints from before sides were evened score as they did."""

@@ -218,9 +218,10 @@ def _threshold_text(evaluation: Evaluation) -> str:
     if c.quantile is None:
         origin = f"{c.method} of the scores of these test images, as in the paper; {NOT_REACHABLE}."
     else:
+        expected = max(1 - c.quantile, 1 / (c.n + 1))  # the highest of n is passed by one in n + 1
         origin = (
-            f"the {c.quantile:g} quantile of the scores of {c.n} held-out normal images, so about "
-            f"{100 * (1 - c.quantile):.3g} % of normal images are expected above it."
+            f"the {c.quantile:g} quantile of the scores of {c.n} held-out normal images, so at most "
+            f"{100 * expected:.3g} % of normal images like those are expected above it."
         )
     return f"Threshold {c.threshold:#.4g}: {origin} Above lie {above} of {len(evaluation.predicted)} test images."
 

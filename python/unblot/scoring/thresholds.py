@@ -1,9 +1,10 @@
 """Thresholds: the deployable one, a quantile of the scores of held-out normal images, and the paper's for comparison.
 
 No abnormal and no test image takes part (``docs/design.md``), so the threshold is what a user without a single defect
-image can have. With n held-out scores and quantile q it is the smallest of them that leaves at most a share 1 - q of
-the n - 1 others above (``numpy.quantile(method="higher")``): about that share of future normal images is flagged. Of
-fewer than :func:`fewest` it is the largest.
+image can have. Of n held-out scores and with quantile q it is the one of rank ceil(q (n + 1)), counted from the lowest:
+a new normal image that is no other than those held out lies above it with a probability of at most 1 - q, however few
+they are and however their scores are distributed (split conformal prediction: Papadopoulos et al., ECML 2002; Lei et
+al., arXiv 1604.04173). Fewer than :func:`fewest` cannot promise that, and the largest is taken.
 
 The paper's is 0.2 of the range of the test scores (its equations 6 and 13): not reachable in use.
 """
@@ -21,6 +22,7 @@ from numpy.typing import ArrayLike
 __all__ = ["PAPER_THRESHOLD", "Calibration", "calibrate", "fewest", "paper_threshold"]
 
 PAPER_THRESHOLD = 0.2
+ROUNDING = 1e-9  # 0.95 / (1 - 0.95) is a little below or above 19
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Calibration:
     threshold: float
     quantile: float | None
     n: int
-    method: str = "higher"
+    method: str = "conformal"
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values by field name."""
@@ -56,13 +58,13 @@ class Calibration:
 
 
 def fewest(quantile: float) -> int:
-    """How many held-out scores a quantile in (0, 1) takes so as not to be the largest of them.
+    """How many held-out scores a quantile in (0, 1) takes: the highest of them is then passed as seldom as it says.
 
     Example:
         >>> fewest(0.95)
-        21
+        19
     """
-    return math.ceil(1 / (1 - quantile) - 1e-9) + 1  # 1 / (1 - 0.95) is a little below or above 20
+    return math.ceil(quantile / (1 - quantile) - ROUNDING)
 
 
 def calibrate(scores: ArrayLike, quantile: float = 0.95) -> Calibration:
@@ -70,13 +72,13 @@ def calibrate(scores: ArrayLike, quantile: float = 0.95) -> Calibration:
 
     Args:
         scores: shape (N,), finite.
-        quantile: in (0, 1]; at most a share 1 - quantile of ``scores`` lies above the threshold.
+        quantile: in (0, 1]; above the threshold lies a new normal image with a probability of 1 - quantile at most.
 
     Raises:
         ValueError: no scores, a score that is not finite, or a quantile out of range.
 
     Example:
-        >>> calibrate([0.1, 0.2, 0.3, 0.4], quantile=0.5).threshold
+        >>> calibrate([0.1, 0.2, 0.3, 0.4], quantile=0.6).threshold
         0.3
     """
     values = np.asarray(scores, dtype=np.float64).ravel()
@@ -86,7 +88,8 @@ def calibrate(scores: ArrayLike, quantile: float = 0.95) -> Calibration:
         raise ValueError("no held-out scores to take a threshold from; keep some normal images out of training")
     if not np.isfinite(values).all():
         raise ValueError(f"{np.count_nonzero(~np.isfinite(values))} of {values.size} held-out scores are not finite")
-    return Calibration(float(np.quantile(values, quantile, method="higher")), quantile, values.size)
+    rank = min(values.size, math.ceil(quantile * (values.size + 1) - ROUNDING))
+    return Calibration(float(np.sort(values)[rank - 1]), quantile, values.size)
 
 
 def paper_threshold(scores: ArrayLike) -> Calibration:

@@ -15,6 +15,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
@@ -261,7 +262,7 @@ def _calibrate(
     log: Log | None,
 ) -> None:
     """Let the detector weigh its parts on held-out normal images, then take the threshold from their scores, each as if
-    the detector had not been calibrated on that image.
+    the detector had not been calibrated on images of its group.
     """
     images, device = splits.held_out, next((p.device for p in detector.parameters()), torch.device("cpu"))
     if len(images) == 0:
@@ -272,19 +273,28 @@ def _calibrate(
     with torch.no_grad():
         loader = DataLoader(images, batch_size=config.batch_size)
         normal = (to_signed(sample["image"].to(device)) for sample in loader)
-        left_out = detector.calibrate(normal, judge.blotted(device) if judge else ())
+        groups = torch.from_numpy(images.groups)
+        left_out = detector.calibrate(normal, judge.blotted(device) if judge else (), groups)
     scores = score_set(detector, images, batch_size=config.batch_size, device=device, progress=False, fabric=fabric)
     if not log:  # one process writes
         return
     if notes := detector.notes():
         write_json(out / NOTES, notes)
     calibration = calibrate(scores.image if left_out is None else left_out.cpu().numpy(), config.quantile)
-    if config.quantile < 1 and calibration.n < (enough := fewest(config.quantile)):
+    parts, enough = len(np.unique(images.groups)), fewest(config.quantile)
+    if calibration.n < enough:
         log.say_once(
             "few held-out images",
             f"the threshold is the highest of {calibration.n} held-out scores, above which about 1 normal image in "
             f"{calibration.n + 1} lies; the quantile {config.quantile:g} takes {enough} (--held-out, or more normal "
             "images)",
+        )
+    elif parts < min(calibration.n, enough):
+        log.say_once(
+            "few held-out groups",
+            f"the {calibration.n} held-out images are of {parts} groups, and from so few it is not known how much the "
+            f"next differs: of its normal images more than {100 * (1 - config.quantile):.3g} % may lie above the "
+            "threshold (--held-out, or images of more groups)",
         )
     write_json(out / CALIBRATION, calibration.to_dict())
 
