@@ -1,5 +1,6 @@
 """What the memory of normal patches remembers, and how far things are from it."""
 
+from itertools import combinations
 from typing import Any
 
 import pytest
@@ -93,9 +94,24 @@ def remembering(**options: object) -> Memory:
     return memory
 
 
+def test_draws_are_of_other_patches_and_their_distances_are_averaged() -> None:
+    memory, images = remembering(draws=3), torch.rand(2, 1, 64, 64) * 2 - 1
+    with torch.no_grad():
+        for banks, patches, found in zip(
+            memory._banks(), memory.patches(images), memory._distances(images), strict=True
+        ):
+            each = torch.stack([bank(patches) for bank in banks])
+            torch.testing.assert_close(found, each.mean(0))
+            assert len(each) == 3
+        fine = [bank.memory @ bank.axes.inverse() + bank.centre for bank in memory._banks()[0]]
+    assert not any(torch.allclose(a, b, atol=1e-3) for a, b in combinations(fine, 2)), "40 of 512 patches"
+    with pytest.raises(ValueError, match="entries, draws and neighbours must be 1 or more"):
+        remembering(draws=0)
+
+
 def test_each_level_has_its_bank_and_the_finest_counts_half() -> None:
     memory = remembering(levels=[8, [16, 32]])
-    assert [bank.memory.shape[1] for bank in memory._banks()] == [40, 112 + 192]
+    assert [[bank.memory.shape[1] for bank in banks] for banks in memory._banks()] == [[40] * 2, [112 + 192] * 2]
     normal = torch.rand(4, 1, 64, 64) * 2 - 1
     with torch.no_grad():
         memory.calibrate([normal[:2], normal[2:]], [], torch.arange(4))

@@ -71,18 +71,6 @@ def test_a_side_that_is_often_raised_is_no_reason_to_doubt_a_spot_there() -> Non
     assert never.reach[0, -1, :7].mean() < often.reach[0, -1, :7].mean()
 
 
-def test_a_checkpoint_from_before_scores_as_it_did() -> None:
-    places, new = Places(8), raised(maps(20, seed=1), 30)
-    places.fit(maps(50))
-    before = {name: value for name, value in places.state_dict().items() if name != "evened"}
-    old = Places(8)
-    old.load_state_dict(before)
-    torch.testing.assert_close(old(new), (new - places.mean) / places.reach)
-    again = Places(8)
-    again.load_state_dict(places.state_dict())
-    assert torch.equal(again(new), places(new))
-
-
 def test_a_place_that_always_shows_something_no_longer_stands_out() -> None:
     places = Places(8)
     places.fit(maps(200, edge=10))

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +87,11 @@ def test_a_buffer_that_grew_in_training_comes_back(tmp_path: Path) -> None:
 
 
 def test_another_network_is_refused(path: Path) -> None:
-    with pytest.raises(UserError, match=r"checkpoint.safetensors holds other networks"):
+    with pytest.raises(UserError, match=r"checkpoint.safetensors holds other networks") as caught:
         read(path).restore_model(nn.Linear(2, 2))
+    assert re.search(
+        r"2 missing, such as bias; \d+ too many, such as a\.\w+\)\. Train the run again", str(caught.value)
+    )
 
 
 @pytest.mark.parametrize("at", ["write", "fsync", "replace"])

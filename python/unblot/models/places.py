@@ -11,8 +11,6 @@ along that side, where a defect raises it in a spot. So what a whole side shows 
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
@@ -79,11 +77,6 @@ class Places(nn.Module):
             mean, reach = _learnt(maps[~own])
             found[own] = _evened(maps[own] - mean) / reach
         return found
-
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *others: Any) -> None:
-        """Checkpoints from before sides were evened score as they did."""
-        state_dict.setdefault(f"{prefix}evened", torch.zeros(()))
-        super()._load_from_state_dict(state_dict, prefix, *others)
 
 
 def _along_sides(excess: Tensor) -> Tensor:

@@ -98,7 +98,14 @@ class Checkpoint:
         try:
             model.load_state_dict(state)
         except RuntimeError as error:
-            raise UserError(f"{self.path} holds other networks than its run's config.json says: {error}") from error
+            own, saved = set(model.state_dict()), set(state)
+            lists = {"missing": own - saved, "too many": saved - own}
+            differs = [f"{len(names)} {what}, such as {min(names)}" for what, names in lists.items() if names]
+            found = "; ".join(differs) or str(error).splitlines()[-1].strip()
+            raise UserError(
+                f"{self.path} holds other networks than its run's config.json makes in this version of unblot "
+                f"({found}). Train the run again, or use the version that config.json names"
+            ) from error
 
     def restore_optimizers(self, optimizers: Mapping[str, Optimizer]) -> None:
         """Put the moments back. Learning rate and betas are the run's settings and stay those of ``optimizers``."""
