@@ -12,9 +12,9 @@ was photographed several times: its other photographs are no news.
 
 PatchCore re-weighs the image score by the density around the nearest entry; the normalisation takes that place here.
 
-Which patches are drawn decides a hundredth of an AUROC, so each level remembers several draws and averages their
-distances: one memory of twice the size has the same variance as before, two of the same size half of it (subsampled
-ensembles of nearest-neighbour detectors: Aggarwal and Sathe, SIGKDD Explorations 17, 2015).
+Which patches are drawn decides up to a hundredth of an AUROC. So each level remembers two draws and averages their
+distances, which halves that (subsampled ensembles of nearest-neighbour detectors: Aggarwal and Sathe, SIGKDD
+Explorations 17, 2015) and costs a quarter to a third of the speed (``docs/results.md``).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ CANDIDATES = 10  # entries are chosen among so many times as many patches
 
 @register
 class Memory(Detector):
-    r"""Memory of normal patch features, banks for each level.
+    """Memory of normal patch features, banks for each level.
 
     A level is a stride, or several that are joined: the teacher's features there, each averaged over 3 × 3 neighbours,
     enlarged to the level's finest stride and joined. Its banks (:class:`Bank`) give every patch a distance. The map is
