@@ -18,7 +18,7 @@ __all__ = ["Places"]
 
 SIDES = 2  # rows and columns at each side of a map that are a side, where a map has four times as many
 FEW = 0.2  # of a side's places may show less than what counts as the whole side's
-FOLDS = 20  # in which images are left out
+FOLDS = 20  # in which groups are left out
 DOUBT = 8  # held-out images that weigh as much as what all places have in common
 
 

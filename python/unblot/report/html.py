@@ -30,7 +30,7 @@ from unblot.models.pixels import to_signed, to_uint8
 from unblot.report.plots import heat, histogram, map_range, pr, roc
 from unblot.report.sheet import contact_sheet
 from unblot.report.tiles import as_image, chosen, encode, fitting, longest_of, picture_uri, smaller
-from unblot.scoring import NOT_REACHABLE, Evaluation
+from unblot.scoring import NOT_REACHABLE, Evaluation, expected_above
 
 __all__ = ["write_report"]
 
@@ -218,10 +218,9 @@ def _threshold_text(evaluation: Evaluation) -> str:
     if c.quantile is None:
         origin = f"{c.method} of the scores of these test images, as in the paper; {NOT_REACHABLE}."
     else:
-        expected = max(1 - c.quantile, 1 / (c.n + 1))  # the highest of n is passed by one in n + 1
         origin = (
             f"the {c.quantile:g} quantile of the scores of {c.n} held-out normal images, so at most "
-            f"{100 * expected:.3g} % of normal images like those are expected above it."
+            f"{100 * expected_above(c.quantile, c.n):.3g} % of normal images like those are expected above it."
         )
     return f"Threshold {c.threshold:#.4g}: {origin} Above lie {above} of {len(evaluation.predicted)} test images."
 

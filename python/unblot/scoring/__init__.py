@@ -4,7 +4,7 @@ from unblot.scoring.evaluate import Evaluation, evaluate
 from unblot.scoring.metrics import image_metrics, pixel_metrics
 from unblot.scoring.protocol import CLEAN, NOT_REACHABLE, PROTOCOLS, PUBLISHED, Protocol, protocol_named
 from unblot.scoring.score import ScoreSet, score_set
-from unblot.scoring.thresholds import Calibration, calibrate, fewest, paper_threshold
+from unblot.scoring.thresholds import Calibration, calibrate, expected_above, fewest, paper_threshold
 
 __all__ = [
     "CLEAN",
@@ -17,6 +17,7 @@ __all__ = [
     "ScoreSet",
     "calibrate",
     "evaluate",
+    "expected_above",
     "fewest",
     "image_metrics",
     "paper_threshold",

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-__all__ = ["PAPER_THRESHOLD", "Calibration", "calibrate", "fewest", "paper_threshold"]
+__all__ = ["PAPER_THRESHOLD", "Calibration", "calibrate", "expected_above", "fewest", "paper_threshold"]
 
 PAPER_THRESHOLD = 0.2
 ROUNDING = 1e-9  # 0.95 / (1 - 0.95) is a little below or above 19
@@ -65,6 +65,16 @@ def fewest(quantile: float) -> int:
         19
     """
     return math.ceil(quantile / (1 - quantile) - ROUNDING)
+
+
+def expected_above(quantile: float, n: int) -> float:
+    """Share of new normal images, like the n held out, that lies above the threshold at most.
+
+    Example:
+        >>> expected_above(0.95, 9)
+        0.1
+    """
+    return max(1 - quantile, 1 / (n + 1))
 
 
 def calibrate(scores: ArrayLike, quantile: float = 0.95) -> Calibration:
