@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -22,12 +23,12 @@ from typer.testing import CliRunner, Result
 import unblot
 from unblot import __main__ as start
 from unblot import cli, training
-from unblot.cli.flags import OWN, Corruption
-from unblot.cli.settings import key_value, with_recommended
+from unblot.cli.flags import OWN, OWN_SIZE, Corruption
+from unblot.cli.settings import data_config, key_value, load, train_config, with_recommended
 from unblot.cli.train import train as train_verb
 from unblot.corruption.spec import NAMES
 from unblot.data import DataConfig
-from unblot.models import default_model
+from unblot.models import default_model, recommended
 from unblot.report.sheet import CAPTION, CELL, GAP
 from unblot.training import NonFiniteLossError, TrainConfig
 
@@ -53,11 +54,13 @@ def refused(*words: object) -> str:
     return re.sub(r"\x1b\[[0-9;]*m", "", result.stderr)  # some terminals make usage errors colourful
 
 
-def images(folder: Path, count: int, *, low: int = 0, high: int = 120, seed: int = 0) -> None:
+def images(
+    folder: Path, count: int, *, low: int = 0, high: int = 120, seed: int = 0, shape: tuple[int, int] = (9, 10)
+) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng([seed, low, high])
     for i in range(count):
-        Image.fromarray(rng.integers(low, high, (9, 10), np.uint8)).save(folder / f"part {i}.png")
+        Image.fromarray(rng.integers(low, high, shape, np.uint8)).save(folder / f"part {i}.png")
 
 
 @pytest.fixture(autouse=True)
@@ -104,7 +107,7 @@ def test_every_setting_is_a_flag_that_shows_its_default() -> None:
             elif field.name == "model":
                 assert shown == "auto"
                 assert default == default_model()
-            elif shown == OWN:
+            elif shown in {OWN, OWN_SIZE}:
                 assert field.name in {"size", "corruption", "epochs", "batch_size", "lr"}
             elif default in ((), {}, None):
                 assert shown is None
@@ -113,13 +116,28 @@ def test_every_setting_is_a_flag_that_shows_its_default() -> None:
 
 
 def test_a_detector_brings_its_own_settings_where_none_are_given() -> None:
-    from unblot.models import recommended
-
     own = with_recommended({"model": "mask", "lr": 0.5})
     assert own["size"] == recommended("mask").size != DataConfig().size
     assert own["lr"] == 0.5
     assert "epochs" not in own  # follows from the number of images
     assert recommended("mask").epochs(1000) > recommended("mask").epochs(10_000) >= 1
+
+
+@pytest.mark.parametrize(
+    ("shape", "asked", "size"),
+    [((300, 300), {}, 256), ((400, 400), {}, 384), ((500, 2000), {}, 512), ((900, 900), {"size": 64}, 64)],
+)
+def test_images_are_seen_at_a_size_that_they_fill(
+    shape: tuple[int, int], asked: dict[str, Any], size: int, tmp_path: Path
+) -> None:
+    images(tmp_path / "fine", 12, shape=shape)
+    images(tmp_path / "bad", 1, shape=shape)
+    asked = {"data": str(tmp_path), "model": "feature_mask", "normal": ("fine",), "abnormal": ("bad",)} | asked
+    given = with_recommended(asked)
+    data, training, splits = load(asked, data_config(given), train_config(given), progress=False)
+    assert data.size == splits.train.size == size
+    assert training.epochs == recommended("feature_mask").epochs(len(splits.train), size)
+    assert load({**asked, "epochs": 3}, data, replace(training, epochs=3), progress=False)[1].epochs == 3
 
 
 def test_without_the_extra_the_default_is_trained_from_scratch_and_that_is_said(

@@ -158,7 +158,7 @@ def test_what_learns_places_scores_held_out_images_by_the_places_of_others(name:
     list(train(detector, images(4, size=64), 1))
     held_out = [images(3, size=64, seed=1), images(2, size=64, seed=2)]
     with torch.no_grad():
-        found = detector.calibrate(iter(held_out), [], torch.arange(5))
+        found = detector.calibrate(held_out, [], torch.arange(5))
         seen = torch.cat([detector.score(batch).image for batch in held_out])
         assert found is not None
         assert found.shape == seen.shape

@@ -148,7 +148,7 @@ def test_left_out_scores_are_standardised_and_weighed_like_scores(images: Images
         fusion = Fusion(channels=1, size=64, parts=["bright", "doubtful"], weights=[1, 3], sizes={"doubtful": 32})
     finally:
         del _REGISTRY["doubtful"]
-    found = fusion.calibrate(iter(normal), [], torch.arange(8))
+    found = fusion.calibrate(normal, [], torch.arange(8))
     assert found is not None
     scores = torch.cat([fusion.score(x).image for x in normal])
     torch.testing.assert_close(found, scores + 0.75 * 0.5 / fusion.scale[1, 1])

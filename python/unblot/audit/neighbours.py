@@ -22,7 +22,9 @@ __all__ = ["describe", "draw", "gradient_histograms", "nearest", "stack"]
 
 CELLS, DIRECTIONS = 8, 8
 _SMALLEST = 4 * CELLS  # pixels; a cell of fewer than 4 x 4 has no gradients to speak of
-_CHUNK = 256
+_LARGEST = 32 * CELLS  # finer gradients are noise and cost memory
+_CHUNK = 256  # queries whose distances are found together
+_DESCRIBED = 32  # images whose gradients are in memory at a time
 
 
 def draw(count: int, most: int, seed: int = 0) -> NDArray[np.int64]:
@@ -47,7 +49,7 @@ def stack(images: ImageSet, chosen: Sequence[int] | NDArray[np.int64]) -> Tensor
 
 def describe(images: ImageSet, chosen: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float32]:
     """Gradient histograms of the chosen images, shape (n, 512), chunk by chunk."""
-    chunks = [chosen[i : i + _CHUNK] for i in range(0, len(chosen), _CHUNK)]
+    chunks = [chosen[i : i + _DESCRIBED] for i in range(0, len(chosen), _DESCRIBED)]
     vectors = [gradient_histograms(stack(images, chunk)) for chunk in chunks]
     return np.concatenate(vectors) if vectors else np.empty((0, CELLS * CELLS * DIRECTIONS), np.float32)
 
@@ -61,6 +63,8 @@ def gradient_histograms(images: Tensor) -> NDArray[np.float32]:
     x = images.float().mean(1, keepdim=True)
     if min(x.shape[-2:]) < _SMALLEST:
         x = F.interpolate(x, size=(_SMALLEST, _SMALLEST), mode="bilinear", align_corners=False)
+    if min(x.shape[-2:]) > _LARGEST:
+        x = F.interpolate(x, size=(_LARGEST, _LARGEST), mode="area")
     dx = x[..., 1:-1, 2:] - x[..., 1:-1, :-2]
     dy = x[..., 2:, 1:-1] - x[..., :-2, 1:-1]
     # An edge and its reverse have one direction; it is shared between the two bins that it lies between.

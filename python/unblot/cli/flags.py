@@ -77,6 +77,7 @@ def add_options(ctx: typer.Context, values: list[str] | None) -> list[str]:
 
 
 OWN = "what suits the detector"
+OWN_SIZE = "what suits the detector and the images"
 
 
 def _data(text: str, default: str | None = None, **more: Any) -> Any:
@@ -113,7 +114,9 @@ Abnormal = Annotated[
     list[str] | None, _data("Class or folder of abnormal images, for the test; repeatable.", metavar="NAME")
 ]
 Masks = Annotated[list[str] | None, _data("Folder of pixel masks of the abnormal images; repeatable.", metavar="NAME")]
-Size = Annotated[int | None, _data("Height and width in pixels that images are resized to.", OWN)]
+_SIZE = "Height and width in pixels that images are resized to."
+Size = Annotated[int | None, _data(_SIZE, "32")]
+OwnSize = Annotated[int | None, _data(_SIZE, OWN_SIZE)]
 Channels = Annotated[int | None, _data("1 (grayscale) or 3 (RGB).", "found from the images")]
 Group = Annotated[
     str | None,

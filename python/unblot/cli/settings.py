@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,12 +31,30 @@ def chosen(cls: type[Any], given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_recommended(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The flags, and for what they leave open what the detector is best trained with; epochs stay open."""
+    """The flags, and for what they leave open what the detector is best trained with; epochs stay open, and the size is
+    the least: see :func:`load`.
+    """
     from unblot.models import default_model, recommended
 
     with user_values():
         best = recommended(given.get("model", default_model()))
-    return {f.name: getattr(best, f.name) for f in fields(best) if f.name != "presentations"} | dict(given)
+    return {name: getattr(best, name) for name in ("size", "corruption", "batch_size", "lr")} | dict(given)
+
+
+def load(
+    given: Mapping[str, Any], data: DataConfig, training: TrainConfig, *, progress: bool | None
+) -> tuple[DataConfig, TrainConfig, Splits]:
+    """The images, and the settings with what follows from them where ``given`` leaves it open: size and epochs."""
+    from unblot.data import find_images, load_found, usual_side
+    from unblot.models import recommended
+
+    best, found = recommended(training.model), find_images(data)
+    if "size" not in given and best.largest:
+        data = replace(data, size=best.size_of(usual_side(found)))
+    splits = load_found(found, data, progress=progress)
+    if "epochs" not in given:
+        training = replace(training, epochs=best.epochs(len(splits.train), data.size))
+    return data, training, splits
 
 
 @contextmanager

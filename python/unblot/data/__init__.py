@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from unblot.data.loading import load_data as load_data
     from unblot.data.loading import load_found as load_found
     from unblot.data.loading import load_paths as load_paths
+    from unblot.data.loading import usual_side as usual_side
     from unblot.data.splits import split_by_group as split_by_group
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "load_found",
     "load_paths",
     "split_by_group",
+    "usual_side",
 ]
 
 _HOME = {

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING
 
 from unblot.data import cifar10, digits, fashion_mnist, folders, magnetic_tile
@@ -31,7 +32,10 @@ __all__ = [
     "load_data",
     "load_found",
     "load_paths",
+    "usual_side",
 ]
+
+LOOKED_AT = 100  # images whose sizes tell what is usual
 
 # A named data set is a module with a function find(config), CLASSES where each may be left out in turn, and a line
 # here.
@@ -122,6 +126,24 @@ def load_found(found: Found, config: DataConfig, *, progress: bool | None = None
     repeats = exact_repeats([splits.train, splits.held_out], splits.test, progress=progress)
     warnings += _repeat_warning(repeats, len(splits.test), config.size)
     return splits
+
+
+def usual_side(found: Found) -> float:
+    """The side in pixels of a square with as many pixels as the usual (median) normal image of the training part has.
+
+    At most :data:`LOOKED_AT` images are looked at, evenly chosen.
+
+    Raises:
+        UserError: a file that cannot be read.
+
+    Example:
+        >>> usual_side(find_images(DataConfig("digits")))
+        8.0
+    """
+    normal = [s.image for s in found.pool if s.item.label == NORMAL]
+    some = [normal[i * len(normal) // LOOKED_AT] for i in range(LOOKED_AT)] if len(normal) > LOOKED_AT else normal
+    sizes = [probe(image)[1] for image in some]
+    return median(width * height for width, height in sizes) ** 0.5 if sizes else 0.0
 
 
 def load_paths(paths: Iterable[str | Path], *, channels: int, size: int, progress: bool | None = None) -> ImageSet:

@@ -95,32 +95,55 @@ class Scores:
     map: Tensor
 
 
+SIZE_STEP = 128  # pixels between the sizes at which a detector sees images
+
+
 @dataclass(frozen=True)
 class Recommended:
     """Settings that a detector is best trained with where the user asks for nothing else.
 
     Attributes:
         size: height and width of the images in pixels.
+        largest: up to which size images are seen where they have the pixels; None: ``size``, whatever they have.
         corruption: by name.
         batch_size: images per step.
         lr: learning rate.
-        presentations: how many images a phase is shown in all, which gives the number of epochs; None is 15 epochs.
+        presentations: how many images of ``size`` a phase is shown in all, which gives the number of epochs; None is 15
+            epochs.
     """
 
     size: int = 32
+    largest: int | None = None
     corruption: str = "box"
     batch_size: int = 64
     lr: float = 2e-4
     presentations: int | None = None
 
-    def epochs(self, images: int) -> int:
+    def size_of(self, side: float) -> int:
+        """At which size to see images that have as many pixels as a square of this side: the largest multiple of
+        :data:`SIZE_STEP` that they fill to nine tenths, from ``size`` to ``largest``.
+
+        Example:
+            >>> [Recommended(size=256, largest=512).size_of(side) for side in (100, 400, 500, 1024)]
+            [256, 384, 512, 512]
+        """
+        fills = int(side / 0.9) // SIZE_STEP * SIZE_STEP
+        return max(self.size, min(fills, self.largest or self.size))
+
+    def epochs(self, images: int, size: int | None = None) -> int:
         """Epochs for a training set of so many images, from 1 to 150: few images shown too often are learnt by heart.
+        Above the least size an image counts by its pixels, for it shows as much more.
 
         Example:
             >>> Recommended(presentations=20_000).epochs(700)
             29
+            >>> Recommended(size=256, presentations=12_000).epochs(700, 512)
+            4
         """
-        return 15 if self.presentations is None else min(max(1, round(self.presentations / images)), 150)
+        if self.presentations is None:
+            return 15
+        each = max(1.0, (size or self.size) / self.size) ** 2
+        return min(max(1, round(self.presentations / (images * each))), 150)
 
 
 class Detector(nn.Module, ABC):
@@ -194,7 +217,7 @@ class Detector(nn.Module, ABC):
         """Called once after all phases, in eval mode.
 
         Args:
-            held_out: batches of held-out normal images in [-1, 1].
+            held_out: batches of held-out normal images in [-1, 1]; like ``blotted``, may be gone through several times.
             blotted: the same images under a corruption left out of training; empty where the run judges by none.
             groups: of ``held_out``, int64, shape (N,): images of one number show one part (:class:`Batch`).
 

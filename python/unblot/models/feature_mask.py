@@ -60,7 +60,7 @@ class FeatureMask(Detector):
     name = "feature_mask"
     size_multiple = 32
     size_min = 64
-    recommended = Recommended(size=256, corruption="mixed", batch_size=16, lr=1e-3, presentations=10_000)
+    recommended = Recommended(size=256, largest=512, corruption="mixed", batch_size=16, lr=1e-3, presentations=10_000)
 
     def __init__(
         self,

@@ -35,6 +35,7 @@ POWER = 12  # of a part's judgement in its weight: what is judged clearly worse 
 TRUST = 4.0  # in a memory before anything is judged; 1 in any other part
 LEAST = 0.1  # share of the weights below which a part is not asked at all
 ON_FEATURES = ("memory", "feature_mask")  # what a frozen teacher costs is paid for all pixels
+PIXELS = 256  # of a map's side, of which its usual values are taken
 TRAINED_SIZE = 128  # of parts whose whole network is trained: a quarter of the pixels, a quarter of the time
 
 
@@ -60,7 +61,7 @@ class Fusion(Detector):
     """
 
     name = "fusion"
-    recommended = Recommended(size=256, corruption="mixed", batch_size=16, lr=1e-3, presentations=12_000)
+    recommended = Recommended(size=256, largest=512, corruption="mixed", batch_size=16, lr=1e-3, presentations=12_000)
 
     def __init__(
         self,
@@ -135,23 +136,24 @@ class Fusion(Detector):
 
     def calibrate(self, held_out: Iterable[Tensor], blotted: Iterable[Tensor], groups: Tensor) -> Tensor | None:
         """Calibrate the parts, then take the median and deviation of what they give."""
-        _, left_out = self._settle(list(held_out), list(blotted), groups)
+        _, left_out = self._settle(held_out, blotted, groups)
         return self._weighed(left_out)
 
     def _settle(
-        self, normal: Sequence[Tensor], other: Sequence[Tensor], groups: Tensor
+        self, normal: Iterable[Tensor], other: Iterable[Tensor], groups: Tensor
     ) -> tuple[Tensor, Tensor | None]:
         """Calibrate; gives the standardised scores of the held-out normals, (parts, N), as they are and, where a part
         has such, left out of what was learnt.
         """
         scales, standardised, left_out = [], [], []
+        step = max(1, self.size // PIXELS)
         for _, part in self._each():
             apart = part.calibrate(normal, other, groups)
-            found = [part.score(images) for images in normal]
-            images, pixels = (torch.cat([getattr(f, what).flatten() for f in found]) for what in ("image", "map"))
-            middle, reach = spread(images)
+            found = [(s.image, s.map[..., ::step, ::step].flatten()) for s in map(part.score, normal)]
+            scores, pixels = (torch.cat(each) for each in zip(*found, strict=True))
+            middle, reach = spread(scores)
             scales.append(torch.stack([middle, reach, *spread(pixels)]))
-            standardised.append((images - middle) / reach)
+            standardised.append((scores - middle) / reach)
             left_out.append(standardised[-1] if apart is None else (apart - middle) / reach)
         self.scale = torch.stack(scales, 1)
         learnt = any(a is not b for a, b in zip(left_out, standardised, strict=True))
@@ -165,7 +167,8 @@ class Fusion(Detector):
     def score(self, images: Tensor) -> Scores:
         """Weighted sums of standardised scores and maps."""
         image, maps = self._standardised(images)
-        return Scores(torch.einsum("p,pn->n", self.weights, image), torch.einsum("p,pnchw->nchw", self.weights, maps))
+        # Not by a matrix product: its last bit depends on where in memory the weights lie.
+        return Scores((self.weights[:, None] * image).sum(0), (self.weights.view(-1, 1, 1, 1, 1) * maps).sum(0))
 
     def _standardised(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Scores (parts, N) and maps (parts, N, 1, H, W); a part of weight 0 is not asked."""
@@ -340,13 +343,13 @@ class Auto(Fusion):
 
     def calibrate(self, held_out: Iterable[Tensor], blotted: Iterable[Tensor], groups: Tensor) -> Tensor | None:
         """Calibrate as a fusion does, then choose the weights."""
-        other = list(blotted)
         prior = self.prior.to(self.weights)
         self.weights = prior
-        below, left_out = self._settle(list(held_out), other, groups)
-        if not other:  # nothing to choose by
+        below, left_out = self._settle(held_out, blotted, groups)
+        found = [self._standardised(images)[0] for images in blotted]
+        if not found:  # nothing to choose by
             return self._weighed(left_out)
-        above = torch.cat([self._standardised(images)[0] for images in other], 1)
+        above = torch.cat(found, 1)
         alone = torch.stack([auroc(b, a) for b, a in zip(below, above, strict=True)])
         share = prior * (2 * alone - 1).clamp_min(0) ** POWER
         if share.sum() > 0:

@@ -72,7 +72,7 @@ class Memory(Detector):
     name = "memory"
     size_multiple = 32
     size_min = 64
-    recommended = Recommended(size=256, corruption="none", batch_size=16)
+    recommended = Recommended(size=256, largest=512, corruption="none", batch_size=16)
 
     def __init__(
         self,

@@ -8,10 +8,11 @@ seen.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 from unblot.corruption.collate import BoxNoiseCollate
@@ -20,7 +21,7 @@ from unblot.data import ImageSet
 from unblot.errors import UserError
 from unblot.models import Batch, to_signed
 
-__all__ = ["EpochBatches", "Feed", "derived_seed", "loading_failed", "to_batch"]
+__all__ = ["Anew", "EpochBatches", "Feed", "derived_seed", "loading_failed", "to_batch"]
 
 _ENDED = "a process that loads images was ended from outside, often because memory ran out; use fewer workers"
 
@@ -33,6 +34,20 @@ def derived_seed(seed: int, *purpose: object) -> int:
         False
     """
     return int.from_bytes(hashlib.sha256(repr((seed, *purpose)).encode()).digest()[:8], "little") >> 1
+
+
+class Anew(Iterable[Tensor]):
+    """Batches that are made anew each time they are gone through, so that never all are in memory.
+
+    Args:
+        make: makes an iterator from the start.
+    """
+
+    def __init__(self, make: Callable[[], Iterator[Tensor]]) -> None:
+        self._make = make
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return self._make()
 
 
 class EpochBatches(Sampler[list[int]]):

@@ -40,7 +40,7 @@ from unblot.training.engine import (
     slow_precision,
     with_devices,
 )
-from unblot.training.feed import Feed, derived_seed, loading_failed
+from unblot.training.feed import Anew, Feed, derived_seed, loading_failed
 from unblot.training.judge import Judge, due, judge_of
 from unblot.training.monitor import Log, LostProcessError, Means, NonFiniteLossError, collapse
 from unblot.training.run import (
@@ -272,9 +272,9 @@ def _calibrate(
     detector.eval()
     with torch.no_grad():
         loader = DataLoader(images, batch_size=config.batch_size)
-        normal = (to_signed(sample["image"].to(device)) for sample in loader)
+        normal = Anew(lambda: (to_signed(sample["image"].to(device)) for sample in loader))
         groups = torch.from_numpy(images.groups)
-        left_out = detector.calibrate(normal, judge.blotted(device) if judge else (), groups)
+        left_out = detector.calibrate(normal, Anew(partial(judge.blotted, device)) if judge else (), groups)
     scores = score_set(detector, images, batch_size=config.batch_size, device=device, progress=False, fabric=fabric)
     if not log:  # one process writes
         return
