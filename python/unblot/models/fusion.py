@@ -167,8 +167,7 @@ class Fusion(Detector):
     def score(self, images: Tensor) -> Scores:
         """Weighted sums of standardised scores and maps."""
         image, maps = self._standardised(images)
-        # Not by a matrix product: its last bit depends on where in memory the weights lie.
-        return Scores((self.weights[:, None] * image).sum(0), (self.weights.view(-1, 1, 1, 1, 1) * maps).sum(0))
+        return Scores(torch.einsum("p,pn->n", self.weights, image), torch.einsum("p,pnchw->nchw", self.weights, maps))
 
     def _standardised(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Scores (parts, N) and maps (parts, N, 1, H, W); a part of weight 0 is not asked."""

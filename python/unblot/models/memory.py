@@ -322,7 +322,8 @@ def balance(rows: Tensor, blocks: Sequence[int]) -> tuple[Tensor, Tensor]:
     scaled = (exact - centre) * scale
     variance, axes = torch.linalg.eigh(scaled.T @ scaled / len(scaled))
     variance = (variance.clamp_min(0) + 0.01 * variance.mean()).clamp_min(1e-9)
-    axes = (scale[:, None] * axes * variance**-0.25).flip(1)
+    # Laid out as a checkpoint gives it back: a matrix product's last bit depends on that.
+    axes = (scale[:, None] * axes * variance**-0.25).flip(1).contiguous()
     return centre.to(rows), axes.to(rows)
 
 
