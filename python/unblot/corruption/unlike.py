@@ -113,7 +113,9 @@ def _spot(image: Tensor, draw: torch.Generator, soft: float) -> Tensor:
 def _blurred_detail(gray: Tensor, reach: int) -> Tensor:
     """How much neighbouring pixels differ within ``reach``, shape (S, S)."""
     rough = (gray - F.avg_pool2d(gray, 5, 1, 2, count_include_pad=False)).abs()
-    return F.avg_pool2d(rough, 2 * reach + 1, 1, reach, count_include_pad=False)[0, 0]
+    wide = 2 * reach + 1  # the mean of a rectangle is the mean of its rows' means
+    rows = F.avg_pool2d(rough, (1, wide), 1, (0, reach), count_include_pad=False)
+    return F.avg_pool2d(rows, (wide, 1), 1, (reach, 0), count_include_pad=False)[0, 0]
 
 
 def _gaussian(image: Tensor, sigma: float) -> Tensor:
