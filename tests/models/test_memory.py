@@ -109,6 +109,33 @@ def test_draws_are_of_other_patches_and_their_distances_are_averaged() -> None:
         remembering(draws=0)
 
 
+def test_large_images_are_remembered_at_half_their_size_too_and_that_counts_half(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert Memory(channels=1, size=512, teacher="filters").scales == 2
+    assert Memory(channels=1, size=480, teacher="filters").scales == 1
+    memory, images = Memory(channels=1, size=128, levels=[8, 16], scales=2).eval(), torch.rand(2, 1, 128, 128) * 2 - 1
+    with torch.no_grad():
+        found, halved = memory.patches(images), memory.patches(F.avg_pool2d(images, 2))
+    assert [patches.shape[-1] for patches in found] == [16, 8, 8, 4]
+    for here, there in zip(found[2:], halved[:2], strict=True):
+        torch.testing.assert_close(here, there)
+    assert [places.mean.shape[-1] for places in memory._places()] == [16, 8, 8, 4]
+    large, small = torch.zeros(2, 1, 16, 16), torch.zeros(2, 1, 8, 8)
+    large[:, :, 3, 3], small[:, :, 6, 6] = 9.0, 6.0
+    monkeypatch.setattr(memory, "_distances", lambda _: [large, small, small, small[..., ::2, ::2]])
+    memory.top = 0
+    own: torch.Tensor = (large + 2 * F.interpolate(small, (16, 16), mode="bilinear")) / 3
+    half: torch.Tensor = (small + 2 * F.interpolate(small[..., ::2, ::2], (8, 8), mode="bilinear")) / 3
+    scores = memory.score(images)
+    torch.testing.assert_close(scores.image, (2 * own.amax((1, 2, 3)) + half.amax((1, 2, 3))) / 3)
+    fine = [F.interpolate(each, (128, 128), mode="bilinear") for each in (own, half)]
+    torch.testing.assert_close(scores.map, (2 * fine[0] + fine[1]) / 3)
+    for size, scales in ((96, 2), (64, 2), (64, 0)):
+        with pytest.raises(ValueError, match=f"scales must be 1 or more, and size {size} a multiple"):
+            Memory(channels=1, size=size, scales=scales)
+
+
 def test_each_level_has_its_bank_and_the_finest_counts_half() -> None:
     memory = remembering(levels=[8, [16, 32]])
     assert [[bank.memory.shape[1] for bank in banks] for banks in memory._banks()] == [[40] * 2, [112 + 192] * 2]

@@ -37,6 +37,7 @@ __all__ = ["Bank", "Memory", "balance", "coreset", "nearest"]
 PROJECTED = 32  # dimensions in which the coreset is chosen
 BLOCK = 64  # entries whose smallest distance is found together
 ROWS = 512  # patches whose distances are in memory at a time: those of more would not stay in a CPU's cache
+HALVED_FROM = 512  # pixels: images of this size or more are remembered at half their size, too
 CANDIDATES = 10  # entries are chosen among so many times as many patches
 
 
@@ -47,8 +48,10 @@ class Memory(Detector):
     A level is a stride, or several that are joined: the teacher's features there, each averaged over 3 × 3 neighbours,
     enlarged to the level's finest stride and joined. Its banks (:class:`Bank`) give every patch a distance. The map is
     the weighted mean over the levels of these distances, each measured by what held-out normal images have at its place
-    (:class:`Places`), enlarged; the score is the mean of its largest ``top`` share. Nothing is trained and
-    corruption has no effect, but for a teacher from scratch. Its figures depend on ImageNet weights (:class:`Teacher`).
+    (:class:`Places`), enlarged; the score is the mean of its largest ``top`` share. Large images have the same levels,
+    a map and a score at half their size once more, for what only shows with more around it; scores and maps are
+    averaged. Nothing is trained and corruption has no effect, but for a teacher from scratch. Its figures depend on
+    ImageNet weights (:class:`Teacher`).
 
     Args:
         channels: 1 or 3.
@@ -57,6 +60,8 @@ class Memory(Detector):
         levels: strides, or lists of strides that are joined, in ascending order; ``[[8, 16]]`` is PatchCore's.
         weights: one for each level, above 0; None: half for the finest of several, whose patches see least around them,
             and for the coarsest of three or more, whose patches say least of where; one for the others.
+        scales: at how many sizes images are looked at, each half of the one before and counting half as much; each is
+            a multiple of 32, at least 64. None: 2 from 512 pixels on, else 1.
         entries: patches that each bank remembers.
         draws: banks of a level, each with patches of its own draw; their distances are averaged.
         neighbours: nearest entries whose distances are averaged.
@@ -82,6 +87,7 @@ class Memory(Detector):
         teacher: str = PACKAGED,
         levels: Sequence[int | Sequence[int]] = (8, 16, 32),
         weights: Sequence[float] | None = None,
+        scales: int | None = None,
         entries: int = 5_000,
         draws: int = 2,
         neighbours: int = 3,
@@ -90,10 +96,12 @@ class Memory(Detector):
         top: float = 0.02,
     ) -> None:
         joined = [[level] if isinstance(level, int) else sorted(level) for level in levels]
+        scales = _usual_scales(size) if scales is None else scales
         options = {
             "teacher": teacher,
             "levels": joined,
             "weights": None if weights is None else list(weights),
+            "scales": scales,
             "entries": entries,
             "draws": draws,
             "neighbours": neighbours,
@@ -109,16 +117,26 @@ class Memory(Detector):
         weights = _usual_weights(len(joined)) if weights is None else list(weights)
         if len(weights) != len(joined) or not all(w > 0 for w in weights):
             raise ValueError(f"weights must be {len(joined)} numbers above 0, one for each level; got {weights!r}")
+        if scales < 1 or size % (self.size_multiple << (scales - 1)) or size >> (scales - 1) < self.size_min:
+            raise ValueError(
+                f"scales must be 1 or more, and size {size} a multiple of {self.size_multiple}, at least "
+                f"{self.size_min}, after each halving; got scales {scales!r}"
+            )
         strides = sorted({stride for level in joined for stride in level})
         self.teacher = Teacher(teacher, strides)
         width = dict(zip(strides, self.teacher.channels, strict=True))
-        self.levels = joined
+        self.levels, self.scales = joined, scales
         bank = partial(Bank, entries=entries, neighbours=neighbours, balanced=balanced, normalise=normalise)
+        # Level by level at the full size, then at half of it, and so on.
         self.banks = nn.ModuleList(
-            nn.ModuleList(bank([width[s] for s in level]) for _ in range(draws)) for level in self.levels
+            nn.ModuleList(bank([width[s] for s in level]) for _ in range(draws)) for level in joined * scales
+        )
+        self.places = nn.ModuleList(
+            Places((size >> halved) // min(level)) for halved in range(scales) for level in joined
         )
         self.top, self.weights = top, [w / sum(weights) for w in weights]
-        self.places = nn.ModuleList(Places(size // min(level)) for level in self.levels)
+        shares = [0.5**halved for halved in range(scales)]
+        self.shares = [share / sum(shares) for share in shares]
 
     def start(self) -> None:
         """Load the teacher's weights."""
@@ -144,11 +162,20 @@ class Memory(Detector):
                 bank.finish()
 
     def _banks(self) -> list[list[Bank]]:
-        """The banks of each level."""
+        """The banks of each level at each scale."""
         return [[bank for bank in level.children() if isinstance(bank, Bank)] for level in self.banks]
 
     def patches(self, images: Tensor) -> list[Tensor]:
-        """Patch features of each level, shape (N, width, H / s, W / s) with the level's finest stride s."""
+        """Patch features of each level, shape (N, width, H / s, W / s) with the level's finest stride s; at the images'
+        size, then at half of it, and so on.
+        """
+        found = self._patches(images)
+        for _ in range(self.scales - 1):
+            images = F.avg_pool2d(images, 2)
+            found += self._patches(images)
+        return found
+
+    def _patches(self, images: Tensor) -> list[Tensor]:
         features = [F.avg_pool2d(f.float(), 3, 1, 1, count_include_pad=False) for f in self.teacher(images)]
         by_stride = dict(zip(self.teacher.strides, features, strict=True))
         found = []
@@ -159,7 +186,7 @@ class Memory(Detector):
         return found
 
     def _distances(self, images: Tensor) -> list[Tensor]:
-        """Distances of each level, shape (N, 1, H / s, W / s)."""
+        """Distances of each level at each scale, shape (N, 1, H / s, W / s)."""
         each = zip(self._banks(), self.patches(images), strict=True)
         return [torch.stack([bank(patches) for bank in banks]).mean(0) for banks, patches in each]
 
@@ -170,26 +197,39 @@ class Memory(Detector):
         for places, level in zip(self._places(), map(torch.cat, found), strict=True):
             places.fit(level)
             left_out.append(places.left_out(level, groups))
-        return top_mean(self._sum(left_out), self.top)
+        return self._mean([top_mean(each, self.top) for each in self._sums(left_out)])
 
     def score(self, images: Tensor) -> Scores:
-        """Mean of the largest patch distances; the map is all of them, enlarged."""
+        """Mean of the largest patch distances, scale by scale; the map is all of them, enlarged."""
         each = zip(self._places(), self._distances(images), strict=True)
-        coarse = self._sum([places(distances) for places, distances in each])
-        return Scores(top_mean(coarse, self.top), F.interpolate(coarse, images.shape[-2:], mode="bilinear"))
+        coarse = self._sums([places(distances) for places, distances in each])
+        fine = [F.interpolate(each, images.shape[-2:], mode="bilinear") for each in coarse]
+        return Scores(self._mean([top_mean(each, self.top) for each in coarse]), self._mean(fine))
 
     def _places(self) -> Iterator[Places]:
         for places in self.places:
             assert isinstance(places, Places)
             yield places
 
+    def _sums(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """For each scale the weighted mean of its levels' maps, at its finest level's size."""
+        count = len(self.levels)
+        return [self._sum(maps[start : start + count]) for start in range(0, len(maps), count)]
+
     def _sum(self, maps: Sequence[Tensor]) -> Tensor:
-        """Weighted sum of the levels' maps, at the finest level's size."""
         fine = max((m.shape[-2:] for m in maps), key=min)
         weighted = [w * m for w, m in zip(self.weights, maps, strict=True)]
         return torch.stack(
             [m if m.shape[-2:] == fine else F.interpolate(m, fine, mode="bilinear") for m in weighted]
         ).sum(0)
+
+    def _mean(self, scales: Sequence[Tensor]) -> Tensor:
+        """The scales' weighted mean."""
+        return torch.stack([share * each for share, each in zip(self.shares, scales, strict=True)]).sum(0)
+
+
+def _usual_scales(size: int) -> int:
+    return 2 if size >= HALVED_FROM and size % 64 == 0 else 1
 
 
 def _usual_weights(levels: int) -> list[float]:
