@@ -36,6 +36,7 @@ TRUST = 4.0  # in a memory before anything is judged; 1 in any other part
 LEAST = 0.1  # share of the weights below which a part is not asked at all
 ON_FEATURES = ("memory", "feature_mask")  # what a frozen teacher costs is paid for all pixels
 PIXELS = 256  # of a map's side, of which its usual values are taken
+BANK_SIZE = 256  # of parts on the filter bank at most: it takes most of the time, and has been tried up to there
 TRAINED_SIZE = 128  # of parts whose whole network is trained: a quarter of the pixels, a quarter of the time
 
 
@@ -221,15 +222,22 @@ def _teacher_in(part: str) -> dict[str, str]:
 
 
 def part_sizes(parts: Sequence[str], size: int) -> dict[str, int]:
-    """At which size each part sees images of ``size``: what stands on a teacher's features as they are, what is trained
-    as a whole at half the size, but at 128 pixels at least where the images have them.
+    """At which size each part sees images of ``size``: what stands on a teacher's features as they are, on the filter
+    bank at 256 pixels at most; what is trained as a whole at half the size, at 128 pixels at least where the images
+    have them.
 
     Example:
-        >>> part_sizes(["memory", "mask"], 256)
-        {'memory': 256, 'mask': 128}
+        >>> part_sizes(["memory", "memory@filters", "mask"], 512)
+        {'memory': 512, 'memory@filters': 256, 'mask': 256}
     """
-    half = max(size // 2 // 32 * 32, min(size, TRAINED_SIZE))
-    return {name: size if _detector_in(name) in ON_FEATURES else half for name in parts}
+    return {name: _size_of(name, size) for name in parts}
+
+
+def _size_of(part: str, size: int) -> int:
+    if _detector_in(part) not in ON_FEATURES:
+        return max(size // 2 // 32 * 32, min(size, TRAINED_SIZE))
+    on_bank = _teacher_in(part).get("teacher") in {FILTERS, SCRATCH}
+    return min(size, BANK_SIZE) if on_bank else size
 
 
 class AtSize(Detector):
