@@ -137,6 +137,8 @@ def test_images_are_seen_at_a_size_that_they_fill(
     data, training, splits = load(asked, data_config(given), train_config(given), progress=False)
     assert data.size == splits.train.size == size
     assert training.epochs == recommended("feature_mask").epochs(len(splits.train), size)
+    bank = replace(training, model_options={"teacher": "filters"})
+    assert load(asked, data_config(given), bank, progress=False)[0].size == min(size, 256)
     assert load({**asked, "epochs": 3}, data, replace(training, epochs=3), progress=False)[1].epochs == 3
 
 

@@ -47,10 +47,12 @@ def load(
     """The images, and the settings with what follows from them where ``given`` leaves it open: size and epochs."""
     from unblot.data import find_images, load_found, usual_side
     from unblot.models import recommended
+    from unblot.models.fusion import largest_part
 
     best, found = recommended(training.model), find_images(data)
     if "size" not in given and best.largest:
-        data = replace(data, size=best.size_of(usual_side(found)))
+        size = best.size_of(usual_side(found))
+        data = replace(data, size=largest_part(training.model, training.model_options, size))
     splits = load_found(found, data, progress=progress)
     if "epochs" not in given:
         training = replace(training, epochs=best.epochs(len(splits.train), data.size))

@@ -26,7 +26,7 @@ from unblot.models.pooling import auroc, spread
 from unblot.models.scratch import SCRATCH
 from unblot.models.teacher import Teacher, packaged, shared_features
 
-__all__ = ["AtSize", "Auto", "Fusion", "default_parts", "part_sizes"]
+__all__ = ["AtSize", "Auto", "Fusion", "default_parts", "largest_part", "part_sizes"]
 
 # The memories last: no checkpoint carries them before.
 PARTS = ("feature_mask", "memory", f"memory@{FILTERS}")
@@ -231,6 +231,20 @@ def part_sizes(parts: Sequence[str], size: int) -> dict[str, int]:
         {'memory': 512, 'memory@filters': 256, 'mask': 256}
     """
     return {name: _size_of(name, size) for name in parts}
+
+
+def largest_part(model: str, options: Mapping[str, Any], size: int) -> int:
+    """The largest size at which a detector with these options, or a part of it, would see images of ``size``: larger
+    ones would be loaded in vain.
+
+    Example:
+        >>> largest_part("auto", {"parts": ["memory@filters"]}, 512), largest_part("memory", {}, 512)
+        (256, 512)
+    """
+    teacher = options.get("teacher")
+    alone = f"{model}@{teacher}" if teacher else model
+    parts = (options.get("parts") or default_parts()) if model in {Fusion.name, Auto.name} else [alone]
+    return max(part_sizes(parts, size).values())
 
 
 def _size_of(part: str, size: int) -> int:
