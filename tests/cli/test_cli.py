@@ -121,6 +121,8 @@ def test_a_detector_brings_its_own_settings_where_none_are_given() -> None:
     assert own["lr"] == 0.5
     assert "epochs" not in own  # follows from the number of images
     assert recommended("mask").epochs(1000) > recommended("mask").epochs(10_000) >= 1
+    assert recommended("mask").epochs(1000, 512) == recommended("mask").epochs(1000), "whatever size was asked for"
+    assert recommended("auto").epochs(1000, 512) == recommended("auto").epochs(4000)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,12 +51,12 @@ def load(
     from unblot.models.fusion import largest_part
 
     best, found = recommended(training.model), find_images(data)
+    seen = partial(largest_part, training.model, training.model_options)
     if "size" not in given and best.largest:
-        size = best.size_of(usual_side(found))
-        data = replace(data, size=largest_part(training.model, training.model_options, size))
+        data = replace(data, size=seen(best.size_of(usual_side(found))))
     splits = load_found(found, data, progress=progress)
     if "epochs" not in given:
-        training = replace(training, epochs=best.epochs(len(splits.train), data.size))
+        training = replace(training, epochs=best.epochs(len(splits.train), seen(data.size)))
     return data, training, splits
 
 

@@ -132,17 +132,17 @@ class Recommended:
 
     def epochs(self, images: int, size: int | None = None) -> int:
         """Epochs for a training set of so many images, from 1 to 150: few images shown too often are learnt by heart.
-        Above the least size an image counts by its pixels, for it shows as much more.
+        Where there is a ``largest`` size, an image above the least counts by its pixels, for it shows as much more.
 
         Example:
             >>> Recommended(presentations=20_000).epochs(700)
             29
-            >>> Recommended(size=256, presentations=12_000).epochs(700, 512)
+            >>> Recommended(size=256, largest=512, presentations=12_000).epochs(700, 512)
             4
         """
         if self.presentations is None:
             return 15
-        each = max(1.0, (size or self.size) / self.size) ** 2
+        each = max(1.0, size / self.size) ** 2 if size and self.largest else 1.0
         return min(max(1, round(self.presentations / (images * each))), 150)
 
 
