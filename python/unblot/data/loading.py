@@ -141,8 +141,8 @@ def usual_side(found: Found) -> float:
         8.0
     """
     normal = [s.image for s in found.pool if s.item.label == NORMAL]
-    some = [normal[i * len(normal) // LOOKED_AT] for i in range(LOOKED_AT)] if len(normal) > LOOKED_AT else normal
-    sizes = [probe(image)[1] for image in some]
+    count = min(len(normal), LOOKED_AT)
+    sizes = [probe(normal[i * len(normal) // count])[1] for i in range(count)]
     return median(width * height for width, height in sizes) ** 0.5 if sizes else 0.0
 
 
