@@ -79,13 +79,13 @@ def test_the_threshold_leaves_the_asked_share_of_held_out_images(digits: tuple[A
 
 def test_it_is_the_same_training_and_scoring(tmp_path: Path, digits: tuple[Any, Any]) -> None:
     pixels = np.rint(digits[0][:60].reshape(-1, 8, 8) * 255 / 16).astype(np.uint8)
-    estimator = AnomalyDetector(**SMALL).fit(pixels)
+    estimator = AnomalyDetector(**SMALL, device="cpu").fit(pixels)
     held_out = set(estimator.held_out_.tolist())
     sets = [
         ImageSet([Source(Item(str(i), 0, "", str(i)), pixels[i]) for i in at], channels=1, size=16)
         for at in (sorted(set(range(60)) - held_out), sorted(held_out))
     ]
-    config = TrainConfig("dae", {"width": 4}, epochs=1, batch_size=16)
+    config = TrainConfig("dae", {"width": 4}, epochs=1, batch_size=16, device="cpu")
     train(config, Splits("x", sets[0], sets[1], sets[1]), tmp_path / "run", progress=False)
     run = load_run(tmp_path / "run")
     assert estimator.offset_ == -run.calibration.threshold

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Annotated, Any
 
 import typer
@@ -56,3 +57,5 @@ def _top(
 ) -> None:
     """Flags that stand before a verb; ``version`` is handled by its callback."""
     del version
+    # On a GPU Fabric advises to call a function of torch, which the user of a program cannot.
+    logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)

@@ -19,9 +19,10 @@ Explorations 17, 2015) and costs a quarter to a third of the speed (``docs/resul
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +38,7 @@ __all__ = ["Bank", "Memory", "balance", "coreset", "nearest"]
 PROJECTED = 32  # dimensions in which the coreset is chosen
 BLOCK = 64  # entries whose smallest distance is found together
 ROWS = 512  # patches whose distances are in memory at a time: those of more would not stay in a CPU's cache
+DISTANCES = 2**26  # that are in memory at a time on other devices, 256 MiB: few large steps keep them busy
 HALVED_FROM = 512  # pixels: images of this size or more are remembered at half their size, too
 CANDIDATES = 10  # entries are chosen among so many times as many patches
 
@@ -137,6 +139,11 @@ class Memory(Detector):
         self.top, self.weights = top, [w / sum(weights) for w in weights]
         shares = [0.5**halved for halved in range(scales)]
         self.shares = [share / sum(shares) for share in shares]
+
+    @classmethod
+    def useful_size(cls, size: int, options: Mapping[str, Any]) -> int:
+        """The teacher's."""
+        return Teacher.useful_size(size, options.get("teacher", PACKAGED))
 
     def start(self) -> None:
         """Load the teacher's weights."""
@@ -412,7 +419,8 @@ def nearest(rows: Tensor, memory: Tensor, count: int) -> tuple[Tensor, Tensor]:
     lengths = F.pad(memory.square().sum(1), (0, spare), value=torch.inf)
     if torch.compiler.is_exporting():  # the number of rows of a graph is not known
         return _nearest(rows, entries, lengths, count)
-    found = [_nearest(part, entries, lengths, count) for part in torch.split(rows, ROWS)]
+    step = ROWS if rows.device.type == "cpu" else max(ROWS, DISTANCES // len(entries))
+    found = [_nearest(part, entries, lengths, count) for part in torch.split(rows, step)]
     return torch.cat([f[0] for f in found]), torch.cat([f[1] for f in found])
 
 
