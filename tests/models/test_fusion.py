@@ -1,12 +1,13 @@
 """Fusion: parts at their own sizes, scores made comparable, weights from a prior and a judgement."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from unblot.models.detector import _REGISTRY, Batch, Detector, Phase, Scores, Step, create, register
+from unblot.models.detector import _REGISTRY, Batch, Detector, Phase, Scores, Step, create, register, useful_size
 from unblot.models.fusion import AtSize, Auto, Fusion, default_parts, part_sizes
 from unblot.models.memory import Memory
 
@@ -76,11 +77,26 @@ def images() -> Images:
 
 
 def test_what_stands_on_features_sees_all_pixels_and_what_is_trained_whole_half_of_each_side() -> None:
-    assert part_sizes(["memory", "feature_mask", "mask"], 256) == {"memory": 256, "feature_mask": 256, "mask": 128}
-    assert part_sizes(["mask"], 128) == {"mask": 128}, "not below 128 where the images have as much"
-    assert part_sizes(["mask"], 64) == {"mask": 64}
-    assert part_sizes(["mask"], 320) == {"mask": 160}
-    assert part_sizes(["memory@filters", "mask"], 256) == {"memory@filters": 256, "mask": 128}
+    parts: dict[str, dict[str, Any]] = {"memory": {}, "feature_mask": {}, "mask": {}}
+    assert part_sizes(parts, 256) == {"memory": 256, "feature_mask": 256, "mask": 128}
+    assert part_sizes({"mask": {}}, 128) == {"mask": 128}, "not below 128 where the images have as much"
+    assert part_sizes({"mask": {}}, 64) == {"mask": 64}
+    assert part_sizes({"mask": {}}, 320) == {"mask": 160}
+
+
+def test_images_are_loaded_no_larger_than_a_part_looks_at_them() -> None:
+    memories = ["memory@filters", "memory@scratch"]
+    assert useful_size("auto", 512, {}) == useful_size("memory", 512, {}) == useful_size("dae", 512, {}) == 512
+    assert useful_size("memory", 512, {"teacher": "filters"}) == useful_size("auto", 512, {"parts": memories}) == 256
+    by_option = {"parts": ["memory"], "part_options": {"memory": {"teacher": "scratch"}}}
+    assert useful_size("auto", 512, by_option) == 256, "whichever way the teacher is named"
+    assert useful_size("fusion", 512, {"parts": memories, "sizes": {"memory@filters": 384}}) == 512, "as the other does"
+    assert useful_size("fusion", 512, {"parts": memories, "sizes": dict.fromkeys(memories, 384)}) == 384
+    assert useful_size("auto", 256, {"parts": memories, "sizes": dict.fromkeys(memories, 384)}) == 256
+    with pytest.raises(ValueError, match=r"auto does not accept.*256"):
+        useful_size("auto", 512, {"sizes": 256})
+    made = Fusion(channels=1, size=512, parts=["memory"], part_options={"memory": {"teacher": "scratch"}})
+    assert made.options["sizes"] == {"memory": 256}
 
 
 def test_a_part_may_name_its_teacher() -> None:

@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,11 +46,13 @@ def load(
 ) -> tuple[DataConfig, TrainConfig, Splits]:
     """The images, and the settings with what follows from them where ``given`` leaves it open: size and epochs."""
     from unblot.data import find_images, load_found, usual_side
-    from unblot.models import recommended
-    from unblot.models.fusion import largest_part
+    from unblot.models import recommended, useful_size
+
+    def seen(size: int) -> int:
+        with user_values():
+            return useful_size(training.model, size, training.model_options)
 
     best, found = recommended(training.model), find_images(data)
-    seen = partial(largest_part, training.model, training.model_options)
     if "size" not in given and best.largest:
         data = replace(data, size=seen(best.size_of(usual_side(found))))
     splits = load_found(found, data, progress=progress)

@@ -20,6 +20,7 @@ from unblot.models.detector import (
     create,
     recommended,
     register,
+    useful_size,
 )
 from unblot.models.pixels import to_signed, to_uint8
 
@@ -37,6 +38,7 @@ __all__ = [
     "register",
     "to_signed",
     "to_uint8",
+    "useful_size",
 ]
 
 for _module in iter_modules(__path__, f"{__name__}."):

