@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
-import importlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -192,10 +190,3 @@ def test_an_empty_set_of_images_has_no_vectors() -> None:
     from unblot.audit.neighbours import describe
 
     assert describe(image_set([]), []).shape == (0, 512)
-
-
-@pytest.mark.parametrize("name", ["audit", "classes", "neighbours", "order", "repeats"])
-def test_examples_in_docstrings_run(name: str) -> None:
-    result = doctest.testmod(importlib.import_module(f"unblot.audit.{name}"), optionflags=doctest.ELLIPSIS)
-    assert result.attempted
-    assert not result.failed

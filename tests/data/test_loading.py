@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
-import importlib
 import json
 import shutil
 from collections.abc import Callable
@@ -133,10 +131,3 @@ def test_groups_are_numbered_within_a_set(folder: Path) -> None:
     sources = [Source(Item(str(i), 0, "good", g), folder / f"ok/{i:02d}.png") for i, g in enumerate("zaz")]
     images = ImageSet(sources, channels=1, size=8)
     assert [images[i]["group"] for i in range(3)] == [1, 0, 1]
-
-
-@pytest.mark.parametrize("name", ["classes", "config", "groups", "imageset", "loading", "splits"])
-def test_examples_in_docstrings_run(name: str) -> None:
-    result = doctest.testmod(importlib.import_module(f"unblot.data.{name}"))
-    assert result.attempted
-    assert not result.failed

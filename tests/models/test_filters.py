@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import doctest
-
 import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from unblot.models import Batch, create, filters
+from unblot.models import Batch, create
 from unblot.models.filters import FILTERS, FilterBank
 from unblot.models.teacher import Teacher
 
@@ -83,9 +81,3 @@ def test_a_memory_of_it_finds_another_texture() -> None:
     fresh = wrong, normal + 0.05 * torch.randn_like(normal)
     scores = torch.cat([memory.score(x).image for x in fresh])
     assert roc_auc_score([1] * 16 + [0] * 16, scores) == 1
-
-
-def test_the_example_runs() -> None:
-    result = doctest.testmod(filters)
-    assert result.attempted
-    assert not result.failed

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
-import importlib
 import tracemalloc
 from typing import Any
 
@@ -169,10 +167,3 @@ def test_images_without_a_known_mask_are_left_out() -> None:
     assert out == pixel_metrics(maps[1:], masks[1:])
     assert pixel_metrics(maps, [None] * 6) is None
     assert pixel_metrics(maps[:1], [np.ones((12, 12), bool)]) is None
-
-
-@pytest.mark.parametrize("name", ["metrics", "thresholds"])
-def test_examples_in_docstrings_run(name: str) -> None:
-    result = doctest.testmod(importlib.import_module(f"unblot.scoring.{name}"))
-    assert result.attempted
-    assert not result.failed
