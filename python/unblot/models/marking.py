@@ -23,7 +23,7 @@ def changed(clean: Tensor, noisy: Tensor, stride: int, full: float) -> Tensor:
     Returns:
         float, shape (N, 1, H / stride, W / stride), in [0, 1]. A pixel's change is that of its most changed channel.
     """
-    change = (noisy - clean).abs().amax(1, keepdim=True) / 2  # of the value range, which is 2 wide
+    change = (noisy - clean).abs_().amax(1, keepdim=True) / 2  # of the value range, which is 2 wide
     return (F.avg_pool2d(change, stride) / full).clamp_max(1)
 
 
@@ -76,11 +76,12 @@ def softened(clean: Tensor, noisy: Tensor) -> Tensor:
     """
     n, blot = len(clean), noisy - clean
     fade = torch.where(torch.rand(n) < 0.5, 0.15 + 0.85 * torch.rand(n), 1.0)
-    blur = torch.where(torch.rand(n) < 0.5, torch.randint(1, 4, (n,)), 0).to(clean.device)
+    blur = torch.where(torch.rand(n) < 0.5, torch.randint(1, 4, (n,)), 0)
     for radius in (1, 2, 3):
-        wide = F.avg_pool2d(blot, 2 * radius + 1, 1, radius)
-        blot = torch.where((blur == radius).view(-1, 1, 1, 1), wide, blot)
-    return (clean + fade.to(clean).view(-1, 1, 1, 1) * blot).clamp(-1, 1)
+        chosen = (blur == radius).nonzero()[:, 0].to(clean.device)
+        blot[chosen] = F.avg_pool2d(blot[chosen], 2 * radius + 1, 1, radius)
+    # In place: on a CPU fresh memory for large images takes as long as the arithmetic.
+    return blot.mul_(fade.to(clean).view(-1, 1, 1, 1)).add_(clean).clamp_(-1, 1)
 
 
 def varied(clean: Tensor, noisy: Tensor, strength: float) -> tuple[Tensor, Tensor]:
@@ -100,9 +101,10 @@ def varied(clean: Tensor, noisy: Tensor, strength: float) -> tuple[Tensor, Tenso
     n = len(clean)
     gain, offset = ((strength * (2 * torch.rand(n, 1, 1, 1) - 1)).to(clean) for _ in range(2))
     mean = clean.mean((1, 2, 3), keepdim=True)
-    mirrored = (torch.rand(n, 1, 1, 1) < 0.5).to(clean.device)
-    pair = ((1 + gain) * (x - mean) + mean + 2 * offset for x in (clean, noisy))
-    clean, noisy = (torch.where(mirrored, x.flip(3), x).clamp(-1, 1) for x in pair)
+    mirrored = (torch.rand(n) < 0.5).nonzero()[:, 0].to(clean.device)
+    clean, noisy = ((x - mean).mul_(1 + gain).add_(mean).add_(2 * offset).clamp_(-1, 1) for x in (clean, noisy))
+    for x in (clean, noisy):
+        x[mirrored] = x[mirrored].flip(3)
     return clean, noisy
 
 

@@ -38,7 +38,9 @@ _PACKAGES = {
     for n in range(3)
 }
 OWN_SIZE = 256  # of images whose features are energies of filters: these take most of the time; not tried beyond
-IMAGES = 4  # that a CPU passes through the network together; the features of more would not stay in its caches
+# That a CPU passes through the network together: the features of more would not stay in its caches, and from 32 MiB a
+# tensor on the system's allocator asks for fresh pages each time, which takes longer than the network.
+PIXELS = 4 * 256**2
 _REMEDY = "install the extra: pip install 'unblot[features]'"
 
 
@@ -214,7 +216,8 @@ class Teacher(nn.Module):
         rgb = self.standardised(images)
         if rgb.device.type != "cpu" or torch.compiler.is_exporting():
             return self._run(rgb)
-        parts = [self._run(part) for part in torch.split(rgb, IMAGES)]
+        count = max(1, PIXELS // (rgb.shape[2] * rgb.shape[3]))
+        parts = [self._run(part) for part in torch.split(rgb, count)]
         return [torch.cat(features) for features in zip(*parts, strict=True)]
 
 
