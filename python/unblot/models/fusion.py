@@ -85,7 +85,7 @@ class Fusion(Detector):
     ) -> None:
         parts = default_parts() if parts is None else parts
         each = _own_options(parts, part_options)
-        at = part_sizes(each, size) if sizes is None else {**dict.fromkeys(parts, size), **sizes}
+        at = _sizes(each, sizes, size)
         options = {
             "parts": list(parts),
             "weights": None if weights is None else list(weights),
@@ -118,11 +118,8 @@ class Fusion(Detector):
     @classmethod
     def useful_size(cls, size: int, options: Mapping[str, Any]) -> int:
         """The largest at which a part sees them."""
-        parts = options.get("parts") or default_parts()
-        sizes: Mapping[str, int] | None = options.get("sizes")
-        if sizes is not None:
-            return min(size, max(sizes.get(name, size) for name in parts))
-        return max(part_sizes(_own_options(parts, options.get("part_options")), size).values())
+        each = _own_options(options.get("parts") or default_parts(), options.get("part_options"))
+        return min(size, max(_sizes(each, options.get("sizes"), size).values()))
 
     def _each(self) -> Iterator[tuple[str, Detector]]:
         for name, part in self.parts.items():
@@ -244,6 +241,11 @@ def _own_options(
 def _teacher_in(part: str) -> dict[str, str]:
     _, at, teacher = part.partition("@")
     return {"teacher": teacher} if at else {}
+
+
+def _sizes(each: Mapping[str, Mapping[str, Any]], asked: Mapping[str, int] | None, size: int) -> dict[str, int]:
+    """At which size each part sees images of ``size``: as asked, the others as they are; or :func:`part_sizes`."""
+    return part_sizes(each, size) if asked is None else {**dict.fromkeys(each, size), **asked}
 
 
 def part_sizes(parts: Mapping[str, Mapping[str, Any]], size: int) -> dict[str, int]:

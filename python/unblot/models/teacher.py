@@ -38,8 +38,8 @@ _PACKAGES = {
     for n in range(3)
 }
 OWN_SIZE = 256  # of images whose features are energies of filters: these take most of the time; not tried beyond
-# That a CPU passes through the network together: the features of more would not stay in its caches, and from 32 MiB a
-# tensor on the system's allocator asks for fresh pages each time, which takes longer than the network.
+# That a CPU passes through the network together: the features of more would not stay in its caches, and for tensors
+# from 32 MiB on the allocator asks the system for fresh pages each time, which at 512 px took two fifths of the time.
 PIXELS = 4 * 256**2
 _REMEDY = "install the extra: pip install 'unblot[features]'"
 
