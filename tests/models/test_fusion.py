@@ -170,6 +170,30 @@ def test_left_out_scores_are_standardised_and_weighed_like_scores(images: Images
     torch.testing.assert_close(found, scores + 0.75 * 0.5 / fusion.scale[1, 1])
 
 
+def test_training_images_are_scored_left_out_where_all_that_count_can(images: Images) -> None:
+    class Knowing(Bright):
+        """Scores images as a little brighter where their group is left out."""
+
+        name = "knowing"
+
+        def score_left_out(self, images: Tensor, groups: Tensor) -> Tensor:
+            return self.score(images).image + groups
+
+    register(Knowing)
+    try:
+        parts, sizes = ["knowing", "bright"], {"knowing": 32}
+        alone, both = (Fusion(channels=1, size=64, parts=parts, weights=w, sizes=sizes) for w in ([1, 0], [1, 1]))
+    finally:
+        del _REGISTRY["knowing"]
+    for fusion in (alone, both):
+        fusion.calibrate([images(8)], [], torch.arange(8))
+    x, groups = images(3), torch.tensor([0, 5, 7])
+    found = alone.score_left_out(x, groups)
+    assert found is not None
+    torch.testing.assert_close(found, alone.score(x).image + groups / alone.scale[1, 0])
+    assert both.score_left_out(x, groups) is None, "a part that counts cannot tell"
+
+
 def test_few_held_out_images_do_not_blow_scores_up() -> None:
     fusion = Fusion(channels=1, size=64, parts=["bright"])
     fusion.calibrate([torch.full((1, 1, 64, 64), 0.5)], [], torch.arange(1))

@@ -123,7 +123,7 @@ def test_large_images_are_remembered_at_half_their_size_too_and_that_counts_half
     assert [places.mean.shape[-1] for places in memory._places()] == [16, 8, 8, 4]
     large, small = torch.zeros(2, 1, 16, 16), torch.zeros(2, 1, 8, 8)
     large[:, :, 3, 3], small[:, :, 6, 6] = 9.0, 6.0
-    monkeypatch.setattr(memory, "_distances", lambda _: [large, small, small, small[..., ::2, ::2]])
+    monkeypatch.setattr(memory, "_distances", lambda *_: [large, small, small, small[..., ::2, ::2]])
     memory.top = 0
     own: torch.Tensor = (large + 2 * F.interpolate(small, (16, 16), mode="bilinear")) / 3
     half: torch.Tensor = (small + 2 * F.interpolate(small[..., ::2, ::2], (8, 8), mode="bilinear")) / 3
@@ -166,6 +166,37 @@ def test_what_is_remembered_is_near_and_what_is_not_is_far() -> None:
     with torch.no_grad():
         near, far = memory.score(known).image, memory.score(known.sign()).image
     assert near.max() < far.min()
+
+
+def test_left_out_scores_are_those_of_a_memory_without_the_group() -> None:
+    torch.manual_seed(0)
+    images = F.interpolate(torch.rand(6, 1, 8, 8) * 2 - 1, 64, mode="bilinear")
+    groups, held_out = torch.tensor([0, 0, 1, 1, 2, 2]), torch.rand(3, 1, 64, 64) * 2 - 1
+    whole = Memory(channels=1, size=64, teacher="filters", levels=[8, 32], balanced=False, normalise=False).eval()
+    without = Memory(channels=1, size=64, teacher="filters", levels=[8, 32], balanced=False, normalise=False).eval()
+    with torch.no_grad():
+        for memory, kept in ((whole, groups >= 0), (without, groups != 1)):
+            some = images[kept]
+            list(memory.training_step("remember", Batch(some, some, some, torch.arange(len(some)), groups[kept])))
+            memory.finish_phase("remember")
+        whole.calibrate([held_out], [], torch.arange(3))
+        for places, learnt in zip(without.places, whole.places, strict=True):
+            places.load_state_dict(learnt.state_dict())
+        found = whole.score_left_out(images, groups)
+        assert found is not None
+        torch.testing.assert_close(found[2:4], without.score(images[2:4]).image)
+        assert (found > whole.score(images).image).all(), "what is remembered lies at no distance"
+
+
+def test_left_out_scores_take_two_groups() -> None:
+    images = torch.rand(2, 1, 64, 64) * 2 - 1
+    memory = remembering()  # of the groups 0 to 3
+    with torch.no_grad():
+        assert memory.score_left_out(images, torch.tensor([0, 3])) is not None
+        for banks in memory._banks():
+            for bank in banks:
+                bank.groups.fill_(3)
+        assert memory.score_left_out(images, torch.tensor([0, 3])) is None
 
 
 @pytest.mark.parametrize("levels", [[], [[]]])

@@ -82,7 +82,7 @@ def test_an_evaluation_counts_and_judges(brightness: Make, splits: Splits) -> No
         "dent": {"n": 2, "auroc": 1.0, "recall": 1.0},
         "stain": {"n": 2, "auroc": 0.5, "recall": 0.0},
     }
-    assert metrics["threshold"]["source"] == "held-out normal images"
+    assert metrics["threshold"]["source"] == "4 held-out normal images"
     assert metrics["pixel"] is None
     assert metrics["warnings"] == ["a warning"]
 

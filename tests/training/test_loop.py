@@ -18,7 +18,7 @@ from unblot.models import Batch, Detector, Phase, Scores, Step, to_signed
 from unblot.models.dae import DenoisingAutoencoder
 from unblot.models.nested import Nested
 from unblot.scoring import calibrate, score_set
-from unblot.training import NonFiniteLossError, TrainConfig, load_run, train
+from unblot.training import NonFiniteLossError, TrainConfig, load_run, threshold, train
 from unblot.training.checkpoint import read, write
 
 Config = Callable[..., TrainConfig]
@@ -94,7 +94,7 @@ def test_a_run_stopped_in_its_calibration_is_resumed(
     tmp_path: Path, splits: Splits, make_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("unblot.training.loop.score_set", lambda *_, **__: 1 / 0)
+        patch.setattr("unblot.training.threshold.score_set", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             train(make_config(), splits, tmp_path / "run", progress=False)
     assert not load_run(tmp_path / "run").position.finished
@@ -155,7 +155,34 @@ def test_the_threshold_is_taken_from_scores_of_images_left_out_where_the_detecto
     assert "takes 19 (--held-out" in said
 
 
-@pytest.mark.parametrize(("each", "said"), [(1, None), (10, "the 40 held-out images are of 4 groups")])
+def test_training_images_that_are_scored_left_out_join_the_threshold(
+    tmp_path: Path, make_splits: Callable[..., Splits], make_config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    splits = make_splits(30, 8)
+    asked: list[tuple[Tensor, int]] = []
+
+    def score_left_out(self: Detector, images: Tensor, groups: Tensor) -> Tensor:
+        assert not torch.is_grad_enabled()
+        assert not self.training
+        asked.extend(zip(images, groups.tolist(), strict=True))
+        return groups + 100.0
+
+    monkeypatch.setattr(threshold, "LEFT_OUT", 10)
+    monkeypatch.setattr(DenoisingAutoencoder, "score_left_out", score_left_out)
+    train(make_config(epochs=1), splits, tmp_path / "run", progress=False)
+    picked = [0, 3, 6, 10, 13, 16, 19, 23, 26, 29]  # from the first to the last, as evenly as can be
+    assert len(asked) == len(picked)
+    for (image, group), i in zip(asked, picked, strict=True):
+        assert torch.equal(image, to_signed(splits.train[i]["image"]))
+        assert group == splits.train[i]["group"]
+    found = load_run(tmp_path / "run").calibration
+    assert (found.n, found.left_out) == (18, 10)
+    assert found.threshold == max(group for _, group in asked) + 100
+    assert "the highest of 18 held-out scores" in (tmp_path / "run" / "log" / "warnings.txt").read_text()
+    assert load_run(tmp_path / "run").calibration == found
+
+
+@pytest.mark.parametrize(("each", "said"), [(1, None), (10, "the 40 images that the threshold comes from are of 4 g")])
 def test_a_threshold_from_few_groups_is_said_to_be_one(
     tmp_path: Path, make_splits: Callable[..., Splits], make_config: Config, each: int, said: str | None
 ) -> None:
@@ -164,7 +191,7 @@ def test_a_threshold_from_few_groups_is_said_to_be_one(
     train(make_config(epochs=1), splits, tmp_path / "run", progress=False)
     warnings = tmp_path / "run" / "log" / "warnings.txt"
     found = warnings.read_text(encoding="utf-8") if warnings.exists() else ""
-    assert ("few held-out groups" in found) == (said is not None)
+    assert ("few groups" in found) == (said is not None)
     assert (said or "") in found
 
 

@@ -151,15 +151,15 @@ def _figures(evaluation: Evaluation) -> str:
         "recall": "recall",
         "false_positive_rate": "false alarms",
     }
-    threshold, n = metrics["threshold"]["threshold"], metrics["threshold"]["n"]
+    threshold = metrics["threshold"]
+    texts = [f"{protocol.label}: {protocol.text}"]
     if protocol.reachable:
-        lines = [
-            "protocol  clean: evaluation mode, each image on its own, no test image used for any choice,",
-            f"          threshold {threshold:.4g} from {n} held-out normal images",
+        texts = [
+            "clean: evaluation mode, each image on its own, no test image used for any choice,",
+            f"threshold {threshold['threshold']:.4g} from {threshold['source']}",
         ]
-    else:
-        lines = textwrap.wrap(f"{protocol.label}: {protocol.text}", 100)
-        lines = [f"{'protocol' if k == 0 else '':<9} {line}" for k, line in enumerate(lines)]
+    lines = [line for text in texts for line in textwrap.wrap(text, 100)]
+    lines = [f"{'protocol' if k == 0 else '':<9} {line}" for k, line in enumerate(lines)]
     rows = {label: metrics[key] for key, label in names.items()}
     if metrics["pixel"]:
         pixel = {"pixel AUROC": "auroc", "pixel AUPRC": "auprc", "pixel PRO": "pro_0.3"}

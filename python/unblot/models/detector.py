@@ -233,6 +233,19 @@ class Detector(nn.Module, ABC):
         """
         return None
 
+    def score_left_out(self, images: Tensor, groups: Tensor) -> Tensor | None:  # noqa: ARG002
+        """Image scores of *training* images, each as if no image of its group had been trained on; asked for after
+        :meth:`calibrate`, in eval mode. They join the held-out ones in the threshold.
+
+        Args:
+            images: float (N, C, H, W) in [-1, 1].
+            groups: int64, shape (N,), numbers as in training (:class:`Batch`).
+
+        Returns:
+            float, shape (N,), in the unit of :meth:`score`; None where it takes another training to tell.
+        """
+        return None
+
     def notes(self) -> Mapping[str, Any]:
         """What the training decided by itself and why, JSON values; kept with the run and shown in its report."""
         return {}

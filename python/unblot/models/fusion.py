@@ -199,6 +199,16 @@ class Fusion(Detector):
                 maps[i] = (found.map - self.scale[2, i]) / self.scale[3, i]
         return scores, maps
 
+    def score_left_out(self, images: Tensor, groups: Tensor) -> Tensor | None:
+        """Weighted sum of the parts' scores; None where one that has a weight cannot tell."""
+        total = images.new_zeros(len(images))
+        for i, (_, part) in enumerate(self._each()):
+            if self.weights[i] > 0:
+                if (found := part.score_left_out(images, groups)) is None:
+                    return None
+                total += self.weights[i] * (found - self.scale[0, i]) / self.scale[1, i]
+        return total
+
     def asked(self) -> Detector:
         """A fusion of those parts alone whose weight is above 0."""
         keep = self.weights > 0
@@ -300,6 +310,10 @@ class AtSize(Detector):
     def calibrate(self, held_out: Iterable[Tensor], blotted: Iterable[Tensor], groups: Tensor) -> Tensor | None:
         """Calibrate the detector."""
         return self.inner.calibrate(map(self._fit, held_out), map(self._fit, blotted), groups)
+
+    def score_left_out(self, images: Tensor, groups: Tensor) -> Tensor | None:
+        """The detector's scores."""
+        return self.inner.score_left_out(self._fit(images), groups)
 
     def notes(self) -> Mapping[str, Any]:
         """What the detector decided."""

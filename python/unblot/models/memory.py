@@ -192,10 +192,12 @@ class Memory(Detector):
             found.append(torch.cat([first, *enlarged], 1))
         return found
 
-    def _distances(self, images: Tensor) -> list[Tensor]:
-        """Distances of each level at each scale, shape (N, 1, H / s, W / s)."""
+    def _distances(self, images: Tensor, without: Tensor | None = None) -> list[Tensor]:
+        """Distances of each level at each scale, shape (N, 1, H / s, W / s); of each image to entries that are not of
+        its group in ``without``, shape (N,).
+        """
         each = zip(self._banks(), self.patches(images), strict=True)
-        return [torch.stack([bank(patches) for bank in banks]).mean(0) for banks, patches in each]
+        return [torch.stack([bank(patches, without) for bank in banks]).mean(0) for banks, patches in each]
 
     def calibrate(self, held_out: Iterable[Tensor], blotted: Iterable[Tensor], groups: Tensor) -> Tensor:  # noqa: ARG002
         """Learn what distances normal images have, by level and place; scores each by the places of other groups."""
@@ -208,10 +210,19 @@ class Memory(Detector):
 
     def score(self, images: Tensor) -> Scores:
         """Mean of the largest patch distances, scale by scale; the map is all of them, enlarged."""
-        each = zip(self._places(), self._distances(images), strict=True)
-        coarse = self._sums([places(distances) for places, distances in each])
+        coarse = self._measured(self._distances(images))
         fine = [F.interpolate(each, images.shape[-2:], mode="bilinear") for each in coarse]
         return Scores(self._mean([top_mean(each, self.top) for each in coarse]), self._mean(fine))
+
+    def score_left_out(self, images: Tensor, groups: Tensor) -> Tensor | None:
+        """Scores by what is remembered of other groups; None where nothing is. A teacher from scratch has seen all."""
+        if any((bank.groups == own).all() for banks in self._banks() for bank in banks for own in torch.unique(groups)):
+            return None
+        return self._mean([top_mean(each, self.top) for each in self._measured(self._distances(images, groups))])
+
+    def _measured(self, distances: Sequence[Tensor]) -> list[Tensor]:
+        """For each scale the sum of its levels' distances, measured by place."""
+        return self._sums([places(each) for places, each in zip(self._places(), distances, strict=True)])
 
     def _places(self) -> Iterator[Places]:
         for places in self.places:
@@ -264,12 +275,14 @@ class Bank(nn.Module):
         self.register_buffer("axes", torch.eye(width))
         self.register_buffer("memory", torch.zeros(0, width))
         self.register_buffer("typical", torch.ones(0))
+        self.register_buffer("groups", torch.zeros(0, dtype=torch.int64))  # that the entries are of
         self._seen = Reservoir(entries * CANDIDATES)
 
     centre: Tensor
     axes: Tensor
     memory: Tensor
     typical: Tensor
+    groups: Tensor
 
     def add(self, patches: Tensor, groups: Tensor) -> None:
         """See patches, shape (N, width, H, W), of images of these groups, shape (N,)."""
@@ -282,8 +295,8 @@ class Bank(nn.Module):
             self.centre, self.axes = balance(rows, self.blocks)
             rows = (rows - self.centre) @ self.axes
         chosen = coreset(rows, self.entries)
-        self.memory = rows[chosen]
-        self.typical = self._typical(self.memory, groups[chosen]) if self.normalise else torch.ones(len(chosen))
+        self.memory, self.groups = rows[chosen], groups[chosen]
+        self.typical = self._typical(self.memory, self.groups) if self.normalise else torch.ones(len(chosen))
         self.typical = self.typical.to(self.memory.device)
 
     def _typical(self, entries: Tensor, groups: Tensor) -> Tensor:
@@ -298,14 +311,21 @@ class Bank(nn.Module):
         floor = usual.median() / 10 if len(usual) else torch.ones(())  # repeated patches would divide by nothing
         return torch.where(typical.isfinite(), typical.clamp_min(floor), 1.0).clamp_min(1e-6)
 
-    def forward(self, patches: Tensor) -> Tensor:
+    def forward(self, patches: Tensor, without: Tensor | None = None) -> Tensor:
         """Patches, shape (N, width, H, W), to distances, shape (N, 1, H, W): the mean over the nearest entries of
-        (Euclidean distance / that entry's typical distance to its own nearest entries of other groups).
+        (Euclidean distance / that entry's typical distance to its own nearest entries of other groups). With
+        ``without``, shape (N,), to the nearest that are not of an image's group.
         """
+        if without is None:
+            return self._far(patches, self.memory, self.typical)
+        each = ((one, self.groups != own) for one, own in zip(torch.split(patches, 1), without, strict=True))
+        return torch.cat([self._far(one, self.memory[others], self.typical[others]) for one, others in each])
+
+    def _far(self, patches: Tensor, memory: Tensor, typical: Tensor) -> Tensor:
         n, _, height, wide = patches.shape
         rows = (_rows(patches) - self.centre) @ self.axes
-        distance, index = nearest(rows, self.memory, self.neighbours)
-        return (distance / self.typical[index]).mean(1).view(n, 1, height, wide)
+        distance, index = nearest(rows, memory, self.neighbours)
+        return (distance / typical[index]).mean(1).view(n, 1, height, wide)
 
 
 def _rows(patches: Tensor) -> Tensor:

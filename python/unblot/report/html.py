@@ -219,7 +219,7 @@ def _threshold_text(evaluation: Evaluation) -> str:
         origin = f"{c.method} of the scores of these test images, as in the paper; {NOT_REACHABLE}."
     else:
         origin = (
-            f"the {c.quantile:g} quantile of the scores of {c.n} held-out normal images, so at most "
+            f"the {c.quantile:g} quantile of the scores of {c.sources()}, so at most "
             f"{100 * expected_above(c.quantile, c.n):.3g} % of normal images like those are expected above it."
         )
     return f"Threshold {c.threshold:#.4g}: {origin} Above lie {above} of {len(evaluation.predicted)} test images."

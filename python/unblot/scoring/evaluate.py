@@ -111,7 +111,7 @@ def evaluate(
     scores = score_set(
         detector, test, protocol=protocol, batch_size=batch_size, device=device, progress=progress, fabric=fabric
     )
-    source = "held-out normal images"
+    source = calibration.sources()
     if not protocol.reachable:
         calibration, source = paper_threshold(scores.image), f"test images ({NOT_REACHABLE})"
     metrics: dict[str, Any] = {

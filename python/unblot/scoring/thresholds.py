@@ -4,7 +4,8 @@ No abnormal and no test image takes part (``docs/design.md``), so the threshold 
 image can have. Of n held-out scores and with quantile q it is the one of rank ceil(q (n + 1)), counted from the lowest:
 a new normal image that is no other than those held out lies above it with a probability of at most 1 - q, however few
 they are and however their scores are distributed (split conformal prediction: Papadopoulos et al., ECML 2002; Lei et
-al., arXiv 1604.04173). Fewer than :func:`fewest` cannot promise that, and the largest is taken.
+al., arXiv 1604.04173). Fewer than :func:`fewest` cannot promise that, and the largest is taken. Training images that a
+detector scores as if it had not seen them count as held out (``training/threshold.py``).
 
 The paper's is 0.2 of the range of the test scores (its equations 6 and 13): not reachable in use.
 """
@@ -33,6 +34,8 @@ class Calibration:
         threshold: in units of the detector's score.
         quantile: of the held-out normal scores, in (0, 1]; None where the threshold comes from elsewhere.
         n: number of images that it comes from.
+        left_out: how many of these are training images, each scored as if its group had not been trained on; the others
+            are held out.
         method: how the quantile was taken, or the rule that took its place.
     """
 
@@ -40,6 +43,19 @@ class Calibration:
     quantile: float | None
     n: int
     method: str = "conformal"
+    left_out: int = 0
+
+    def sources(self) -> str:
+        """Which images it comes from, in words.
+
+        Example:
+            >>> Calibration(1.5, 0.95, 300, left_out=200).sources()
+            '100 held-out normal images and 200 of training, each scored by what was learnt from other groups'
+        """
+        held_out = f"{self.n - self.left_out} held-out normal images"
+        if not self.left_out:
+            return held_out
+        return f"{held_out} and {self.left_out} of training, each scored by what was learnt from other groups"
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values by field name."""
@@ -54,6 +70,7 @@ class Calibration:
             None if quantile is None else float(quantile),
             int(values["n"]),
             str(values["method"]),
+            int(values.get("left_out", 0)),
         )
 
 
@@ -77,11 +94,12 @@ def expected_above(quantile: float, n: int) -> float:
     return max(1 - quantile, 1 / (n + 1))
 
 
-def calibrate(scores: ArrayLike, quantile: float = 0.95) -> Calibration:
+def calibrate(scores: ArrayLike, quantile: float = 0.95, *, left_out: int = 0) -> Calibration:
     """Threshold from the scores of held-out normal images.
 
     Args:
         scores: shape (N,), finite.
+        left_out: how many of them are of training images that were left out of what they are scored by.
         quantile: in (0, 1]; above the threshold lies a new normal image with a probability of 1 - quantile at most.
 
     Raises:
@@ -99,7 +117,7 @@ def calibrate(scores: ArrayLike, quantile: float = 0.95) -> Calibration:
     if not np.isfinite(values).all():
         raise ValueError(f"{np.count_nonzero(~np.isfinite(values))} of {values.size} held-out scores are not finite")
     rank = min(values.size, math.ceil(quantile * (values.size + 1) - ROUNDING))
-    return Calibration(float(np.sort(values)[rank - 1]), quantile, values.size)
+    return Calibration(float(np.sort(values)[rank - 1]), quantile, values.size, left_out=left_out)
 
 
 def paper_threshold(scores: ArrayLike) -> Calibration:

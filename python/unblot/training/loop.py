@@ -15,18 +15,15 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
-from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from unblot.corruption.spec import BoxNoise, FullGaussian
 from unblot.data import DataConfig, Splits
 from unblot.errors import UserError
-from unblot.models import Batch, Detector, Phase, create, to_signed
-from unblot.scoring import calibrate, fewest, score_set
+from unblot.models import Batch, Detector, Phase, create
 from unblot.training.checkpoint import Position, better, read, write
 from unblot.training.config import TrainConfig
 from unblot.training.engine import (
@@ -40,20 +37,11 @@ from unblot.training.engine import (
     slow_precision,
     with_devices,
 )
-from unblot.training.feed import Anew, Feed, derived_seed, loading_failed
+from unblot.training.feed import Feed, derived_seed, loading_failed
 from unblot.training.judge import Judge, due, judge_of
 from unblot.training.monitor import Log, LostProcessError, Means, NonFiniteLossError, collapse
-from unblot.training.run import (
-    CALIBRATION,
-    CHECKPOINT,
-    NOTES,
-    corruption_of,
-    describe,
-    load_run,
-    only_writer,
-    prepare,
-    write_json,
-)
+from unblot.training.run import CHECKPOINT, corruption_of, describe, load_run, only_writer, prepare
+from unblot.training.threshold import settle
 
 __all__ = ["build", "train"]
 
@@ -221,7 +209,7 @@ def _train(
                     after_epoch(detector, epoch + 1)
                 write(out / CHECKPOINT, detector, {} if last else phase.optimizers, at, best)
 
-    _calibrate(fabric, detector, config, splits, judge, out, log)
+    settle(fabric, detector, config, splits, judge, out, log, progress=progress)
     if log:
         write(out / CHECKPOINT, detector, {}, replace(at, finished=True))
         log.close()
@@ -250,53 +238,6 @@ def _epoch(fabric: Fabric, detector: Detector, phase: Phase, batches: Iterator[B
             bar.set_postfix({name: f"{value:.3g}" for name, value in means.values().items()}, refresh=False)
             bar.update(len(batch.index))
     return means.values()
-
-
-def _calibrate(
-    fabric: Fabric,
-    detector: Detector,
-    config: TrainConfig,
-    splits: Splits,
-    judge: Judge | None,
-    out: Path,
-    log: Log | None,
-) -> None:
-    """Let the detector weigh its parts on held-out normal images, then take the threshold from their scores, each as if
-    the detector had not been calibrated on images of its group.
-    """
-    images, device = splits.held_out, next((p.device for p in detector.parameters()), torch.device("cpu"))
-    if len(images) == 0:
-        if log:
-            log.say_once("no threshold", "no normal images are held out, so this run can rank images but judge none")
-        return
-    detector.eval()
-    with torch.no_grad():
-        loader = DataLoader(images, batch_size=config.batch_size)
-        normal = Anew(lambda: (to_signed(sample["image"].to(device)) for sample in loader))
-        groups = torch.from_numpy(images.groups)
-        left_out = detector.calibrate(normal, Anew(partial(judge.blotted, device)) if judge else (), groups)
-    scores = score_set(detector, images, batch_size=config.batch_size, device=device, progress=False, fabric=fabric)
-    if not log:  # one process writes
-        return
-    if notes := detector.notes():
-        write_json(out / NOTES, notes)
-    calibration = calibrate(scores.image if left_out is None else left_out.cpu().numpy(), config.quantile)
-    parts, enough = len(np.unique(images.groups)), fewest(config.quantile)
-    if calibration.n < enough:
-        log.say_once(
-            "few held-out images",
-            f"the threshold is the highest of {calibration.n} held-out scores, above which about 1 normal image in "
-            f"{calibration.n + 1} lies; the quantile {config.quantile:g} takes {enough} (--held-out, or more normal "
-            "images)",
-        )
-    elif parts < min(calibration.n, enough):
-        log.say_once(
-            "few held-out groups",
-            f"the {calibration.n} held-out images are of {parts} groups, and from so few it is not known how much the "
-            f"next differs: of its normal images more than {100 * (1 - config.quantile):.3g} % may lie above the "
-            "threshold (--held-out, or images of more groups)",
-        )
-    write_json(out / CALIBRATION, calibration.to_dict())
 
 
 def build(config: TrainConfig, splits: Splits) -> Detector:
