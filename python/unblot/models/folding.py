@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import deepcopy
 from itertools import chain
 from typing import Any
@@ -23,7 +24,7 @@ class Lean:
     exported graph is to hold runs the network itself.
 
     Args:
-        network: takes one tensor and gives a tensor or a sequence of them.
+        network: takes tensors and gives a tensor or a sequence of them.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -31,21 +32,19 @@ class Lean:
         self._copy: nn.Module | None = None
         self._made_of: list[tuple[int, int]] = []
 
-    def __call__(self, images: Tensor) -> Any:
-        """What the network gives for images, float, shape (N, C, H, W)."""
+    def __call__(self, *images: Tensor) -> Any:
+        """What the network gives for images, each a float tensor of shape (N, C, H, W)."""
         if self.network.training or torch.compiler.is_exporting() or self._learns(images):
-            return self.network(images)
-        images = images.contiguous(memory_format=torch.channels_last)
+            return self.network(*images)
+        images = tuple(given.contiguous(memory_format=torch.channels_last) for given in images)
         made_of = stamp(self.network)
         if self._copy is None or made_of != self._made_of:
             with torch.inference_mode(False):
-                self._copy, self._made_of = folded(self.network, images[:1].clone()), made_of
-        return self._copy(images)
+                self._copy, self._made_of = folded(self.network, *(given[:1].clone() for given in images)), made_of
+        return self._copy(*images)
 
-    def _learns(self, images: Tensor) -> bool:
-        return torch.is_grad_enabled() and (
-            images.requires_grad or any(p.requires_grad for p in self.network.parameters())
-        )
+    def _learns(self, images: Sequence[Tensor]) -> bool:
+        return torch.is_grad_enabled() and any(t.requires_grad for t in (*images, *self.network.parameters()))
 
 
 def stamp(network: nn.Module) -> list[tuple[int, int]]:
@@ -54,7 +53,7 @@ def stamp(network: nn.Module) -> list[tuple[int, int]]:
 
 
 @torch.no_grad()
-def folded(network: nn.Module, example: Tensor) -> nn.Module:
+def folded(network: nn.Module, *example: Tensor) -> nn.Module:
     """A copy of a network in eval mode that gives the same, but for rounding, in less time.
 
     In evaluation mode a BatchNorm is a factor and an offset for each channel, which the convolution before it can apply
@@ -62,8 +61,8 @@ def folded(network: nn.Module, example: Tensor) -> nn.Module:
     were made; the copy is then tried on the example, and where it does not give the same, nothing is folded.
 
     Args:
-        network: in eval mode; takes one tensor and gives a tensor or a sequence of them. It stays as it is.
-        example: what it takes, shape (N, C, H, W); random values will do.
+        network: in eval mode; takes tensors and gives a tensor or a sequence of them. It stays as it is.
+        example: what it takes, each of shape (N, C, H, W); random values will do.
 
     Example:
         >>> network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU()).eval()
@@ -73,8 +72,8 @@ def folded(network: nn.Module, example: Tensor) -> nn.Module:
     lean = deepcopy(network)
     _fold(lean)
     lean = lean.to(memory_format=torch.channels_last)
-    with torch.autocast(example.device.type, enabled=False):  # whose rounding would hide what is compared
-        if _alike(network(example), lean(example)):
+    with torch.autocast(example[0].device.type, enabled=False):  # whose rounding would hide what is compared
+        if _alike(network(*example), lean(*example)):
             return lean
     return deepcopy(network).to(memory_format=torch.channels_last)
 

@@ -232,9 +232,9 @@ def default_parts() -> tuple[str, ...]:
 
 
 def _strides(part: Detector) -> int:
-    """At how many strides of a teacher's features a part looks."""
+    """At how many strides of a teacher's features a part looks, or the teacher of one below it."""
     teacher = getattr(part.inner, "teacher", None) if isinstance(part, AtSize) else None
-    return len(teacher.strides) if isinstance(teacher, Teacher) else 0
+    return len((teacher.below or teacher).strides) if isinstance(teacher, Teacher) else 0
 
 
 def _detector_in(part: str) -> str:

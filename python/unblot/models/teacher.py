@@ -75,7 +75,8 @@ class Teacher(nn.Module):
 
     Args:
         name: a timm model that offers ``features_only``; or one that needs no timm and no weights from elsewhere:
-            "filters", a :class:`FilterBank`, or "scratch", a :class:`BlotNet` that is trained first.
+            "filters", a :class:`FilterBank`, or "scratch", a :class:`BlotNet` that is trained first and looks at what
+            lies ``below`` it, "filters".
         strides: of the feature maps, ascending, such as (8, 16).
 
     Raises:
@@ -88,11 +89,14 @@ class Teacher(nn.Module):
         self.name, self.strides = name, tuple(strides)
         self._compared: object = None  # what _is_within compared last, and what it found
         self._alike = False
+        self.below: Teacher | None = None
         if name in _OWN:
             own = _OWN[name][0](strides)
             self.network: nn.Module = own
             self.channels: list[int] = own.channels
-            self._run: Callable[[Tensor], list[Tensor]] = own if name == FILTERS else Lean(own)
+            self._run: Callable[..., list[Tensor]] = own if name == FILTERS else Lean(own)
+            if isinstance(own, BlotNet):
+                self.below = Teacher(FILTERS, own.below)
             self._scale_by(mean=(0.5,) * 3, std=(0.5,) * 3)
             self.eval()
             return
@@ -145,13 +149,13 @@ class Teacher(nn.Module):
             UserError: the training corrupts nothing.
         """
         assert isinstance(self.network, BlotNet), "only a teacher from scratch has a phase"
+        assert self.below is not None
         if torch.equal(batch.noisy, batch.clean):
             raise UserError(
                 f"the teacher {SCRATCH!r} learns to mark blots, and this training makes none; give it a corruption "
                 "(--corruption mixed)"
             )
-        rgb = (images.expand(-1, 3, -1, -1) for images in (batch.clean, batch.noisy))
-        yield Step(LEARN, {"teacher": self.network.loss(*rgb)})
+        yield Step(LEARN, {"teacher": self.network.loss(batch.clean, batch.noisy, self.below)})
 
     def load_pretrained(self) -> None:
         """Fill in the pretrained weights: from the installed package where it has them, else by timm's download.
@@ -213,11 +217,11 @@ class Teacher(nn.Module):
         return self._alike
 
     def _features(self, images: Tensor) -> list[Tensor]:
-        rgb = self.standardised(images)
-        if rgb.device.type != "cpu" or torch.compiler.is_exporting():
-            return self._run(rgb)
-        count = max(1, PIXELS // (rgb.shape[2] * rgb.shape[3]))
-        parts = [self._run(part) for part in torch.split(rgb, count)]
+        given = [self.standardised(images)] if self.below is None else self.below(images)
+        if images.device.type != "cpu" or torch.compiler.is_exporting():
+            return self._run(*given)
+        count = max(1, PIXELS // (images.shape[2] * images.shape[3]))
+        parts = [self._run(*part) for part in zip(*(torch.split(g, count) for g in given), strict=True)]
         return [torch.cat(features) for features in zip(*parts, strict=True)]
 
 
