@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from unblot.models.detector import Batch
 from unblot.models.memory import Memory, Reservoir, balance, coreset, nearest
 from unblot.models.places import Places
+from unblot.models.teacher import PACKAGED
 
 
 def test_nearest_is_exact() -> None:
@@ -107,6 +108,8 @@ def test_draws_are_of_other_patches_and_their_distances_are_averaged() -> None:
     assert not any(torch.allclose(a, b, atol=1e-3) for a, b in combinations(fine, 2)), "40 of 512 patches"
     with pytest.raises(ValueError, match="entries, draws and neighbours must be 1 or more"):
         remembering(draws=0)
+    usual = {teacher: Memory(channels=1, size=64, teacher=teacher) for teacher in (PACKAGED, "filters")}
+    assert {teacher: {*map(len, made._banks())} for teacher, made in usual.items()} == {PACKAGED: {2}, "filters": {1}}
 
 
 def test_large_images_are_remembered_at_half_their_size_too_and_that_counts_half(

@@ -12,9 +12,9 @@ was photographed several times: its other photographs are no news.
 
 PatchCore re-weighs the image score by the density around the nearest entry; the normalisation takes that place here.
 
-Which patches are drawn decides up to a hundredth of an AUROC. So each level remembers two draws and averages their
-distances, which halves that (subsampled ensembles of nearest-neighbour detectors: Aggarwal and Sathe, SIGKDD
-Explorations 17, 2015) and costs a quarter to a third of the speed (``docs/results.md``).
+Which patches are drawn decides up to a hundredth of an AUROC. So each level of a network's features remembers two
+draws and averages their distances, which halves that (subsampled ensembles of nearest-neighbour detectors: Aggarwal and
+Sathe, SIGKDD Explorations 17, 2015) and costs a quarter to a third of the speed (``docs/results.md``).
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unblot.models.detector import Batch, Detector, Phase, Recommended, Scores, Step, register
+from unblot.models.filters import FILTERS
 from unblot.models.places import Places
 from unblot.models.pooling import top_mean
 from unblot.models.teacher import LEARN, PACKAGED, Teacher
@@ -65,7 +66,8 @@ class Memory(Detector):
         scales: at how many sizes images are looked at, each half of the one before and counting half as much; each is
             a multiple of 32, at least 64. None: 2 from 512 pixels on, else 1.
         entries: patches that each bank remembers.
-        draws: banks of a level, each with patches of its own draw; their distances are averaged.
+        draws: banks of a level, each with patches of its own draw; their distances are averaged. None: 2; 1 on the
+            filter bank, whose many channels take long to search and whose distances hardly depend on the draw.
         neighbours: nearest entries whose distances are averaged.
         balanced: balance the features; False takes them as the teacher gives them, as PatchCore does.
         normalise: divide by typical distances to other groups; False takes distances as they are, as PatchCore does.
@@ -91,7 +93,7 @@ class Memory(Detector):
         weights: Sequence[float] | None = None,
         scales: int | None = None,
         entries: int = 5_000,
-        draws: int = 2,
+        draws: int | None = None,
         neighbours: int = 3,
         balanced: bool = True,
         normalise: bool = True,
@@ -99,6 +101,7 @@ class Memory(Detector):
     ) -> None:
         joined = [[level] if isinstance(level, int) else sorted(level) for level in levels]
         scales = _usual_scales(size) if scales is None else scales
+        draws = _usual_draws(teacher) if draws is None else draws
         options = {
             "teacher": teacher,
             "levels": joined,
@@ -248,6 +251,10 @@ class Memory(Detector):
 
 def _usual_scales(size: int) -> int:
     return 2 if size >= HALVED_FROM and size % 64 == 0 else 1
+
+
+def _usual_draws(teacher: str) -> int:
+    return 1 if teacher == FILTERS else 2
 
 
 def _usual_weights(levels: int) -> list[float]:
