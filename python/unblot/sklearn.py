@@ -41,8 +41,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         batch_size: images per step.
         lr: base learning rate.
         held_out: share of the images that is kept out of training, for the threshold; in (0, 1).
-        quantile: of the held-out scores that becomes the threshold, in (0, 1): about 1 - ``quantile`` of normal images
-            will be called abnormal.
+        quantile: of the scores of held-out and left-out images that becomes the threshold, in (0, 1): about
+            1 - ``quantile`` of normal images will be called abnormal.
         model_options: the detector's own keyword options.
         image_shape: shape of one image where X holds rows of pixels; one number may be -1. None: square and grayscale.
         value_range: lowest and highest pixel value of X; what lies outside is clipped. None: by dtype.
@@ -53,7 +53,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         detector_: the trained :class:`~unblot.models.Detector`, on the CPU.
         offset_: threshold of ``score_samples``: below it an image is called abnormal.
         n_features_in_: pixels of one image, all channels.
-        held_out_: positions in X of the images that the threshold comes from.
+        held_out_: positions in X of the images that were kept out of training, for the threshold.
 
     Example:
         >>> from sklearn.datasets import load_digits
@@ -96,7 +96,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         self.random_state = random_state
 
     def fit(self, X: ArrayLike, y: Any = None, groups: ArrayLike | None = None) -> AnomalyDetector:  # noqa: ARG002, N803
-        """Train on normal images and take the threshold from those that are held out.
+        """Train on normal images and take the threshold from those that are held or left out.
 
         Args:
             X: normal images, as the class says.

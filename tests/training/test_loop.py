@@ -151,7 +151,7 @@ def test_the_threshold_is_taken_from_scores_of_images_left_out_where_the_detecto
     n = len(splits.held_out)
     assert load_run(tmp_path / "run").calibration == calibrate(torch.arange(n) + 100.0, 0.95)
     said = (tmp_path / "run" / "log" / "warnings.txt").read_text()
-    assert f"the highest of {n} held-out scores, above which about 1 normal image in {n + 1} lies" in said
+    assert f"the highest of {n} left-out scores, above which about 1 normal image in {n + 1} lies" in said
     assert "takes 19 (--held-out" in said
 
 
@@ -178,7 +178,7 @@ def test_training_images_that_are_scored_left_out_join_the_threshold(
     found = load_run(tmp_path / "run").calibration
     assert (found.n, found.left_out) == (18, 10)
     assert found.threshold == max(group for _, group in asked) + 100
-    assert "the highest of 18 held-out scores" in (tmp_path / "run" / "log" / "warnings.txt").read_text()
+    assert "the highest of 18 left-out scores" in (tmp_path / "run" / "log" / "warnings.txt").read_text()
     assert load_run(tmp_path / "run").calibration == found
 
 

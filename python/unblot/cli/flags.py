@@ -168,7 +168,7 @@ Device = Annotated[str | None, _model("auto, cpu or cuda.", "auto")]
 Devices = Annotated[int | None, _model("Number of devices.", "1")]
 Precision = Annotated[str | None, _model("fp32 or bf16.", "fp32")]
 Workers = Annotated[int | None, _model("Processes that load and blot images; 0 does it in the main process.", "0")]
-Quantile = Annotated[float | None, _model("Quantile of held-out normal scores that is the threshold.", "0.95")]
+Quantile = Annotated[float | None, _model("Quantile of left-out normal scores that is the threshold.", "0.95")]
 Judge = Annotated[
     str | None,
     _model(

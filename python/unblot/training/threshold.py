@@ -114,7 +114,7 @@ def _doubts(calibration: Calibration, groups: int, enough: int) -> list[tuple[st
     assert quantile is not None  # it is the run's
     if n < enough:
         text = (
-            f"the threshold is the highest of {n} held-out scores, above which about 1 normal image in {n + 1} lies; "
+            f"the threshold is the highest of {n} left-out scores, above which about 1 normal image in {n + 1} lies; "
             f"the quantile {quantile:g} takes {enough} (--held-out, or more normal images)"
         )
         return [("few held-out images", text)]
