@@ -191,7 +191,7 @@ def test_left_out_scores_are_those_of_a_memory_without_the_group() -> None:
         assert (found > whole.score(images).image).all(), "what is remembered lies at no distance"
 
 
-def test_left_out_scores_take_two_groups() -> None:
+def test_left_out_scores_take_two_groups_and_a_teacher_that_was_not_trained_on_them() -> None:
     images = torch.rand(2, 1, 64, 64) * 2 - 1
     memory = remembering()  # of the groups 0 to 3
     with torch.no_grad():
@@ -200,6 +200,8 @@ def test_left_out_scores_take_two_groups() -> None:
             for bank in banks:
                 bank.groups.fill_(3)
         assert memory.score_left_out(images, torch.tensor([0, 3])) is None
+        learnt = remembering(teacher="scratch")
+        assert learnt.score_left_out(images, torch.tensor([0, 3])) is None, "its teacher has seen them"
 
 
 @pytest.mark.parametrize("levels", [[], [[]]])

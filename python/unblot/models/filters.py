@@ -56,49 +56,57 @@ class FilterBank(nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Images, float (N, 1 or 3, H, W) in [-1, 1], to features (N, channels, H / s, W / s) for each stride s."""
-        gray = images.mean(1, keepdim=True)
-        scales = [gray]
-        for _ in range(max(self.strides).bit_length() - 1):
-            scales.append(F.avg_pool2d(scales[-1], 2))
-        first = [self._energy(x) for x in scales]
-        second = {}
-        for j, energy in enumerate(first[:-2]):
-            shrunk = energy
-            for k in range(j + 1, len(first) - 1):
-                shrunk = F.avg_pool2d(shrunk, 2)
-                second[j, k] = self._energy(shrunk)
-        return [self._at(s, images, scales, first, second) for s in self.strides]
-
-    def _at(
-        self,
-        stride: int,
-        images: Tensor,
-        scales: Sequence[Tensor],
-        first: Sequence[Tensor],
-        second: dict[tuple[int, int], Tensor],
-    ) -> Tensor:
-        last = stride.bit_length() - 1
-        size = (images.shape[-2] // stride, images.shape[-1] // stride)
-        cells = [F.adaptive_avg_pool2d(energy, size) for energy in first[: last + 1]]
-        found = [F.adaptive_avg_pool2d(images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images, size)]
-        for x, cell in zip(scales, cells, strict=False):
-            # Squares: a spot is strong and its surroundings weak, while plain sums of both would be alike.
-            apart = x - F.avg_pool2d(x, 5, 1, 2, count_include_pad=False)
-            sides = [F.adaptive_avg_pool2d(side.relu().square(), size).sqrt() for side in (apart, -apart)]
-            found += [torch.log(y + FLOOR) for y in (cell, *sides)]
-        for (j, k), energy in second.items():
-            if k < last:  # relative to what it stands on
-                ground = torch.log(cells[j] + 10 * FLOOR).repeat_interleave(ORIENTATIONS, 1)
-                found.append(torch.log(F.adaptive_avg_pool2d(energy, size) + FLOOR) - ground)
-        return torch.cat(found, 1)
+        top = max(self.strides).bit_length() - 1
+        scales = _shrunk(images.mean(1, keepdim=True), top)
+        # By the scale at which they are made; each shrunk as far as the coarsest stride.
+        first = [_shrunk(self._energy(x), top - j) for j, x in enumerate(scales)]
+        second = {
+            (j, k): _shrunk(self._energy(first[j][k - j]), top - k) for j in range(top - 1) for k in range(j + 1, top)
+        }
+        # Squares: a spot is strong and its surroundings weak, while plain sums of both would be alike.
+        apart = [x - _around(x) for x in scales]
+        sides = [[_shrunk(side.relu().square(), top - j) for side in (x, -x)] for j, x in enumerate(apart)]
+        rgb = _shrunk(images.expand(-1, 3, -1, -1), top)
+        found = []
+        for last in (s.bit_length() - 1 for s in self.strides):
+            features = [rgb[last]]
+            for j in range(last + 1):
+                lighter, darker = (side[last - j].sqrt() for side in sides[j])
+                features += [torch.log(y + FLOOR) for y in (first[j][last - j], lighter, darker)]
+            for (j, k), energy in second.items():
+                if k < last:  # relative to what it stands on
+                    ground = torch.log(first[j][last - j] + 10 * FLOOR).repeat_interleave(ORIENTATIONS, 1)
+                    features.append(torch.log(energy[last - k] + FLOOR) - ground)
+            found.append(torch.cat(features, 1))
+        return found
 
     def _energy(self, x: Tensor) -> Tensor:
         """Modulus of every channel under every orientation, (N, C, H, W) to (N, C · orientations, H, W)."""
         n, c, h, w = x.shape
         padded = F.pad(x.reshape(n * c, 1, h, w), (SIDE // 2,) * 4, mode="replicate")
-        parts = F.conv2d(padded, self.kernel).view(n, c, ORIENTATIONS, 2, h, w)
+        even, odd = F.conv2d(padded, self.kernel).view(n, c, ORIENTATIONS, 2, h, w).unbind(3)
+        energy = even.square().addcmul_(odd, odd)
         # The root of energy + 1e-8, written so because optimizers of ONNX graphs leave out a summand of 1e-8.
-        return parts.square().sum(3).mul(1e4).add(1e-4).sqrt().mul(1e-2).flatten(1, 2)
+        return energy.mul_(1e4).add_(1e-4).sqrt_().mul(1e-2).flatten(1, 2)
+
+
+def _shrunk(x: Tensor, times: int) -> list[Tensor]:
+    """(N, C, H, W), and its means over 2 × 2 places, over 4 × 4, and so on, so many times."""
+    found = [x]
+    for _ in range(times):
+        if x.shape[-2] % 2 or x.shape[-1] % 2:
+            x = F.avg_pool2d(x, 2)
+        else:  # the same in a fifth of the time on a CPU
+            rows = x[..., ::2, :] + x[..., 1::2, :]
+            x = (rows[..., ::2] + rows[..., 1::2]).mul(0.25)
+        found.append(x)
+    return found
+
+
+def _around(x: Tensor) -> Tensor:
+    """Mean over the 5 × 5 places around each that are within the image, (N, 1, H, W)."""
+    ones = x.new_ones(1, 1, 5, 5)  # as a convolution, which is several times faster on a CPU than a pooling
+    return F.conv2d(x, ones, padding=2) / F.conv2d(x.new_ones(1, 1, *x.shape[-2:]), ones, padding=2)
 
 
 def check_strides(strides: Sequence[int], whose: str) -> None:

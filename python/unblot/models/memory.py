@@ -218,8 +218,11 @@ class Memory(Detector):
         return Scores(self._mean([top_mean(each, self.top) for each in coarse]), self._mean(fine))
 
     def score_left_out(self, images: Tensor, groups: Tensor) -> Tensor | None:
-        """Scores by what is remembered of other groups; None where nothing is. A teacher from scratch has seen all."""
-        if any((bank.groups == own).all() for banks in self._banks() for bank in banks for own in torch.unique(groups)):
+        """Scores by what is remembered of other groups; None where that is nothing, or where the teacher has learnt on
+        the images, too.
+        """
+        banks, own = list(chain.from_iterable(self._banks())), torch.unique(groups)
+        if self.teacher.learns or any((bank.groups == group).all() for bank in banks for group in own):
             return None
         return self._mean([top_mean(each, self.top) for each in self._measured(self._distances(images, groups))])
 
@@ -441,18 +444,30 @@ def nearest(rows: Tensor, memory: Tensor, count: int) -> tuple[Tensor, Tensor]:
         Euclidean distances, float, and positions, int64, each of shape (n, min(count, m)).
     """
     count = min(count, len(memory))
-    spare = -len(memory) % BLOCK  # whole blocks; the spare entries are infinitely far
-    entries = F.pad(memory, (0, 0, 0, spare))
-    lengths = F.pad(memory.square().sum(1), (0, spare), value=torch.inf)
+    lengths = torch.linalg.vector_norm(memory, dim=1).square()
     if torch.compiler.is_exporting():  # the number of rows of a graph is not known
-        return _nearest(rows, entries, lengths, count)
-    step = ROWS if rows.device.type == "cpu" else max(ROWS, DISTANCES // len(entries))
-    found = [_nearest(part, entries, lengths, count) for part in torch.split(rows, step)]
+        return _nearest(rows, memory, lengths, count)
+    step = ROWS if rows.device.type == "cpu" else max(ROWS, DISTANCES // max(len(memory), 1))
+    found = [_nearest(part, memory, lengths, count) for part in torch.split(rows, step)]
     return torch.cat([f[0] for f in found]), torch.cat([f[1] for f in found])
 
 
+def _squares(rows: Tensor, entries: Tensor, lengths: Tensor) -> Tensor:
+    """Squared distances less the rows' own lengths, which do not change an order; to whole blocks of entries, the spare
+    ones infinitely far.
+    """
+    count, spare = len(entries), -len(entries) % BLOCK
+    if torch.compiler.is_exporting() or (torch.is_grad_enabled() and rows.requires_grad):
+        return F.pad(torch.addmm(lengths, rows, entries.T, alpha=-2), (0, spare), value=torch.inf)
+    # Into whole blocks at once: padded entries would be a copy of all, which for few rows takes as long as the search.
+    squares = rows.new_empty(len(rows), count + spare)
+    squares[:, count:] = torch.inf
+    torch.addmm(lengths, rows, entries.T, alpha=-2, out=squares[:, :count])
+    return squares
+
+
 def _nearest(rows: Tensor, entries: Tensor, lengths: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    squares = torch.addmm(lengths, rows, entries.T, alpha=-2)  # less the rows' own, which does not change an order
+    squares = _squares(rows, entries, lengths)
     blocks = squares.view(rows.shape[0], -1, BLOCK)
     best = blocks.amin(2).topk(min(count, blocks.shape[1]), largest=False).indices
     places = (best[..., None] * BLOCK + torch.arange(BLOCK, device=rows.device)).flatten(1)

@@ -136,9 +136,14 @@ class Teacher(nn.Module):
         """A pretrained one stays in eval mode, whatever ``mode``."""
         return super().train(mode and self.name == SCRATCH)
 
+    @property
+    def learns(self) -> bool:
+        """Whether it is trained on the user's normal images, in a phase of its own."""
+        return isinstance(self.network, BlotNet)
+
     def phases(self, lr: float) -> list[Phase]:
         """What a detector trains before all else: nothing, or the phase :data:`LEARN` of a teacher from scratch."""
-        if not isinstance(self.network, BlotNet):
+        if not self.learns:
             return []
         return [Phase(LEARN, {LEARN: torch.optim.AdamW(self.network.parameters(), lr, weight_decay=1e-2)})]
 
