@@ -27,7 +27,7 @@ TINY: dict[str, dict[str, Any]] = {
     "feature_mask": {"width": 8},
     "ganomaly": {"width": 8},
     "mask": {"width": 4},
-    "memory": {"entries": 70},
+    "memory": {"entries": 70, "views": 4},
     "nested": {"width": 0.125},
     "skip_ganomaly": {"width": 8},
     "fusion": {"parts": ["memory", "mask"], "part_options": {"memory": {"entries": 70}, "mask": {"width": 4}}},

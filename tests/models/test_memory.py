@@ -171,6 +171,29 @@ def test_what_is_remembered_is_near_and_what_is_not_is_far() -> None:
     assert near.max() < far.min()
 
 
+def test_mirrored_views_are_seen_alike() -> None:
+    torch.manual_seed(0)
+    images = torch.rand(2, 1, 64, 64) * 2 - 1
+    for views, mirrored in ((2, (3,)), (4, (3,)), (4, (2,)), (4, (2, 3))):
+        memory = Memory(channels=1, size=64, levels=[8, 16], views=views).eval()
+        with torch.no_grad():
+            for here, there in zip(memory.patches(images), memory.patches(images.flip(mirrored)), strict=True):
+                torch.testing.assert_close(there, here.flip(mirrored), rtol=1e-3, atol=1e-4)
+    plain = Memory(channels=1, size=64, levels=[8, 16]).eval()
+    with torch.no_grad():
+        here, there = plain.patches(images)[0], plain.patches(images.flip(3))[0]
+        assert not torch.allclose(there, here.flip(3), rtol=1e-3, atol=1e-4), "a single view is not"
+    with pytest.raises(ValueError, match=r"views must be 1, 2 .* or 4"):
+        Memory(channels=1, size=64, views=3)
+
+
+@pytest.mark.parametrize(
+    ("size", "teacher", "views"), [(128, PACKAGED, 1), (256, PACKAGED, 4), (384, PACKAGED, 1), (256, "filters", 1)]
+)
+def test_images_of_middle_size_are_seen_mirrored(size: int, teacher: str, views: int) -> None:
+    assert Memory(channels=1, size=size, teacher=teacher).views == views
+
+
 def test_left_out_scores_are_those_of_a_memory_without_the_group() -> None:
     torch.manual_seed(0)
     images = F.interpolate(torch.rand(6, 1, 8, 8) * 2 - 1, 64, mode="bilinear")

@@ -10,6 +10,9 @@ divided by how far that entry usually lies from entries of *other groups*, so th
 everything, is not called anomalous. Leaving out the entry's own group (not only its own image) matters where a part
 was photographed several times: its other photographs are no news.
 
+Images of middle size are seen in four mirrored views whose features are averaged: what depends on which way round a
+texture happens to lie goes down, what is odd whichever way stays.
+
 PatchCore re-weighs the image score by the density around the nearest entry; the normalisation takes that place here.
 
 Which patches are drawn decides up to a hundredth of an AUROC. So each level of a network's features remembers two
@@ -32,6 +35,7 @@ from unblot.models.detector import Batch, Detector, Phase, Recommended, Scores, 
 from unblot.models.filters import FILTERS
 from unblot.models.places import Places
 from unblot.models.pooling import top_mean
+from unblot.models.scratch import SCRATCH
 from unblot.models.teacher import LEARN, PACKAGED, Teacher
 
 __all__ = ["Bank", "Memory", "balance", "coreset", "nearest"]
@@ -41,6 +45,8 @@ BLOCK = 64  # entries whose smallest distance is found together
 ROWS = 512  # patches whose distances are in memory at a time: those of more would not stay in a CPU's cache
 DISTANCES = 2**26  # that are in memory at a time on other devices, 256 MiB: few large steps keep them busy
 HALVED_FROM = 512  # pixels: images of this size or more are remembered at half their size, too
+MIRRORED = ((), (3,), (2,), (2, 3))  # dimensions along which a view is mirrored
+MIRRORED_AT = range(256, 384)  # pixels: images of these sizes are
 CANDIDATES = 10  # entries are chosen among so many times as many patches
 
 
@@ -65,6 +71,10 @@ class Memory(Detector):
             and for the coarsest of three or more, whose patches say least of where; one for the others.
         scales: at how many sizes images are looked at, each half of the one before and counting half as much; each is
             a multiple of 32, at least 64. None: 2 from 512 pixels on, else 1.
+        views: 1, or 2 or 4: features are the mean over the image and the image mirrored left to right, and both of
+            these mirrored up and down; each takes a pass of the network. None: 4 for a pretrained network and images of
+            256 to 383 pixels: larger ones are looked at at several scales instead, smaller ones are taken where speed
+            counts; else 1.
         entries: patches that each bank remembers.
         draws: banks of a level, each with patches of its own draw; their distances are averaged. None: 2; 1 on the
             filter bank, whose many channels take long to search and whose distances hardly depend on the draw.
@@ -92,6 +102,7 @@ class Memory(Detector):
         levels: Sequence[int | Sequence[int]] = (8, 16, 32),
         weights: Sequence[float] | None = None,
         scales: int | None = None,
+        views: int | None = None,
         entries: int = 5_000,
         draws: int | None = None,
         neighbours: int = 3,
@@ -101,12 +112,14 @@ class Memory(Detector):
     ) -> None:
         joined = [[level] if isinstance(level, int) else sorted(level) for level in levels]
         scales = _usual_scales(size) if scales is None else scales
+        views = _usual_views(size, teacher) if views is None else views
         draws = _usual_draws(teacher) if draws is None else draws
         options = {
             "teacher": teacher,
             "levels": joined,
             "weights": None if weights is None else list(weights),
             "scales": scales,
+            "views": views,
             "entries": entries,
             "draws": draws,
             "neighbours": neighbours,
@@ -127,10 +140,12 @@ class Memory(Detector):
                 f"scales must be 1 or more, and size {size} a multiple of {self.size_multiple}, at least "
                 f"{self.size_min}, after each halving; got scales {scales!r}"
             )
+        if views not in (1, 2, 4):
+            raise ValueError(f"views must be 1, 2 (mirrored left to right) or 4 (up and down, too), got {views!r}")
         strides = sorted({stride for level in joined for stride in level})
         self.teacher = Teacher(teacher, strides)
         width = dict(zip(strides, self.teacher.channels, strict=True))
-        self.levels, self.scales = joined, scales
+        self.levels, self.scales, self.views = joined, scales, views
         bank = partial(Bank, entries=entries, neighbours=neighbours, balanced=balanced, normalise=normalise)
         # Level by level at the full size, then at half of it, and so on.
         self.banks = nn.ModuleList(
@@ -186,7 +201,7 @@ class Memory(Detector):
         return found
 
     def _patches(self, images: Tensor) -> list[Tensor]:
-        features = [F.avg_pool2d(f.float(), 3, 1, 1, count_include_pad=False) for f in self.teacher(images)]
+        features = [F.avg_pool2d(f.float(), 3, 1, 1, count_include_pad=False) for f in self._seen(images)]
         by_stride = dict(zip(self.teacher.strides, features, strict=True))
         found = []
         for level in self.levels:
@@ -194,6 +209,15 @@ class Memory(Detector):
             enlarged = (F.interpolate(f, first.shape[-2:], mode="bilinear") for f in others)
             found.append(torch.cat([first, *enlarged], 1))
         return found
+
+    def _seen(self, images: Tensor) -> Sequence[Tensor]:
+        """The teacher's features, the mean over the views of the images."""
+        here: list[Tensor] = self.teacher(images)
+        if self.views == 1:
+            return here
+        others = ((way, self.teacher(images.flip(way))) for way in MIRRORED[1 : self.views])
+        views = [here, *([f.flip(way) for f in there] for way, there in others)]
+        return [torch.stack(each).mean(0) for each in zip(*views, strict=True)]
 
     def _distances(self, images: Tensor, without: Tensor | None = None) -> list[Tensor]:
         """Distances of each level at each scale, shape (N, 1, H / s, W / s); of each image to entries that are not of
@@ -254,6 +278,10 @@ class Memory(Detector):
 
 def _usual_scales(size: int) -> int:
     return 2 if size >= HALVED_FROM and size % 64 == 0 else 1
+
+
+def _usual_views(size: int, teacher: str) -> int:
+    return len(MIRRORED) if size in MIRRORED_AT and teacher not in (FILTERS, SCRATCH) else 1
 
 
 def _usual_draws(teacher: str) -> int:
