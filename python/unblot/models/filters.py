@@ -105,8 +105,16 @@ def _shrunk(x: Tensor, times: int) -> list[Tensor]:
 
 def _around(x: Tensor) -> Tensor:
     """Mean over the 5 × 5 places around each that are within the image, (N, 1, H, W)."""
-    ones = x.new_ones(1, 1, 5, 5)  # as a convolution, which is several times faster on a CPU than a pooling
-    return F.conv2d(x, ones, padding=2) / F.conv2d(x.new_ones(1, 1, *x.shape[-2:]), ones, padding=2)
+    return _sum_around(x) / _sum_around(x.new_ones(1, 1, *x.shape[-2:]))
+
+
+def _sum_around(x: Tensor) -> Tensor:
+    """Sum over them; row by row and column by column, which on a CPU takes a fraction of the time of a pooling."""
+    for dim, pad in ((2, (0, 0, 2, 2)), (3, (2, 2, 0, 0))):
+        wide, size = F.pad(x, pad), x.shape[dim]
+        first, *others = (wide.narrow(dim, i, size) for i in range(5))
+        x = sum(others, start=first)
+    return x
 
 
 def check_strides(strides: Sequence[int], whose: str) -> None:
