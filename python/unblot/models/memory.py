@@ -233,13 +233,13 @@ class Memory(Detector):
         for places, level in zip(self._places(), map(torch.cat, found), strict=True):
             places.fit(level)
             left_out.append(places.left_out(level, groups))
-        return self._mean([top_mean(each, self.top) for each in self._sums(left_out)])
+        return self._pooled(self._sums(left_out))
 
     def score(self, images: Tensor) -> Scores:
         """Mean of the largest patch distances, scale by scale; the map is all of them, enlarged."""
         coarse = self._measured(self._distances(images))
         fine = [F.interpolate(each, images.shape[-2:], mode="bilinear") for each in coarse]
-        return Scores(self._mean([top_mean(each, self.top) for each in coarse]), self._mean(fine))
+        return Scores(self._pooled(coarse), self._mean(fine))
 
     def score_left_out(self, images: Tensor, groups: Tensor) -> Tensor | None:
         """Scores by what is remembered of other groups; None where that is nothing, or where the teacher has learnt on
@@ -248,7 +248,7 @@ class Memory(Detector):
         banks, own = list(chain.from_iterable(self._banks())), torch.unique(groups)
         if self.teacher.learns or any((bank.groups == group).all() for bank in banks for group in own):
             return None
-        return self._mean([top_mean(each, self.top) for each in self._measured(self._distances(images, groups))])
+        return self._pooled(self._measured(self._distances(images, groups)))
 
     def _measured(self, distances: Sequence[Tensor]) -> list[Tensor]:
         """For each scale the sum of its levels' distances, measured by place."""
@@ -270,6 +270,10 @@ class Memory(Detector):
         return torch.stack(
             [m if m.shape[-2:] == fine else F.interpolate(m, fine, mode="bilinear") for m in weighted]
         ).sum(0)
+
+    def _pooled(self, scales: Sequence[Tensor]) -> Tensor:
+        """Image scores, shape (N,), from the map of each scale."""
+        return self._mean([top_mean(each, self.top) for each in scales])
 
     def _mean(self, scales: Sequence[Tensor]) -> Tensor:
         """The scales' weighted mean."""

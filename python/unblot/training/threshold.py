@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from unblot.data import ImageSet, Splits
 from unblot.models import Detector, to_signed
-from unblot.scoring import Calibration, calibrate, fewest, score_set
+from unblot.scoring import calibrate, fewest, score_set
 from unblot.training.config import TrainConfig
 from unblot.training.feed import Anew
 from unblot.training.judge import Judge
@@ -80,8 +80,7 @@ def settle(
     known = _left_out(detector, splits.train, picked, config.batch_size, device, progress=progress)
     groups = len(np.unique(held_out.groups)) + len(np.unique(splits.train.groups[picked][: len(known)]))
     calibration = calibrate(np.concatenate([new, known]), config.quantile, left_out=len(known))
-    for topic, text in _doubts(calibration, groups, fewest(config.quantile)):
-        log.say_once(topic, text)
+    _say_doubts(log, calibration.n, groups, config.quantile)
     write_json(out / CALIBRATION, calibration.to_dict())
 
 
@@ -108,21 +107,19 @@ def _left_out(
     return torch.cat(found).double().numpy()
 
 
-def _doubts(calibration: Calibration, groups: int, enough: int) -> list[tuple[str, str]]:
-    """What is to be said of a threshold from few images or few groups: topic and text."""
-    n, quantile = calibration.n, calibration.quantile
-    assert quantile is not None  # it is the run's
+def _say_doubts(log: Log, n: int, groups: int, quantile: float) -> None:
+    """Warn of a threshold from few images or of few groups."""
+    enough = fewest(quantile)
     if n < enough:
-        text = (
+        log.say_once(
+            "few held-out images",
             f"the threshold is the highest of {n} left-out scores, above which about 1 normal image in {n + 1} lies; "
-            f"the quantile {quantile:g} takes {enough} (--held-out, or more normal images)"
+            f"the quantile {quantile:g} takes {enough} (--held-out, or more normal images)",
         )
-        return [("few held-out images", text)]
-    if groups < min(n, enough):
-        text = (
+    elif groups < min(n, enough):
+        log.say_once(
+            "few groups",
             f"the {n} images that the threshold comes from are of {groups} groups, and from so few it is not known how "
             f"much the next differs: of its normal images more than {100 * (1 - quantile):.3g} % may lie above the "
-            "threshold (images of more groups would tell)"
+            "threshold (images of more groups would tell)",
         )
-        return [("few groups", text)]
-    return []
