@@ -329,8 +329,8 @@ REFUSED: list[Case] = [
     (ValueError, "value_range.*uint8.*255", lambda: IMAGES, {"spec": BoxNoise(value_range=(-1, 1))}),
     (ValueError, "value_range.*uint8.*whole", lambda: IMAGES, {"spec": BoxNoise(value_range=(0.5, 1))}),
     (ValueError, "value_range.*float16", TENSOR.half, {"spec": BoxNoise(value_range=(0, 1e5))}),
-    (ValueError, "value_range.*narrower than bfloat16", TENSOR.bfloat16, {"spec": BoxNoise(value_range=(100, 101))}),
-    (ValueError, "value_range.*narrower than float16", TENSOR.half, {"spec": BoxNoise(value_range=(0, 1e-7))}),
+    (ValueError, "value_range.*narrower than bfloat16", TENSOR.bfloat16, {"spec": BoxNoise(value_range=(100, 100.4))}),
+    (ValueError, "value_range.*narrower than float16", TENSOR.half, {"spec": BoxNoise(value_range=(0, 1e-8))}),
     (ValueError, "base.*2 numbers.*3 channels", lambda: IMAGES, {"spec": BoxNoise(base=(0.1, 0.2))}),
     (ValueError, "scale.*num_boxes", lambda: IMAGES, {"spec": BoxNoise(scale=0.01, num_boxes=9)}),
 ]

@@ -6,6 +6,7 @@ Nothing here imports torch: an object is a tensor only if torch is loaded alread
 
 from __future__ import annotations
 
+import math
 import numbers
 import operator
 import sys
@@ -222,8 +223,8 @@ def _check_fits(given: tuple[float, float], dtype: str) -> None:
     top = max(abs(low), abs(high))
     if dtype == "float16" and top > 65504:
         raise ValueError(f"value_range {given} does not fit float16 pixels, which end at 65504; use float32 images")
-    step = float(np.spacing(np.float16(top))) if dtype == "float16" else top * 2.0**-7
-    if high - low < 4 * step:
+    step = float(np.spacing(np.float16(top))) if dtype == "float16" else 2.0 ** (math.frexp(top)[1] - 8)
+    if high - low < step:
         raise ValueError(
             f"value_range {given} is narrower than {dtype} pixels can show, in steps of {step:.2g} there; use float32 "
             "images, or a wider one"
