@@ -148,6 +148,7 @@ def _train(
     at = saved.position if saved else Position()
     best = saved.best if saved else None
     log = Log(out / "log") if fabric.is_global_zero else None
+    detector.expect(len(splits.train))
 
     for number in range(at.phase, len(phases)):
         phase = phases[number]
@@ -166,6 +167,7 @@ def _train(
             rank=fabric.global_rank if phase.optimizers else 0,
             world=fabric.world_size if phase.optimizers else 1,
             smallest=2 if phase.optimizers else 1,
+            shown=phase.images,
         )
         for epoch in range(at.epoch, epochs[number]):
             for name, optimizer in phase.optimizers.items():
@@ -207,9 +209,10 @@ def _train(
                     log.say_once(*problem)
                 if after_epoch and number == len(phases) - 1:
                     after_epoch(detector, epoch + 1)
-                write(out / CHECKPOINT, detector, {} if last else phase.optimizers, at, best)
+                if not any(begun.keeps for begun in phases[: number + 1]):
+                    write(out / CHECKPOINT, detector, {} if last else phase.optimizers, at, best)
 
-    settle(fabric, detector, config, splits, judge, out, log, progress=progress)
+    settle(fabric, detector, config, splits, judge, out, log)
     if log:
         write(out / CHECKPOINT, detector, {}, replace(at, finished=True))
         log.close()
