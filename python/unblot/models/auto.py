@@ -3,8 +3,8 @@
 A memory is right where a defect looks like nothing that was seen. It is blind where every patch is ordinary and only
 its surroundings are wrong. Networks that have learnt to mark corrupted cells are right there, and know little of
 textures that no corruption resembles. Both look at the same features of one pass, and the networks see the memory's
-distances, too. Their scores are made comparable on left-out normal images and combined so that one part that is sure is enough.
-``docs/default.md`` tells how this was chosen.
+distances, too. Their scores are made comparable on left-out normal images and combined so that one part that is sure is
+enough. ``docs/default.md`` tells how this was chosen.
 """
 
 from __future__ import annotations

@@ -116,9 +116,6 @@ class LeftOut:
     groups: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
 
 
-SIZE_STEP = 32  # pixels between the sizes at which a detector sees images
-
-
 @dataclass(frozen=True)
 class Recommended:
     """Settings that a detector is best trained with where the user asks for nothing else.
@@ -139,17 +136,6 @@ class Recommended:
     batch_size: int = 64
     lr: float = 2e-4
     presentations: int | None = None
-
-    def size_of(self, side: float) -> int:
-        """At which size to see images that have as many pixels as a square of this side: the multiple of
-        :data:`SIZE_STEP` next to it, from ``size`` to ``largest``.
-
-        Example:
-            >>> [Recommended(size=64, largest=512).size_of(side) for side in (8, 100, 140, 500, 1024)]
-            [64, 96, 128, 512, 512]
-        """
-        near = round(side / SIZE_STEP) * SIZE_STEP
-        return max(self.size, min(near, self.largest or self.size))
 
     def epochs(self, images: int, size: int | None = None) -> int:
         """Epochs for a training set of so many images, from 1 to 150: few images shown too often are learnt by heart.
