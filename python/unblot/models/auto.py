@@ -3,8 +3,8 @@
 A memory is right where a defect looks like nothing that was seen. It is blind where every patch is ordinary and only
 its surroundings are wrong. Networks that have learnt to mark corrupted cells are right there, and know little of
 textures that no corruption resembles. Both look at the same features of one pass, and the networks see the memory's
-distances, too. Their scores are made comparable on left-out normal images and combined so that one part that is sure is
-enough. ``docs/default.md`` tells how this was chosen.
+distances, too. Their scores are made comparable on left-out normal images and combined so that one part that is sure
+is enough. ``docs/default.md`` tells how this was chosen.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Auto(Memory):
             neighbours=neighbours,
             top=top,
         )
-        self.markers = CellMarkers(2 * sum(self.teacher.channels[:2]) + len(strides), NETWORKS, WIDTH, DROPOUT)
+        self.markers = CellMarkers(sum(self.teacher.channels[:2]) + len(strides), NETWORKS, WIDTH, DROPOUT)
         self.marks = Places(size // strides[0])
         # Rows: median and spread of the scores, then of the maps. Columns: memory, marks.
         self.register_buffer("scale", torch.tensor([[0.0], [1.0], [0.0], [1.0]]).repeat(1, 2))
