@@ -14,7 +14,8 @@ use std::ops::Range;
 use ndarray::{ArrayView3, ArrayView4, ArrayViewMut2, ArrayViewMut3, ArrayViewMut4, Axis, Slice};
 
 use crate::Error;
-use crate::boxes::{BoxDraw, Drawer, Kinds, check_size};
+use crate::boxes::{BoxDraw, Kinds};
+use crate::geometry::{Drawer, check_size};
 use crate::level::{Level, Work};
 use crate::noise::{Field, gaussian, laplace, salt_pepper};
 use crate::overlay::Overlay;
@@ -251,7 +252,7 @@ impl<T: Pixel> Work for Fill<'_, '_, T> {
             let (y, end) = (draw.y as usize, (draw.y + draw.height) as usize);
             let (from, to) = (y.max(top), end.min(bottom));
             if from < to {
-                let field = Field::new(lanes, &job.keys, job.index.keys[part.image], draw);
+                let field = Field::new(lanes, &job.keys, job.index.keys[part.image], draw.number);
                 let painter = Painter { plan: job.plan, draw, field, range: job.range };
                 let (start, rows) = (from - top, from - y..to - y);
                 match job.overlays.get(i) {

@@ -9,6 +9,7 @@
 mod boxes;
 mod corrupt;
 mod error;
+mod geometry;
 mod level;
 pub mod math;
 mod noise;

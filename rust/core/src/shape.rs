@@ -42,7 +42,7 @@ pub fn covers(plan: &Plan, size: (usize, usize), channels: usize, index: Index<'
 pub(crate) fn cover(plan: &Plan, draw: &BoxDraw, index: Index<'_>, level: Level) -> Vec<f32> {
     let (height, width) = (draw.height as usize, draw.width as usize);
     let keys = philox::keys(index.seed);
-    let random = Field::new(Plain, &keys, index.keys[draw.image as usize], draw);
+    let random = Field::new(Plain, &keys, index.keys[draw.image as usize], draw.number);
     let mut field = vec![0.0; height * width];
     let words = random.group(Layer::Shape, 0);
     let bottom = level.run(
