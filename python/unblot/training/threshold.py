@@ -9,6 +9,7 @@ where tens of few are held out (cross-conformal prediction: Vovk, arXiv 1208.080
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -22,7 +23,8 @@ from tqdm import tqdm
 
 from unblot.data import ImageSet, Splits
 from unblot.models import Detector, to_signed
-from unblot.scoring import calibrate, fewest, score_set
+from unblot.scoring import calibrate, fewest, score_batches
+from unblot.scoring.maps import MapRange
 from unblot.training.config import TrainConfig
 from unblot.training.feed import Anew
 from unblot.training.judge import Judge
@@ -70,16 +72,22 @@ def settle(
         normal = Anew(lambda: (to_signed(sample["image"].to(device)) for sample in loader))
         blotted = Anew(partial(judge.blotted, device)) if judge else ()
         apart = detector.calibrate(normal, blotted, torch.from_numpy(held_out.groups))
-    scores = score_set(detector, held_out, batch_size=config.batch_size, device=device, progress=False, fabric=fabric)
+    scores, maps = np.zeros(len(held_out)), MapRange()
+    for batch in score_batches(
+        detector, held_out, batch_size=config.batch_size, device=device, progress=False, fabric=fabric
+    ):
+        scores[batch.index] = batch.image
+        maps.add(batch.maps)
     if not log:
         return
     if notes := detector.notes():
         write_json(out / NOTES, notes)
-    new = scores.image if apart is None else apart.cpu().numpy()
+    new = scores if apart is None else apart.cpu().numpy()
     picked = np.linspace(0, len(splits.train) - 1, min(len(splits.train), LEFT_OUT)).round().astype(np.int64)
     known = _left_out(detector, splits.train, picked, config.batch_size, device, progress=progress)
     groups = len(np.unique(held_out.groups)) + len(np.unique(splits.train.groups[picked][: len(known)]))
     calibration = calibrate(np.concatenate([new, known]), config.quantile, left_out=len(known))
+    calibration = replace(calibration, map_range=maps.bounds())
     _say_doubts(log, calibration.n, groups, config.quantile)
     write_json(out / CALIBRATION, calibration.to_dict())
 
