@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from unblot.cli import flags, output, settings
+from unblot.cli import flags, output, places, settings
 from unblot.cli.program import app
 
 if TYPE_CHECKING:
@@ -37,13 +37,15 @@ def preview(
 ) -> None:
     """Show what a corruption does to normal images of DATA: a PNG with each image beside five corrupted ones."""
     given = settings.given(locals())
+    from unblot.data.own import mark
     from unblot.report.sheet import contact_sheet
 
+    places.check_file(out, places.is_own_picture, "a preview")
     spec = settings.corruption(given.get("corruption", "mixed"))
     sheet = contact_sheet(_some_images(settings.data_config(given), number, seed), spec, seed=seed)
     output.make_folder(out.parent)
     with output.replacing(out) as temporary:
-        sheet.save(temporary, format="PNG")
+        sheet.save(temporary, format="PNG", pnginfo=mark("preview"))
     voice = output.Voice(json_)
     voice.say(f"corruption  {spec or 'none'}\npreview     {out}")
     voice.line(file=str(out), corruption=None if spec is None else spec.to_dict())

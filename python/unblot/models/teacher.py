@@ -80,6 +80,10 @@ class Teacher(nn.Module):
             self.eval()
             return
         timm = _timm()
+        if not timm.is_model(name):  # such as hf-hub:…, which would ask the network, or local-dir:…
+            raise ValueError(
+                f"the installed timm has no model {name!r}; names of its own are listed by timm.list_models()"
+            )
         try:
             every = timm.create_model(name, pretrained=False, features_only=True).feature_info.reduction()
         except (RuntimeError, ValueError, AttributeError) as error:

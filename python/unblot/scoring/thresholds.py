@@ -47,6 +47,8 @@ class Calibration:
             are held out.
         method: how the quantile was taken, or the rule that took its place.
         promise: what holds for new normal images, one of :data:`PROMISES`.
+        map_range: lowest value and 99.9 % quantile of the pixels of held-out normal maps, which heat maps are coloured
+            by; None where it was not measured.
     """
 
     threshold: float
@@ -55,6 +57,7 @@ class Calibration:
     method: str = "conformal"
     left_out: int = 0
     promise: str = "none"
+    map_range: tuple[float, float] | None = None
 
     @property
     def promised(self) -> str:
@@ -86,16 +89,38 @@ class Calibration:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Calibration:
-        """The inverse of :meth:`to_dict`; raises KeyError for a missing field and ignores others."""
-        quantile = values["quantile"]
-        return cls(
-            float(values["threshold"]),
-            None if quantile is None else float(quantile),
-            int(values["n"]),
-            str(values["method"]),
-            int(values.get("left_out", 0)),
-            str(values.get("promise", "none")),
-        )
+        """The inverse of :meth:`to_dict`; ignores fields that it does not know.
+
+        Raises:
+            KeyError: a field is missing.
+            ValueError: a value that no training writes, such as a threshold that is not finite: no image would lie
+                above it, whatever it shows.
+        """
+        quantile, n, left_out = values["quantile"], values["n"], values.get("left_out", 0)
+        threshold, span = _number("threshold", values["threshold"]), values.get("map_range")
+        if quantile is not None and not 0 < _number("quantile", quantile) <= 1:
+            raise ValueError(f"quantile must be above 0 and at most 1, got {quantile!r}")
+        for name, count in (("n", n), ("left_out", left_out)):
+            if not isinstance(count, int) or isinstance(count, bool) or count < 0:
+                raise ValueError(f"{name} must be a whole number, 0 or more; got {count!r}")
+        if left_out > n:
+            raise ValueError(f"left_out must be at most n = {n}, got {left_out}")
+        if span is not None:
+            if not isinstance(span, list | tuple) or len(span) != 2:
+                raise ValueError(f"map_range must hold two numbers, got {span!r}")
+            span = (_number("map_range", span[0]), _number("map_range", span[1]))
+        promise = values.get("promise", "none")
+        if promise not in PROMISES:
+            raise ValueError(f"promise must be one of {', '.join(PROMISES)}; got {promise!r}")
+        quantile = None if quantile is None else float(quantile)
+        return cls(threshold, quantile, n, str(values["method"]), left_out, promise, span)
+
+
+def _number(name: str, value: Any) -> float:
+    """A finite number."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        raise ValueError(f"{name} must be a finite number, got {value!r}")
+    return float(value)
 
 
 def fewest(quantile: float) -> int:
