@@ -1,10 +1,11 @@
-"""Writing a set the way MVTec AD lies: ``train/good``, ``test/good``, ``test/KIND``, ``ground_truth/KIND/NAME_mask.png``."""
+"""Writing a set the way MVTec AD lies: ``train/good``, ``test/good``, ``test/KIND`` and, where there are masks,
+``ground_truth/KIND/NAME_mask.png``.
+"""
 
 from __future__ import annotations
 
 import io
 import json
-import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,7 +19,7 @@ from PIL import Image
 
 from research.suite.source import Source, SourceError
 
-__all__ = ["Placed", "Recipe", "is_marked", "layout", "mask_png", "png", "smaller", "spread"]
+__all__ = ["Placed", "Recipe", "as_it_lies", "is_marked", "layout", "mask_png", "png", "smaller", "spread"]
 
 T = TypeVar("T")
 
@@ -86,8 +87,9 @@ def layout(recipe: Recipe, source: Source, out: Path) -> dict[str, int]:
         )
     about = {"name": recipe.name, "repository": recipe.repository, "commit": recipe.commit, "group": recipe.group}
     (part / "set.json").write_text(json.dumps({**about, "counts": dict(counts)}, indent=2) + "\n")
-    out.exists() and out.rmdir()
-    os.replace(part, out)
+    if out.exists():
+        out.rmdir()
+    part.replace(out)
     return dict(counts)
 
 
@@ -126,7 +128,7 @@ def is_marked(mask: bytes) -> bool:
 def smaller(placed: Iterable[Placed], side: int) -> Iterator[Placed]:
     """The same images with their longer side reduced to ``side`` pixels, as PNG; masks keep each marked spot."""
     for one in placed:
-        image = Image.open(io.BytesIO(one.data))
+        image: Image.Image = Image.open(io.BytesIO(one.data))
         share = side / max(image.size)
         size = (max(1, round(image.width * share)), max(1, round(image.height * share)))
         stem = one.path.rpartition(".")[0]
@@ -137,3 +139,9 @@ def smaller(placed: Iterable[Placed], side: int) -> Iterator[Placed]:
         else:
             image = image if image.mode in ("L", "RGB") else image.convert("RGB")
             yield Placed(f"{stem}.png", png(np.asarray(image.resize(size, Image.Resampling.BOX))))
+
+
+def as_it_lies(source: Source, folder: str) -> Iterator[Placed]:
+    """A folder that lies as MVTec AD does, as it is."""
+    for path in source.paths(f"{folder}/", ".png"):
+        yield Placed(path.removeprefix(f"{folder}/"), source.read(path))

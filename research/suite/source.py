@@ -38,21 +38,24 @@ class Source:
         if not self.where.is_dir():
             raise SourceError(f"--source {self.where} is no folder; give a clone of the repository or its files")
         self._cat: subprocess.Popen[bytes] | None = None
-        self._blobs: dict[str, str] = {}
+        self._blobs: dict[str, str] = {}  # of a clone; empty for a plain folder
         top = self._git("rev-parse", "--git-dir") if self._is_git() else None
         if top is None:
             self._paths = sorted(p.relative_to(self.where).as_posix() for p in self.where.rglob("*") if p.is_file())
+            self._known = set(self._paths)
             return
         listed = self._git("ls-tree", "-r", "-z", "--full-tree", commit or "HEAD")
         if listed is None:
             raise SourceError(
-                f"{self.where} has no commit {commit or 'HEAD'}; clone the whole history (no --depth), or fetch that commit"
+                f"{self.where} has no commit {commit or 'HEAD'}; clone the whole history (no --depth), or fetch that "
+                "commit"
             )
         for entry in listed.decode("utf-8", "surrogateescape").split("\0"):
             head, _, path = entry.partition("\t")
             if path and head.split()[1] == "blob":
                 self._blobs[path] = head.split()[2]
         self._paths = sorted(self._blobs)
+        self._known = set(self._paths)
 
     def paths(self, prefix: str = "", *suffixes: str) -> list[str]:
         """Paths that begin with ``prefix`` and end with one of ``suffixes`` (small letters; none: any), sorted."""
@@ -64,7 +67,7 @@ class Source:
         Raises:
             SourceError: there is no such file, or the clone is partial and lacks its contents.
         """
-        if path not in self._paths_set:
+        if path not in self._known:
             raise SourceError(
                 f"{self.where} has no file {path}; is it the repository and commit that the recipe names?"
             )
@@ -97,15 +100,9 @@ class Source:
             self._cat.wait()
             self._cat = None
 
-    @property
-    def _paths_set(self) -> set[str]:
-        if not hasattr(self, "_known"):
-            self._known = set(self._paths)
-        return self._known
-
     def _is_git(self) -> bool:
         """Whether ``where`` itself is a clone: a folder somewhere inside another clone is a plain folder."""
-        return (self.where / ".git").exists() or (self.where / "HEAD").is_file() and (self.where / "objects").is_dir()
+        return (self.where / ".git").exists() or ((self.where / "HEAD").is_file() and (self.where / "objects").is_dir())
 
     def _git(self, *command: str) -> bytes | None:
         done = subprocess.run(["git", "-C", str(self.where), *command], capture_output=True, check=False)
