@@ -73,7 +73,7 @@ def _thermal(source: Source) -> Iterator[Placed]:
                 part = "train" if i < 150 else "test"
                 yield Placed(f"{part}/good/t{i // 10:02d}-{i:03d}.png", png(pixels))
             else:
-                yield Placed(f"test/person/t{i // 10:02d}-{i:03d}.png", png(pixels))
+                yield Placed(f"test/person/p{i // 10:02d}-{i:03d}.png", png(pixels))
 
 
 _FEWER = "all but 600 training images, 200 normal test images and 33 of each other class, at even distances"
@@ -127,6 +127,6 @@ RECIPES = [
         "45bfc175057773c5d3c92f082637a56f62630b05",
         "the last 70 frames of empty rooms and all with a person for testing",
         _thermal,
-        group=r"(t\d+)-",
+        group=r"([pt]\d+)-",
     ),
 ]

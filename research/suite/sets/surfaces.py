@@ -43,22 +43,25 @@ def _concrete(source: Source) -> Iterator[Placed]:
         yield Placed(f"test/crack/{PurePosixPath(path).name}", source.read(path))
 
 
+# Ranges of cells; the cells of one module follow one another. Every second range is for testing.
+_CELLS = (range(1, 361), range(361, 541), range(541, 721), range(721, 901), range(901, 1537), range(1555, 1795))
+_CELLS += (range(1813, 2145), range(2145, 2217), range(2217, 2625))
+
+
 def _solar_cells(source: Source) -> Iterator[Placed]:
-    """Cells come in the order of their modules, so whole ranges are for testing."""
-    table = source.read("src/elpv_dataset/data/labels.csv").decode().split("\n")
-    for row in table:
+    """Whole ranges for testing; a group is some 60 cells of a range, which is about a module."""
+    for row in source.read("src/elpv_dataset/data/labels.csv").decode().split("\n"):
         if not row.strip():
             continue
         path, probability, _ = row.split()
-        number = int(re.sub(r"\D", "", PurePosixPath(path).stem))
-        label = float(probability)
-        test = any(low <= number <= high for low, high in ((361, 540), (721, 900), (1555, 1794), (2145, 2216)))
-        near = 1555 - 18 <= number < 1555 or 1794 < number <= 1794 + 18
-        if 0 < label < 1 or near or (label == 1 and not test):
+        number, label = int(re.sub(r"\D", "", PurePosixPath(path).stem)), float(probability)
+        found = [i for i, cells in enumerate(_CELLS) if number in cells]
+        if not found or 0 < label < 1 or (label == 1 and not found[0] % 2):
             continue
-        kind = "good" if label == 0 else "defect"
-        name = f"m{number // 60:02d}-{PurePosixPath(path).stem}"
-        yield Placed(f"{'test' if test else 'train'}/{kind}/{name}.png", source.read(f"src/elpv_dataset/data/{path}"))
+        group = f"{found[0]}{(number - _CELLS[found[0]].start) // 60:02d}"
+        part, kind = "test" if found[0] % 2 else "train", "defect" if label else "good"
+        name = f"m{group}-{PurePosixPath(path).stem}"
+        yield Placed(f"{part}/{kind}/{name}.png", source.read(f"src/elpv_dataset/data/{path}"))
 
 
 def _commutators(source: Source) -> Iterator[Placed]:
@@ -136,7 +139,7 @@ RECIPES = [
         "electroluminescence images of solar cells",
         "zae-bayern/elpv-dataset",
         "411fd729dad19511883306aa85e52f1962cba581",
-        "cells 361-540, 721-900, 1555-1794, 2145-2216 (whole modules, more or less) for testing",
+        "cells 361-540, 721-900, 1555-1794, 2145-2216 for testing, which are whole modules, more or less",
         _solar_cells,
         "cells of uncertain label, 18 cells on either side of the third range",
         r"m(\d+)-",
