@@ -81,8 +81,7 @@ RECIPES = [
         "816824e3892855833ecafb5720ef22dc889afada",
         "as published, which has turned copies of one part on both sides",
         _castings,
-        "all but 500 training images, 200 normal and 250 defective test images, at even distances; test images that are "
-        "training images",
+        "all but 500 training images, 200 normal and 250 defective test images; test images that are training images",
     ),
     Recipe(
         "capsules",

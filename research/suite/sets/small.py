@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import PurePosixPath
 
 import numpy as np
+from numpy.typing import NDArray
 
 from research.suite.placing import Placed, Recipe, png, spread
 from research.suite.source import Source
@@ -15,20 +16,32 @@ from research.suite.source import Source
 __all__ = ["RECIPES"]
 
 
-def _digits(_: Source, normal: int) -> Iterator[Placed]:
-    """scikit-learn's digits, 8 x 8: every third image of the normal digit and 20 of each other are for testing."""
+def _images_of_digits() -> tuple[NDArray[np.uint8], list[int]]:
     from sklearn.datasets import load_digits
 
     found = load_digits()
-    images, labels = (found.images * 255 / 16).round().astype(np.uint8), found.target
+    return (found.images * (255 / 16)).round().astype(np.uint8), found.target.tolist()
+
+
+def _digits(_: Source, normal: int) -> Iterator[Placed]:
+    """Every third image of the normal digit and 20 of each other are for testing."""
+    images, labels = _images_of_digits()
     for digit in range(10):
-        where = np.flatnonzero(labels == digit).tolist()
+        where = [i for i, label in enumerate(labels) if label == digit]
         if digit == normal:
             for n, i in enumerate(where):
                 yield Placed(f"{'test' if n % 3 == 2 else 'train'}/good/{i:04d}.png", png(images[i]))
         else:
             for i in spread(where, 20):
                 yield Placed(f"test/{digit}/{i:04d}.png", png(images[i]))
+
+
+def _digits_without_0(_: Source) -> Iterator[Placed]:
+    """Every fifth image of the digits 1 to 9 and all zeros are for testing, as of the built-in set ``digits``."""
+    images, labels = _images_of_digits()
+    for i, label in enumerate(labels):
+        place = "test/0" if label == 0 else "test/good" if i % 5 == 4 else "train/good"
+        yield Placed(f"{place}/{label}-{i:04d}.png", png(images[i]))
 
 
 def _fashion(source: Source, normal: int) -> Iterator[Placed]:
@@ -79,6 +92,14 @@ def _thermal(source: Source) -> Iterator[Placed]:
 _FEWER = "all but 600 training images, 200 normal test images and 33 of each other class, at even distances"
 
 RECIPES = [
+    Recipe(
+        "digits-without-0",
+        "scikit-learn's digits, 8 px, all but 0 are normal",
+        "",
+        "",
+        "every fifth image of the digits 1 to 9 and all zeros for testing",
+        _digits_without_0,
+    ),
     *(
         Recipe(
             f"digits-{normal}",

@@ -44,8 +44,8 @@ def _concrete(source: Source) -> Iterator[Placed]:
 
 
 # Ranges of cells; the cells of one module follow one another. Every second range is for testing.
-_CELLS = (range(1, 361), range(361, 541), range(541, 721), range(721, 901), range(901, 1537), range(1555, 1795))
-_CELLS += (range(1813, 2145), range(2145, 2217), range(2217, 2625))
+_CELLS = [range(1, 361), range(361, 541), range(541, 721), range(721, 901), range(901, 1537), range(1555, 1795)]
+_CELLS += [range(1813, 2145), range(2145, 2217), range(2217, 2625)]
 
 
 def _solar_cells(source: Source) -> Iterator[Placed]:
