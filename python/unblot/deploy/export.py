@@ -187,7 +187,7 @@ def export(run: Run, out: str | Path) -> None:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
-                Graph(detector.asked()).eval(),
+                Graph(detector).eval(),
                 (example,),
                 dynamo=True,
                 opset_version=OPSET,
