@@ -39,6 +39,7 @@ __all__ = [
 LOOKED_AT = 100  # images whose sizes tell what is usual
 SIZE_STEP = 32  # pixels between the sizes at which images are seen
 SMALLEST, LARGEST = 64, 512
+ENLARGED, ENLARGED_TO = 1.5, 256  # small images show more so, up to that size
 
 # A named data set is a module with a function find(config), CLASSES where each may be left out in turn, and a line
 # here.
@@ -152,14 +153,15 @@ def usual_side(found: Found) -> float:
 
 
 def native_size(side: float, smallest: int = SMALLEST, largest: int = LARGEST) -> int:
-    """At which size to see images that have as many pixels as a square of this side: the multiple of
-    :data:`SIZE_STEP` next to it, from ``smallest`` to ``largest``.
+    """At which size to see images that have as many pixels as a square of this side: their own, or half as much again
+    where that is 256 at most; as a multiple of :data:`SIZE_STEP`, from ``smallest`` to ``largest``.
 
     Example:
-        >>> [native_size(side) for side in (8, 100, 140, 500, 1024)]
-        [64, 96, 128, 512, 512]
+        >>> [native_size(side) for side in (8, 64, 100, 140, 200, 300, 500, 1024)]
+        [64, 96, 160, 224, 256, 288, 512, 512]
     """
-    return max(smallest, min(round(side / SIZE_STEP) * SIZE_STEP, largest))
+    shown = max(side, min(ENLARGED * side, ENLARGED_TO))
+    return max(smallest, min(round(shown / SIZE_STEP) * SIZE_STEP, largest))
 
 
 def load_paths(paths: Iterable[str | Path], *, channels: int, size: int, progress: bool | None = None) -> ImageSet:

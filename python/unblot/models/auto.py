@@ -35,8 +35,7 @@ SIDE = 256
 STEPS = 400  # of each marking network
 FULL, AUGMENT = 0.05, 0.2  # as for ``feature_mask``
 TOP = 0.005  # share of the marks' map that makes their score
-BELOW = 1e-2  # share of the plain mean, so that scores below both medians are ranked, too
-POWER = 3.0  # of the mean that combines the parts: between a sum (1) and the maximum
+TRUST = (1.0, 0.7)  # in the memory and in the marks, which are wrong more often
 
 
 @register
@@ -45,8 +44,8 @@ class Auto(Memory):
 
     Training passes the normal images once, for the memory; then some 900 corrupted copies, of whose cells the marking
     networks learn (:class:`CellMarkers`). A part's score s becomes (s - m) / d: m is the median of left-out normal
-    scores, d the root mean square by which those above m exceed it. The parts' are combined by a mean of the power 3,
-    of what is above 0. Maps alike.
+    scores, d the root mean square by which those above m exceed it. The image's score is the larger of both, the marks'
+    counted 0.7 times. Maps alike.
 
     Args:
         channels: 1 or 3.
@@ -158,9 +157,8 @@ class Auto(Memory):
     @staticmethod
     def _combined(each: Sequence[Tensor], scale: Tensor) -> Tensor:
         """Values of both parts, of one shape, in units of the scale, (median and spread, parts), as one."""
-        parts = torch.stack([(x - scale[0, i]) / scale[1, i] for i, x in enumerate(each)])
-        above = parts.clamp_min(0).pow(POWER).mean(0).pow(1 / POWER)
-        return above + BELOW * parts.mean(0)
+        one, other = (t * (x - scale[0, i]) / scale[1, i] for i, (t, x) in enumerate(zip(TRUST, each, strict=True)))
+        return torch.maximum(one, other)
 
     def notes(self) -> dict[str, Any]:
         """What each part's scores reach on left-out normal images."""
@@ -170,7 +168,7 @@ class Auto(Memory):
                 name: {"median": round(m, 4), "spread": round(d, 4)}
                 for name, m, d in zip(("memory", "marks"), median, reach, strict=True)
             },
-            "rule": f"mean of the power {POWER:g} of both parts' standardised scores",
+            "rule": f"the larger of both parts' standardised scores, weighed {TRUST[0]:g} and {TRUST[1]:g}",
         }
 
 
