@@ -106,6 +106,12 @@ impl BoxDraw {
         }
     }
 
+    /// The entry of the noise list that the box takes its Poisson tables from.
+    #[must_use]
+    pub fn poisson_entry(&self) -> usize {
+        self.poisson_entry
+    }
+
     /// Whether the image's own pixels are the base.
     pub(crate) fn on_image(&self, plan: &Plan) -> bool {
         self.base(plan, 0).is_nan()

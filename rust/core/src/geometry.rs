@@ -12,11 +12,10 @@ mod rect;
 
 use crate::Error;
 use crate::boxes::BoxDraw;
+use crate::level::{Level, Work};
 use crate::math::exp;
-use crate::philox::Sequence;
-use crate::spec::{
-    AreaSplit, BOXES_MAX, Base, Overlap, Placement, Plan, RatioPer, RatioSampling, Shape, Spec,
-};
+use crate::philox::{self, Lanes, Sequence};
+use crate::spec::{AreaSplit, BOXES_MAX, Base, Overlap, Placement, Plan, RatioPer, RatioSampling, Shape, Spec};
 
 use content::{Batch, choose, fill};
 use free::Free;
@@ -27,6 +26,65 @@ const TRIES: usize = 64;
 
 /// Boxes up to which a place is compared with each of them.
 const FEW: usize = 24;
+
+/// By what the images of a batch are drawn.
+#[derive(Debug, Clone, Copy)]
+pub struct Index<'a> {
+    /// The seed of everything random.
+    pub seed: u64,
+    /// A number for each image, by which it comes out the same in any batch.
+    pub keys: &'a [u64],
+}
+
+/// Whether to stop.
+pub(crate) type Stop<'a> = &'a (dyn Fn() -> bool + Sync);
+
+/// Boxes and images that are drawn between two questions whether to stop: a few milliseconds.
+const ASK_AFTER: usize = 1024;
+
+/// Draw the boxes of a batch: in image order, then in drawing order.
+pub(crate) fn draw(
+    plan: &Plan,
+    (height, width): (usize, usize),
+    channels: usize,
+    index: Index<'_>,
+    stop: Stop<'_>,
+) -> Result<Vec<BoxDraw>, Error> {
+    check_size(plan, height, width, channels)?;
+    Level::best().run_with_words(DrawAll { plan, size: (height, width), index, stop })
+}
+
+/// The boxes of all images.
+struct DrawAll<'a> {
+    plan: &'a Plan,
+    size: (usize, usize),
+    index: Index<'a>,
+    stop: Stop<'a>,
+}
+
+impl Work for DrawAll<'_> {
+    type Output = Result<Vec<BoxDraw>, Error>;
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, lanes: L) -> Self::Output {
+        let Self { plan, size, index: Index { seed, keys }, stop } = self;
+        let seed_keys = philox::keys(seed);
+        let mut boxes = Vec::with_capacity(keys.len() * plan.spec().num_boxes.1.min(8));
+        let mut drawer = Drawer::new(plan, keys.len());
+        let mut ask_at = ASK_AFTER;
+        for (image, &key) in keys.iter().enumerate() {
+            let random = &mut Sequence::new(lanes, &seed_keys, key);
+            drawer.draw(image, size, random, &mut boxes);
+            if image + boxes.len() >= ask_at {
+                if stop() {
+                    return Err(Error::Stopped);
+                }
+                ask_at = image + boxes.len() + ASK_AFTER;
+            }
+        }
+        Ok(boxes)
+    }
+}
 
 /// By how many pixels the summed area may miss its target.
 fn tolerance(target: f64) -> f64 {
@@ -48,7 +106,7 @@ impl Part {
 }
 
 /// Draws the boxes of one image after the other, in buffers that serve them all.
-pub(crate) struct Drawer<'a> {
+struct Drawer<'a> {
     plan: &'a Plan,
     /// Images in the batch.
     images: usize,
@@ -64,20 +122,14 @@ pub(crate) struct Drawer<'a> {
 }
 
 impl<'a> Drawer<'a> {
-    pub(crate) fn new(plan: &'a Plan, images: usize) -> Self {
+    fn new(plan: &'a Plan, images: usize) -> Self {
         let (areas, parts, pieces, sizes, rects, shapes) = (vec![], vec![], vec![], vec![], vec![], vec![]);
         Self { plan, images, areas, parts, pieces, sizes, rects, shapes, free: Free::default() }
     }
 
     /// Draw the boxes of one image from its words and append them to `out`.
     #[inline(always)]
-    pub(crate) fn draw(
-        &mut self,
-        image: usize,
-        (height, width): (usize, usize),
-        random: &mut Sequence,
-        out: &mut Vec<BoxDraw>,
-    ) {
+    fn draw(&mut self, image: usize, (height, width): (usize, usize), random: &mut Sequence, out: &mut Vec<BoxDraw>) {
         if random.unit() >= self.plan.spec.p {
             return;
         }
@@ -210,7 +262,7 @@ impl<'a> Drawer<'a> {
 }
 
 /// Whether boxes can be drawn at all in images of this size.
-pub(crate) fn check_size(plan: &Plan, height: usize, width: usize, channels: usize) -> Result<(), Error> {
+fn check_size(plan: &Plan, height: usize, width: usize, channels: usize) -> Result<(), Error> {
     let spec = &plan.spec;
     if height * width * channels == 0 {
         return Err(Error::Image(format!(
@@ -343,4 +395,3 @@ fn densest(spec: &Spec) -> Shape {
     let used = spec.shapes.iter().zip(&spec.shape_weights).filter(|(_, w)| **w > 0.0).map(|(s, _)| *s);
     used.max_by(|a, b| a.share().total_cmp(&b.share())).expect("a weight is above 0")
 }
-

@@ -20,9 +20,9 @@ pub(crate) struct Free {
 
 #[derive(Debug, Clone, Copy)]
 struct Node {
-    rect: Rect,
+    rect: Edges,
     /// What was cut out of it; without pixels in a leaf.
-    hole: Rect,
+    hole: Edges,
     /// The root is its own.
     parent: u32,
     /// Nodes below it: the first, and how many.
@@ -32,7 +32,40 @@ struct Node {
     largest: usize,
 }
 
-const NOTHING: Rect = Rect { y: 0, x: 0, h: 0, w: 0 };
+/// A rectangle as a node keeps it: the first row and column, and those after the last. Narrow numbers, so that the tree stays in the cache.
+#[derive(Debug, Clone, Copy)]
+struct Edges {
+    top: u32,
+    left: u32,
+    bottom: u32,
+    right: u32,
+}
+
+const NOTHING: Edges = Edges { top: 0, left: 0, bottom: 0, right: 0 };
+
+impl Edges {
+    fn of(Rect { y, x, h, w }: Rect) -> Self {
+        Self { top: y as u32, left: x as u32, bottom: (y + h) as u32, right: (x + w) as u32 }
+    }
+
+    fn rect(self) -> Rect {
+        let [y, x, bottom, right] = [self.top, self.left, self.bottom, self.right].map(|edge| edge as usize);
+        Rect { y, x, h: bottom - y, w: right - x }
+    }
+
+    /// Whether they share a pixel.
+    fn overlaps(self, other: Self) -> bool {
+        let rows = [self.top < other.bottom, other.top < self.bottom];
+        let columns = [self.left < other.right, other.left < self.right];
+        [rows, columns] == [[true; 2]; 2]
+    }
+}
+
+impl Node {
+    fn children(&self) -> std::ops::Range<u32> {
+        self.first..self.first + self.below
+    }
+}
 
 impl Free {
     /// Begin with an empty image.
@@ -54,15 +87,15 @@ impl Free {
 
     /// Whether none of the boxes covers a pixel of a place in the image.
     pub(crate) fn has(&mut self, place: Rect) -> bool {
+        let place = Edges::of(place);
         self.open.clear();
         self.open.push(0);
         while let Some(at) = self.open.pop() {
-            let node = self.nodes[at as usize];
+            let node = &self.nodes[at as usize];
             if node.hole.overlaps(place) {
                 return false;
             }
-            let touched = (node.first..node.first + node.below).filter(|&i| self.nodes[i as usize].rect.overlaps(place));
-            self.open.extend(touched);
+            self.open.extend(node.children().filter(|&i| self.nodes[i as usize].rect.overlaps(place)));
         }
         true
     }
@@ -72,10 +105,9 @@ impl Free {
         let area = self.nodes[0].largest;
         let mut node = self.nodes[0];
         while node.below > 0 {
-            let children = &self.nodes[node.first as usize..(node.first + node.below) as usize];
-            node = *children.iter().rev().find(|n| n.largest == area)?;
+            node = node.children().rev().map(|i| self.nodes[i as usize]).find(|n| n.largest == area)?;
         }
-        (area > 0).then_some(node.rect)
+        (area > 0).then_some(node.rect.rect())
     }
 
     /// One of the rectangles that hold more than `area`, likelier the larger it is. There must be one.
@@ -84,15 +116,12 @@ impl Free {
         self.open.clear();
         self.open.push(0);
         while let Some(at) = self.open.pop() {
-            let node = self.nodes[at as usize];
-            if node.largest as f64 <= area {
-                continue;
-            }
+            let node = &self.nodes[at as usize];
             if node.below == 0 {
-                self.rooms.push(node.rect);
+                self.rooms.push(node.rect.rect());
             }
             // The first child is looked at first.
-            self.open.extend((node.first..node.first + node.below).rev());
+            self.open.extend(node.children().rev().filter(|&i| self.nodes[i as usize].largest as f64 > area));
         }
         let mut pick = random.below(self.rooms.iter().map(|r| r.area()).sum());
         for room in &self.rooms {
@@ -105,27 +134,35 @@ impl Free {
     }
 
     fn leaf(&mut self, rect: Rect, parent: u32) {
-        self.nodes.push(Node { rect, hole: NOTHING, parent, first: 0, below: 0, largest: rect.area() });
+        self.nodes.push(Node {
+            rect: Edges::of(rect),
+            hole: NOTHING,
+            parent,
+            first: 0,
+            below: 0,
+            largest: rect.area(),
+        });
     }
 
     fn cut_out(&mut self, hole: Rect) {
+        let edges = Edges::of(hole);
         self.open.clear();
         self.open.push(0);
         while let Some(at) = self.open.pop() {
             let node = self.nodes[at as usize];
-            if node.largest == 0 || !node.rect.overlaps(hole) {
+            if node.largest == 0 || !node.rect.overlaps(edges) {
                 continue;
             }
             if node.below > 0 {
-                self.open.extend(node.first..node.first + node.below);
+                self.open.extend(node.children());
                 continue;
             }
             let first = self.nodes.len() as u32;
-            for rect in node.rect.without(hole) {
+            for rect in node.rect.rect().without(hole) {
                 self.leaf(rect, at);
             }
             let below = self.nodes.len() as u32 - first;
-            self.nodes[at as usize] = Node { hole, first, below, largest: 0, ..node };
+            self.nodes[at as usize] = Node { hole: edges, first, below, largest: 0, ..node };
             self.measure(at);
         }
     }
@@ -133,15 +170,56 @@ impl Free {
     /// Find the largest leaf of a node anew, and of those above it as far as that changes anything.
     fn measure(&mut self, mut at: u32) {
         loop {
-            let Node { first, below, parent, largest, .. } = self.nodes[at as usize];
-            let children = &self.nodes[first as usize..(first + below) as usize];
-            let now = children.iter().map(|n| n.largest).max().unwrap_or(0);
+            let node = self.nodes[at as usize];
+            let Node { parent, largest, .. } = node;
+            let now = node.children().map(|i| self.nodes[i as usize].largest).max().unwrap_or(0);
             self.nodes[at as usize].largest = now;
             // A node that was just cut has been set to 0 and passes on whatever it holds now.
             if at == parent || (now == largest && now > 0) {
                 return;
             }
             at = parent;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::philox::{Plain, keys};
+
+    /// The same by a plain list.
+    fn cut_from(list: Vec<Rect>, hole: Rect) -> Vec<Rect> {
+        let parts = |r: Rect| if r.overlaps(hole) { r.without(hole).collect() } else { vec![r] };
+        list.into_iter().flat_map(parts).collect()
+    }
+
+    #[test]
+    fn the_tree_is_the_list_of_what_is_left() {
+        for seed in 0..40 {
+            let mut random = Sequence::new(Plain, &keys(seed), 0);
+            let size = (1 + random.below(40), 1 + random.below(40));
+            let mut list = vec![Rect { y: 0, x: 0, h: size.0, w: size.1 }];
+            let (mut tree, mut boxes) = (Free::default(), vec![]);
+            tree.clear();
+            tree.follow(size, &boxes);
+            for _ in 0..60 {
+                let (y, x) = (random.below(size.0), random.below(size.1));
+                let (h, w) = (1 + random.below((size.0 - y).min(7)), 1 + random.below((size.1 - x).min(7)));
+                let hole = Rect { y, x, h, w };
+                assert_eq!(tree.has(hole), boxes.iter().all(|b| !hole.overlaps(*b)));
+                list = cut_from(list, hole);
+                boxes.push(hole);
+                tree.follow(size, &boxes);
+                assert_eq!(tree.largest(), list.iter().copied().max_by_key(|r| r.area()));
+                let area = list.iter().map(|r| r.area()).max().unwrap_or(0) as f64 * 0.4;
+                let rooms: Vec<_> = list.iter().copied().filter(|r| r.area() as f64 > area).collect();
+                if !rooms.is_empty() {
+                    let pick = tree.pick(area, &mut random);
+                    assert_eq!(tree.rooms, rooms);
+                    assert!(rooms.contains(&pick));
+                }
+            }
         }
     }
 }
