@@ -56,7 +56,7 @@ def predict(
 
     sources = sources_of(paths)
     heat = _check_places(run, sources, out, maps)
-    loaded = (_by_graph if run.suffix.lower() == ".onnx" else _by_run)(run, device)
+    loaded = _by_graph(run, device) if run.suffix.lower() == ".onnx" else _by_run(run, device, len(sources))
     kept = _kept(out, loaded, sources, with_maps=maps is not None) if resume and out else Kept({})
     threshold = loaded.calibration.threshold
     rows = JsonRows(threshold) if json_ else CsvRows(out, maps is not None, kept)
@@ -107,14 +107,16 @@ class _Loaded:
         )
 
 
-def _by_run(run: Path, device: str) -> _Loaded:
+def _by_run(run: Path, device: str, images: int) -> _Loaded:
     """By a run directory and torch."""
     from unblot.scoring.score import scorer
     from unblot.training.run import load_run
 
     trained = load_run(run)
     detector, calibration = trained.detector, trained.calibration
-    return _Loaded(scorer(detector, settings.device(device)), detector.channels, detector.size, calibration)
+    return _Loaded(
+        scorer(detector, settings.device(device), images=images), detector.channels, detector.size, calibration
+    )
 
 
 def _by_graph(file: Path, device: str) -> _Loaded:
