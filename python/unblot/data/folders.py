@@ -13,6 +13,7 @@ from pathlib import Path
 
 from unblot.data.config import DataConfig
 from unblot.data.items import ABNORMAL, NORMAL, UNKNOWN, Found, Item, Source
+from unblot.data.own import without_own
 from unblot.data.pixels import ARCHIVES, SUFFIXES
 from unblot.errors import UserError
 
@@ -32,7 +33,8 @@ def find(config: DataConfig) -> Found:
 
 
 def list_images(folder: Path) -> list[Path]:
-    """Image files below ``folder``, sorted by path; hidden files and folders are passed over.
+    """Image files below ``folder``, sorted by path; hidden files and folders are passed over, and so are heat maps and
+    other pictures that this program wrote there.
 
     Raises:
         UserError: no such folder, or no image in it.
@@ -42,8 +44,11 @@ def list_images(folder: Path) -> list[Path]:
     files = [
         p for p in folder.rglob("*") if p.is_file() and not any(x.startswith(".") for x in p.relative_to(folder).parts)
     ]
-    if images := [p for p in files if p.suffix.lower() in SUFFIXES]:
+    images, own = without_own(p for p in files if p.suffix.lower() in SUFFIXES)
+    if images:
         return sorted(images, key=lambda p: p.relative_to(folder).as_posix())
+    if own:
+        raise UserError(f"no images in {folder}, only {own} pictures that unblot wrote (heat maps, previews)")
     others = Counter(p.suffix or p.name for p in files).most_common(3)
     held = ", ".join(f"{n} {suffix}" for suffix, n in others) if others else "it is empty"
     raise UserError(f"no images in {folder} ({held}); accepted: {', '.join(SUFFIXES)}")
@@ -62,7 +67,10 @@ def sources_of(paths: Iterable[str | Path]) -> list[Source]:
         raise UserError(f"no such file or folder: {', '.join(missing[:5])}")
     if archives := [str(p) for p in found if p.suffix.lower() in ARCHIVES]:
         raise UserError(f"archives are not opened: {', '.join(archives[:5])}; unpack them and give the folder")
-    return [_source(p, p.as_posix(), UNKNOWN, "unknown") for p in found]
+    images, own = without_own(found)
+    if own and not images:
+        raise UserError(f"nothing to look at: all {own} pictures given are heat maps or previews that unblot wrote")
+    return [_source(p, p.as_posix(), UNKNOWN, "unknown") for p in images]
 
 
 def _mvtec(root: Path) -> Found:
