@@ -118,6 +118,15 @@ _SIZE = "Height and width in pixels that images are resized to."
 Size = Annotated[int | None, _data(_SIZE, "32")]
 OwnSize = Annotated[int | None, _data(_SIZE, OWN_SIZE)]
 Channels = Annotated[int | None, _data("1 (grayscale) or 3 (RGB).", "found from the images")]
+Bits = Annotated[
+    int | None,
+    _data(
+        "Bits of a value in files of more than 8, such as 12 for a 12-bit camera's 16-bit PNG.",
+        "found from the images",
+        min=8,
+        max=16,
+    ),
+]
 Group = Annotated[
     str | None,
     _data(

@@ -81,7 +81,13 @@ def _by_run(
 
     trained = load_run(run)
     detector, threshold = trained.detector, trained.calibration.threshold
-    images = load_paths(paths, channels=detector.channels, size=detector.size, progress=False if quiet else None)
+    images = load_paths(
+        paths,
+        channels=detector.channels,
+        size=detector.size,
+        reading=trained.reading,
+        progress=False if quiet else None,
+    )
     scores = score_set(detector, images, batch_size=batch_size, device=settings.device(device), progress=not quiet)
     return [item.name for item in images.items], scores.image, scores.maps, threshold
 

@@ -53,11 +53,12 @@ def _some_images(config: DataConfig, wanted: int, seed: int) -> NDArray[np.uint8
     """Normal images drawn by ``seed``, shape (N, C, size, size); decodes no others."""
     import numpy as np
 
-    from unblot.data import find_images
+    from unblot.data import find_images, find_reading
     from unblot.data.pixels import decode, probe
 
     normals = [source for source in find_images(config).pool if source.item.label == 0]
     drawn = np.random.default_rng(seed).permutation(len(normals))[:wanted]
     sources = [normals[i] for i in sorted(drawn.tolist())]
     channels = config.channels or (1 if all(probe(source.image)[0] for source in sources) else 3)
-    return np.stack([decode(source.image, channels=channels, size=config.size) for source in sources])
+    reading = find_reading(sources, config.bits, progress=False)
+    return np.stack([decode(s.image, channels=channels, size=config.size, reading=reading) for s in sources])

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from unblot.data.folders import sources_of
 from unblot.data.pixels import decode, in_threads
+from unblot.data.reading import BEFORE, Reading
 from unblot.errors import UserError
 
 __all__ = ["FORMAT", "GraphScores", "OnnxDetector", "load_onnx"]
@@ -61,6 +62,12 @@ class OnnxDetector:
     def size(self) -> int:
         """Height and width in pixels that the graph resizes to, and of its maps."""
         return int(self.metadata["input"]["size"])
+
+    @property
+    def reading(self) -> Reading:
+        """How image files are read, and what those of the training were like."""
+        held = self.metadata.get("reading")
+        return BEFORE if held is None else Reading.from_dict(held)
 
     @property
     def threshold(self) -> float:
@@ -112,7 +119,9 @@ class OnnxDetector:
         sources = sources_of(paths)
         names = [source.item.name for source in sources]
         decoded = in_threads(
-            lambda image: decode(image, channels=self.channels, size=self.size).transpose(1, 2, 0),
+            lambda image: decode(image, channels=self.channels, size=self.size, reading=self.reading).transpose(
+                1, 2, 0
+            ),
             [source.image for source in sources],
             what="scoring",
             progress=progress,

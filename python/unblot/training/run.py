@@ -1,7 +1,8 @@
 """The run directory: what was asked for, what came out, and the way back to a detector.
 
 ``config.json`` holds everything that was asked for; ``checkpoint.safetensors`` weights and position;
-``calibration.json`` the threshold; ``log/`` the losses (``docs/design.md``). The corruption is stored in full, so a run
+``images.json`` how its images were read and a digest of each; ``calibration.json`` the threshold; ``log/`` the losses
+(``docs/design.md``). The corruption is stored in full, so a run
 stays readable when the file that it came from is gone.
 """
 
@@ -12,24 +13,29 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
 from unblot import __version__
 from unblot.corruption.spec import BoxNoise, FullGaussian, load_spec, named
-from unblot.data import DataConfig
+from unblot.data import DataConfig, Kept, Reading
+from unblot.data.reading import BEFORE
 from unblot.errors import UserError
 from unblot.models import Detector, create
 from unblot.scoring import Calibration
 from unblot.training.checkpoint import Position, read, write_atomically
 from unblot.training.config import TrainConfig
 
+if TYPE_CHECKING:
+    from unblot.data import ImageSet
+
 __all__ = [
     "CALIBRATION",
     "CHECKPOINT",
     "CONFIG",
     "FORMAT",
+    "IMAGES",
     "NOTES",
     "Run",
     "corruption_of",
@@ -43,6 +49,7 @@ __all__ = [
 FORMAT = 1
 LOCK = ".lock"
 CONFIG, CHECKPOINT, CALIBRATION, NOTES = "config.json", "checkpoint.safetensors", "calibration.json", "notes.json"
+IMAGES = "images.json"
 
 # Where a run computes, not what: these may differ when it is resumed.
 _PLACE = ("training.device", "training.workers")
@@ -60,6 +67,7 @@ class Run:
         position: where training stands; ``position.finished`` once all is done.
         data_config: what the data were asked for; None where the library was called without.
         threshold: from the held-out normal images; None while training is unfinished or where there were none.
+        images: how its images were read, and digests of those it learnt from; None for runs that keep none.
     """
 
     path: Path
@@ -69,6 +77,18 @@ class Run:
     position: Position
     data_config: DataConfig | None
     threshold: Calibration | None
+    images: Kept | None = None
+
+    @property
+    def reading(self) -> Reading:
+        """How images for this run are read, and what those of its training were like."""
+        return BEFORE if self.images is None else self.images.reading
+
+    def said_of(self, images: ImageSet) -> list[str]:
+        """Sentences on images to be judged that the run learnt from, or that this cannot be told."""
+        if self.images is None:
+            return [f"{self.path} keeps no digests of its images, so test images that it learnt from are not found"]
+        return self.images.said_of(images)
 
     @property
     def data(self) -> DataConfig:
@@ -116,7 +136,8 @@ def load_run(path: str | Path) -> Run:
             threshold = Calibration.from_dict(json.loads((path / CALIBRATION).read_text(encoding="utf-8")))
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(f"{path / CALIBRATION} cannot be used: {error!r}. Was it changed by hand?") from error
-    return Run(path, detector.eval(), train, corruption, checkpoint.position, data, threshold)
+    images = _read_images(path)
+    return Run(path, detector.eval(), train, corruption, checkpoint.position, data, threshold, images)
 
 
 def describe(
@@ -169,12 +190,18 @@ def only_writer(path: Path, *, resume: bool) -> Iterator[None]:
         lock.release()
 
 
-def prepare(path: Path, description: Mapping[str, Any], *, resume: bool) -> None:
+def prepare(path: Path, description: Mapping[str, Any], *, resume: bool, images: Kept | None = None) -> None:
     """Make the run directory, or check that the one that is there may be continued.
+
+    Args:
+        path: the run directory.
+        description: what the run was asked for.
+        resume: go on with the run that is there.
+        images: what the run learns from; None keeps and compares nothing.
 
     Raises:
         UserError: something is there and ``resume`` is off; nothing is there to resume; or what is there was asked for
-            with other values, which are named. Nothing is changed then.
+            with other values, or over other images, which are named. Nothing is changed then.
     """
     if not resume:
         if (path / CONFIG).exists():
@@ -183,6 +210,9 @@ def prepare(path: Path, description: Mapping[str, Any], *, resume: bool) -> None
             raise UserError(f"{path} exists and is not an empty folder; nothing was changed. Give another with --out")
         path.mkdir(parents=True, exist_ok=True)
         write_json(path / CONFIG, description)
+        if images is not None:
+            # Escaped, for names may hold bytes that are no text.
+            write_atomically(path / IMAGES, (json.dumps(images.to_dict(), separators=(",", ":")) + "\n").encode())
         return
     was, now = _flat(_read_config(path)), _flat(description)
     differ = [
@@ -198,6 +228,12 @@ def prepare(path: Path, description: Mapping[str, Any], *, resume: bool) -> None
         raise UserError(
             f"{path} cannot be resumed with other settings:\n  " + "\n  ".join(differ) + "\n"
             "Resume with the settings of the run, or train into another folder with --out"
+        )
+    before = _read_images(path)
+    if images is not None and before is not None and (why := before.differs(images)):
+        raise UserError(
+            f"{path} cannot be resumed over other images:\n  {why}\n"
+            "Put the images back as they were, or train into another folder with --out"
         )
 
 
@@ -237,6 +273,15 @@ def _read_config(path: Path) -> dict[str, Any]:
             f"which reads format {FORMAT}. Use that version, or train again"
         )
     return config  # type: ignore[no-any-return]
+
+
+def _read_images(path: Path) -> Kept | None:
+    if not (path / IMAGES).exists():
+        return None
+    try:
+        return Kept.from_dict(json.loads((path / IMAGES).read_text(encoding="utf-8")))
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path / IMAGES} cannot be used: {error}. Was it changed by hand?") from error
 
 
 def _corruption_from(values: dict[str, Any] | None) -> BoxNoise | FullGaussian | None:
