@@ -15,6 +15,7 @@ from unblot.data.items import ABNORMAL, NORMAL, UNKNOWN, Found, Item, Source
 from unblot.data.listing import ARCHIVES, Passed, list_images, no_images
 from unblot.data.masks import RULE, Masks, beside, said_of_masks
 from unblot.data.meaning import may_be_normal, means_abnormal
+from unblot.data.own import without_own
 from unblot.errors import UserError
 
 __all__ = ["find", "sources_of"]
@@ -49,7 +50,10 @@ def sources_of(paths: Iterable[str | Path], passed: Passed | None = None) -> lis
         raise UserError(f"no such file or folder: {', '.join(missing[:5])}")
     if archives := [str(p) for p in found if p.suffix.lower() in ARCHIVES]:
         raise UserError(f"archives are not opened: {', '.join(archives[:5])}; unpack them and give the folder")
-    return [Source(Item(p.as_posix(), UNKNOWN, "unknown", group=p.as_posix()), p) for p in found]
+    images, own = without_own(found)
+    if own and not images:
+        raise UserError(f"nothing to look at: all {own} pictures given are heat maps or previews that unblot wrote")
+    return [Source(Item(p.as_posix(), UNKNOWN, "unknown", group=p.as_posix()), p) for p in images]
 
 
 def _plain(config: DataConfig, root: Path) -> Found:

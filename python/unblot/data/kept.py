@@ -65,17 +65,16 @@ class Kept:
         parts = (tuple((str(name), str(digest)) for name, digest in values[part]) for part in ("train", "held_out"))
         return cls(Reading.from_dict(values["reading"]), *parts)
 
-    def said_of(self, images: ImageSet, *, known: str = "the run") -> list[str]:
+    def said_of(self, images: Sequence[tuple[str, bytes]]) -> list[str]:
         """A sentence where some of the images are among those that the run learnt from, pixel for pixel.
 
         Args:
-            images: to be judged, loaded as the run loads them.
-            known: what learnt from them.
+            images: names and digests of images to be judged, loaded as the run loads them.
         """
         trained, held_out = ({digest: name for name, digest in part} for part in (self.train, self.held_out))
         seen = [
-            (item.name, trained.get(digest) or held_out[digest], digest in trained)
-            for item, digest in zip(images.items, (d.hex() for d in images.digests()), strict=True)
+            (name, trained.get(digest) or held_out[digest], digest in trained)
+            for name, digest in ((name, digest.hex()) for name, digest in images)
             if digest in trained or digest in held_out
         ]
         if not seen:
@@ -83,7 +82,7 @@ class Kept:
         number = sum(of_training for _, _, of_training in seen)
         pairs = ", ".join(name if name == was else f"{name} (then {was})" for name, was, _ in seen[:3])
         return [
-            f"{len(seen)} of {len(images)} images are images that {known} learnt from, pixel for pixel ({number} "
+            f"{len(seen)} of {len(images)} images are images that the run learnt from, pixel for pixel ({number} "
             "trained on, "
             f"{len(seen) - number} held out for the threshold): {pairs}{', …' if len(seen) > 3 else ''}. They look "
             "more normal than "

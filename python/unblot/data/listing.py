@@ -11,6 +11,7 @@ from collections import Counter
 from functools import cache
 from pathlib import Path
 
+from unblot.data.own import without_own
 from unblot.errors import UserError
 
 __all__ = ["ARCHIVES", "CLOSED", "Passed", "is_image", "list_images", "no_images", "suffixes", "what_it_is"]
@@ -56,7 +57,8 @@ class Passed(Counter[str]):
 
 
 def list_images(folder: Path, passed: Passed | None = None, *, empty: bool = False) -> list[Path]:
-    """Image files below ``folder``, sorted by path. Links are followed, each folder is read once.
+    """Image files below ``folder``, sorted by path. Links are followed, each folder is read once; pictures that this
+    program wrote are passed over.
 
     Args:
         folder: where to look.
@@ -69,7 +71,9 @@ def list_images(folder: Path, passed: Passed | None = None, *, empty: bool = Fal
     if not folder.is_dir():
         raise UserError(f"{folder} {'is not a folder' if folder.exists() else _missing(folder)}")
     here = Passed()
-    images = _walk(folder, here)
+    images, own = without_own(_walk(folder, here))
+    if own:
+        here.add("picture(s) that unblot wrote (heat maps, previews)", own)
     if not images and not empty:
         raise no_images(folder, here)
     if not images and not here:

@@ -36,11 +36,15 @@ __all__ = [
     "load_data",
     "load_found",
     "load_paths",
+    "native_size",
     "usual_side",
 ]
 
 LOOKED_AT = 100  # images whose sizes tell what is usual
 MEASURED = 1000  # files of more than 8 bits whose highest value tells how many bits are used
+SIZE_STEP = 32  # pixels between the sizes at which images are seen
+SMALLEST, LARGEST = 64, 512
+ENLARGED, ENLARGED_TO = 1.5, 256  # small images show more so, up to that size
 
 # A named data set is a module with a function find(config), CLASSES where each may be left out in turn, and a line
 # here.
@@ -108,16 +112,17 @@ def load_found(
     """Group, split and decode what :func:`find_images` found; the second half of :func:`load_data`."""
     from unblot.data.imageset import ImageSet
 
+    size = native_size(usual_side(found)) if config.size is None else config.size
     pool, own_test, note = by_rule(found, config)
     parts = divide(found, config, pool, own_test)
     looks = _look([*parts.learnt_from, *parts.test], progress)
     channels = config.channels or (1 if all(look.gray for look in looks[: len(parts.learnt_from)]) else 3)
     how = reading or _reading(parts.learnt_from, looks, config.bits, progress)
-    decoder = Decoder(channels, config.size, how, progress=progress)
+    decoder = Decoder(channels, size, how, progress=progress)
     decoder.add([*parts.held_out, *parts.test, *parts.train])
-    warnings = [*found.warnings, *said_of_variation(decoder.of(parts.learnt_from), config.size)]
-    parts, copies = _without_copies(found, config, pool, own_test, parts, decoder)
-    notes = [*found.notes, note, *parts.notes, _sizes(looks, channels, config), *_values(how, looks)]
+    warnings = [*found.warnings, *said_of_variation(decoder.of(parts.learnt_from), size)]
+    parts, copies = _without_copies(found, config, pool, own_test, parts, decoder, size)
+    notes = [*found.notes, note, *parts.notes, _sizes(looks, channels, size, config.channels), *_values(how, looks)]
     warnings += parts.warnings + copies
     if found.passed:
         (warnings if found.passed.lost else notes).append(f"left out: {found.passed}")
@@ -125,11 +130,11 @@ def load_found(
 
     def load(part: Sequence[Source]) -> ImageSet:
         decoded = decoder.take(part)
-        return ImageSet(part, channels=channels, size=config.size, reading=how, decoded=decoded, progress=progress)
+        return ImageSet(part, channels=channels, size=size, reading=how, decoded=decoded, progress=progress)
 
     splits = Splits(found.name, load(parts.train), load(parts.held_out), load(parts.test), warnings, notes)
     repeats = exact_repeats([splits.train, splits.held_out], splits.test, progress=progress)
-    warnings += _repeat_warning(repeats, len(splits.test), config.size)
+    warnings += _repeat_warning(repeats, len(splits.test), size)
     return splits
 
 
@@ -149,6 +154,18 @@ def usual_side(found: Found) -> float:
     count = min(len(normal), LOOKED_AT)
     sizes = [probe(normal[i * len(normal) // count])[1] for i in range(count)]
     return median(width * height for width, height in sizes) ** 0.5 if sizes else 0.0
+
+
+def native_size(side: float, smallest: int = SMALLEST, largest: int = LARGEST) -> int:
+    """At which size to see images that have as many pixels as a square of this side: their own, or half as much again
+    where that is 256 at most; as a multiple of :data:`SIZE_STEP`, from ``smallest`` to ``largest``.
+
+    Example:
+        >>> [native_size(side) for side in (8, 64, 100, 140, 200, 300, 500, 1024)]
+        [64, 96, 160, 224, 256, 288, 512, 512]
+    """
+    shown = max(side, min(ENLARGED * side, ENLARGED_TO))
+    return max(smallest, min(round(shown / SIZE_STEP) * SIZE_STEP, largest))
 
 
 def load_paths(
@@ -257,13 +274,13 @@ def _reading(training: Sequence[Source], looks: Sequence[Look], bits: int | None
     return Reading(bits=bits_for(max(in_threads(highest, some, what="measuring", progress=progress))))
 
 
-def _sizes(looks: Sequence[Look], channels: int, config: DataConfig) -> str:
+def _sizes(looks: Sequence[Look], channels: int, size: int, asked: int | None) -> str:
     sizes = Counter(look.size for look in looks)
     (low, high) = (min(sizes, key=lambda s: s[0] * s[1]), max(sizes, key=lambda s: s[0] * s[1]))
     span = f"{low[0]} x {low[1]}" + (f" to {high[0]} x {high[1]} ({len(sizes)} sizes)" if len(sizes) > 1 else "")
-    colour = f"{'grayscale' if channels == 1 else 'RGB'}{'' if config.channels else ' (found)'}"
+    colour = f"{'grayscale' if channels == 1 else 'RGB'}{'' if asked else ' (found)'}"
     kept = "" if all(w == h for w, h in sizes) else "; the aspect ratio is not kept"
-    return f"images: {span} (width x height), resized to {config.size} x {config.size}, {colour}{kept}"
+    return f"images: {span} (width x height), resized to {size} x {size}, {colour}{kept}"
 
 
 def _values(how: Reading, looks: Sequence[Look]) -> list[str]:
@@ -284,6 +301,7 @@ def _without_copies(
     own_test: list[Source] | None,
     parts: Division,
     decoder: Decoder,
+    size: int,
 ) -> tuple[Division, list[str]]:
     """The division after copies were made one group, and what is to be said of them.
 
@@ -307,7 +325,7 @@ def _without_copies(
             apart = True
         decoder.add([*parts.held_out, *parts.test, *parts.train])
     used = [*parts.train, *parts.held_out, *(parts.test if own_test is None else ())]
-    return parts, said_of_copies(used, decoder.of(used), config.size, apart=apart)
+    return parts, said_of_copies(used, decoder.of(used), size, apart=apart)
 
 
 def _odd_images(parts: Division, decoder: Decoder, how: Reading, *, known: bool) -> list[str]:

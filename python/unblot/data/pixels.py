@@ -9,8 +9,9 @@ anything nonzero falls into it, so a thin scratch survives; in a lossy file from
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -149,19 +150,31 @@ def in_threads(
 ) -> Iterator[_R]:
     """Results of ``function`` in order, computed by threads (Pillow releases the GIL while it decodes).
 
+    A few results are worked out ahead of what is asked for, however many values there are, so that a slow reader is not
+    buried in decoded images.
+
     ``progress``: None shows a bar where stderr is a terminal and there is much to do, True always, False never.
     """
     hidden = not progress if progress is not None else (None if len(values) > 1000 else True)
     threads = min(32, os.cpu_count() or 1)
-    step = max(1, min(64, len(values) // (8 * threads)))  # small images cost less than a hand-over to a thread
-    chunks = [values[i : i + step] for i in range(0, len(values), step)]
-    with (
-        ThreadPoolExecutor(threads) as pool,
-        tqdm(total=len(values), desc=what, unit="img", disable=hidden) as bar,
-    ):
-        for results in pool.map(lambda chunk: [function(value) for value in chunk], chunks):
-            yield from results
-            bar.update(len(results))
+    step = max(1, min(16, len(values) // (8 * threads)))  # small images cost less than a hand-over to a thread
+    chunks = (values[i : i + step] for i in range(0, len(values), step))
+    ahead: deque[Future[list[_R]]] = deque()
+    pool = ThreadPoolExecutor(threads)
+    try:
+        with tqdm(total=len(values), desc=what, unit="img", disable=hidden) as bar:
+            for chunk in chunks:
+                ahead.append(pool.submit(lambda part: [function(value) for value in part], chunk))
+                if len(ahead) > threads + 2:
+                    results = ahead.popleft().result()
+                    yield from results
+                    bar.update(len(results))
+            while ahead:
+                results = ahead.popleft().result()
+                yield from results
+                bar.update(len(results))
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 @contextmanager
