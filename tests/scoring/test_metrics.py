@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from sklearn.metrics import auc, average_precision_score, roc_auc_score, roc_curve
 
-from unblot.scoring import image_metrics, metrics, pixel_metrics
+from unblot.scoring import image_metrics, pixel_metrics
 
 
 def test_values_worked_out_by_hand() -> None:

@@ -83,6 +83,7 @@ def evaluate(
         device=settings.device(device) if fabric is None else fabric.device,
         progress=not quiet,
         fabric=fabric,
+        provenance=trained.provenance,
     )
     if fabric is not None and not fabric.is_global_zero:
         return  # the first process writes
@@ -161,13 +162,7 @@ def _figures(evaluation: Evaluation) -> str:
         "recall": "recall",
         "false_positive_rate": "false alarms",
     }
-    threshold = metrics["threshold"]
-    texts = [f"{protocol.label}: {protocol.text}"]
-    if protocol.reachable:
-        texts = [
-            "clean: evaluation mode, each image on its own, no test image used for any choice,",
-            f"threshold {threshold['threshold']:.4g} from {threshold['source']}",
-        ]
+    texts = [f"{protocol.label}: {protocol.text}", *metrics["provenance"]["told"]]
     lines = [line for text in texts for line in textwrap.wrap(text, 100)]
     lines = [f"{'protocol' if k == 0 else '':<9} {line}" for k, line in enumerate(lines)]
     rows = {label: metrics[key] for key, label in names.items()}

@@ -35,7 +35,8 @@ _REMEDIES = {
     errno.ENOMEM: "memory ran out; close other programs, or use a smaller --batch-size or --size",
 }
 _MEMORY = (
-    "memory ran out{}. Use a smaller --batch-size or --size, fewer images (--limit) or --workers, or close other programs"
+    "memory ran out{}. Use a smaller --batch-size or --size, fewer images (--limit) or --workers, "
+    "or close other programs"
 )
 _NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "std::bad_alloc", "unable to mmap")
 
@@ -63,7 +64,7 @@ def said(error: Exception) -> str | None:
 
 
 def drop_output(error: Exception) -> None:
-    """After standard output failed, let go of what it did not take, or the interpreter would try once more at its end."""
+    """After standard output failed, let go of what it did not take, or the interpreter would try again at its end."""
     if isinstance(error, UserError) or not isinstance(error, OSError) or error.filename is not None:
         return
     try:

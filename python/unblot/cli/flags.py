@@ -115,7 +115,6 @@ Abnormal = Annotated[
 ]
 Masks = Annotated[list[str] | None, _data("Folder of pixel masks of the abnormal images; repeatable.", metavar="NAME")]
 _SIZE = "Height and width in pixels that images are resized to."
-Size = Annotated[int | None, _data(_SIZE, "32")]
 OwnSize = Annotated[int | None, _data(_SIZE, OWN_SIZE)]
 Channels = Annotated[int | None, _data("1 (grayscale) or 3 (RGB).", "found from the images")]
 Group = Annotated[
@@ -139,8 +138,7 @@ TestLimit = Annotated[
 Model = Annotated[
     str | None,
     _model(
-        "Detector by name, such as memory or dae; a wrong name lists all. auto is trained from scratch where the "
-        'extra "features" is not installed.',
+        "Detector by name, such as memory or dae; a wrong name lists all.",
         "auto",
     ),
 ]

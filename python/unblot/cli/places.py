@@ -52,7 +52,9 @@ def check_file(
     if any(_same(path, state, read) for read in reads):
         raise UserError(f"{path} is read by this command and would be replaced by {what}; name another place")
     if state.st_size and not ours(path):
-        raise UserError(f"{path} exists and was not written by this command; remove it, or name another place for {what}")
+        raise UserError(
+            f"{path} exists and was not written by this command; remove it, or name another place for {what}"
+        )
     if not os.access(path, os.W_OK):
         raise UserError(f"{path} cannot be written: it is read-only; name another place for {what}")
     check_folder(path.parent)
@@ -71,7 +73,9 @@ def check_folder(folder: Path) -> Path:
     if state is not None and not stat.S_ISDIR(state.st_mode):
         raise UserError(f"cannot make the folder {folder}: {place} is a file; name another place")
     if not os.access(place, os.W_OK | os.X_OK):
-        raise UserError(f"cannot write into {place}: it is not yours to write, or the disk is read-only; name another place")
+        raise UserError(
+            f"cannot write into {place}: it is not yours to write, or the disk is read-only; name another place"
+        )
     return folder
 
 

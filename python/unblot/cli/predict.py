@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -56,7 +56,7 @@ def predict(
 
     sources = sources_of(paths)
     heat = _check_places(run, sources, out, maps)
-    loaded = (_by_graph if run.suffix.lower() == ".onnx" else _by_run)(run, device)
+    loaded = _by_graph(run, device) if run.suffix.lower() == ".onnx" else _by_run(run, device, len(sources))
     kept = _kept(out, loaded, sources, with_maps=maps is not None) if resume and out else Kept({})
     threshold = loaded.calibration.threshold
     rows = JsonRows(threshold) if json_ else CsvRows(out, maps is not None, kept)
@@ -70,7 +70,9 @@ def predict(
             done += len(batch)
     except KeyboardInterrupt:
         if out and done:
-            typer.echo(f"\n{done} of {len(sources)} images have their row in {out}; --resume scores the others", err=True)
+            typer.echo(
+                f"\n{done} of {len(sources)} images have their row in {out}; --resume scores the others", err=True
+            )
         raise
     finally:
         rows.close()
@@ -105,14 +107,16 @@ class _Loaded:
         )
 
 
-def _by_run(run: Path, device: str) -> _Loaded:
+def _by_run(run: Path, device: str, images: int) -> _Loaded:
     """By a run directory and torch."""
     from unblot.scoring.score import scorer
     from unblot.training.run import load_run
 
     trained = load_run(run)
     detector, calibration = trained.detector, trained.calibration
-    return _Loaded(scorer(detector, settings.device(device)), detector.channels, detector.size, calibration)
+    return _Loaded(
+        scorer(detector, settings.device(device), images=images), detector.channels, detector.size, calibration
+    )
 
 
 def _by_graph(file: Path, device: str) -> _Loaded:
@@ -166,7 +170,6 @@ def _scored_with_maps(
         yield from ([(entry, "") for entry in batch] for batch in batches)
         return
     from unblot.report.heat import write_heat_map
-
     from unblot.scoring.maps import MapRange
 
     output.make_folder(maps)

@@ -31,7 +31,7 @@ def preview(
     root: flags.Root = None,
     normal: flags.Normal = None,
     abnormal: flags.Abnormal = None,
-    size: flags.Size = None,
+    size: flags.OwnSize = None,
     channels: flags.Channels = None,
     json_: flags.Json = False,
 ) -> None:
@@ -41,7 +41,7 @@ def preview(
     from unblot.report.sheet import contact_sheet
 
     places.check_file(out, places.is_own_picture, "a preview")
-    spec = settings.corruption(given.get("corruption", "box"))
+    spec = settings.corruption(given.get("corruption", "mixed"))
     sheet = contact_sheet(_some_images(settings.data_config(given), number, seed), spec, seed=seed)
     output.make_folder(out.parent)
     with output.replacing(out) as temporary:
@@ -55,11 +55,13 @@ def _some_images(config: DataConfig, wanted: int, seed: int) -> NDArray[np.uint8
     """Normal images drawn by ``seed``, shape (N, C, size, size); decodes no others."""
     import numpy as np
 
-    from unblot.data import find_images
+    from unblot.data import find_images, native_size, usual_side
     from unblot.data.pixels import decode, probe
 
-    normals = [source for source in find_images(config).pool if source.item.label == 0]
+    found = find_images(config)
+    size = config.size or native_size(usual_side(found))
+    normals = [source for source in found.pool if source.item.label == 0]
     drawn = np.random.default_rng(seed).permutation(len(normals))[:wanted]
     sources = [normals[i] for i in sorted(drawn.tolist())]
     channels = config.channels or (1 if all(probe(source.image)[0] for source in sources) else 3)
-    return np.stack([decode(source.image, channels=channels, size=config.size) for source in sources])
+    return np.stack([decode(source.image, channels=channels, size=size) for source in sources])

@@ -42,6 +42,7 @@ __all__ = [
     "load_data",
     "load_found",
     "load_paths",
+    "native_size",
     "split_by_group",
     "usual_side",
 ]

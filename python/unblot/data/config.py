@@ -24,7 +24,8 @@ class DataConfig:
         abnormal: the same for abnormal images.
         masks: folders of pixel masks, one for each of ``abnormal`` in the same order, or one with a folder of the same
             name for each; a mask has its image's path below the folder, with any suffix, optionally "_mask" before it.
-        size: height and width in pixels that every image is resized to.
+        size: height and width in pixels that every image is resized to. None: what the images have
+            (:func:`~unblot.data.native_size`).
         channels: 1 (grayscale), 3 (RGB) or None: found from the training images.
         group: rule for the physical part or capture session that an image shows: a regular expression searched in its
             relative path (what it captures names the group), "folder:N", a .csv file, or "none" for every image its
@@ -49,7 +50,7 @@ class DataConfig:
     normal: tuple[str, ...] = ()
     abnormal: tuple[str, ...] = ()
     masks: tuple[str, ...] = ()
-    size: int = 32
+    size: int | None = None
     channels: int | None = None
     group: str | None = None
     group_gap: int | None = None
@@ -65,8 +66,8 @@ class DataConfig:
             object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(map(str, value)))
         if not self.data:
             raise UserError("data is empty; give the name of a data set or a folder")
-        if self.size < 1:
-            raise UserError(f"size must be at least 1 pixel, got {self.size}")
+        if self.size is not None and self.size < 1:
+            raise UserError(f"size must be at least 1 pixel, or left out, got {self.size}")
         if self.channels not in (None, 1, 3):
             raise UserError(f"channels must be 1 (grayscale) or 3 (RGB), or left out, got {self.channels}")
         for name in ("held_out", "test"):

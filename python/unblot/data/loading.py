@@ -32,10 +32,14 @@ __all__ = [
     "load_data",
     "load_found",
     "load_paths",
+    "native_size",
     "usual_side",
 ]
 
 LOOKED_AT = 100  # images whose sizes tell what is usual
+SIZE_STEP = 32  # pixels between the sizes at which images are seen
+SMALLEST, LARGEST = 64, 512
+ENLARGED, ENLARGED_TO = 1.5, 256  # small images show more so, up to that size
 
 # A named data set is a module with a function find(config), CLASSES where each may be left out in turn, and a line
 # here.
@@ -97,6 +101,8 @@ def load_found(found: Found, config: DataConfig, *, progress: bool | None = None
     """Group, split and decode what :func:`find_images` found; the second half of :func:`load_data`."""
     from unblot.data.imageset import ImageSet
 
+    if config.size is None:
+        config = replace(config, size=native_size(usual_side(found)))
     pool, own_test = _grouped(found, config)
     groups = [s.item.group for s in pool]
     share = config.test if found.test_share is None else found.test_share
@@ -144,6 +150,18 @@ def usual_side(found: Found) -> float:
     count = min(len(normal), LOOKED_AT)
     sizes = [probe(normal[i * len(normal) // count])[1] for i in range(count)]
     return median(width * height for width, height in sizes) ** 0.5 if sizes else 0.0
+
+
+def native_size(side: float, smallest: int = SMALLEST, largest: int = LARGEST) -> int:
+    """At which size to see images that have as many pixels as a square of this side: their own, or half as much again
+    where that is 256 at most; as a multiple of :data:`SIZE_STEP`, from ``smallest`` to ``largest``.
+
+    Example:
+        >>> [native_size(side) for side in (8, 64, 100, 140, 200, 300, 500, 1024)]
+        [64, 96, 160, 224, 256, 288, 512, 512]
+    """
+    shown = max(side, min(ENLARGED * side, ENLARGED_TO))
+    return max(smallest, min(round(shown / SIZE_STEP) * SIZE_STEP, largest))
 
 
 def load_paths(paths: Iterable[str | Path], *, channels: int, size: int, progress: bool | None = None) -> ImageSet:

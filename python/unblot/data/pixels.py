@@ -81,8 +81,8 @@ def in_threads(
 ) -> Iterator[_R]:
     """Results of ``function`` in order, computed by threads (Pillow releases the GIL while it decodes).
 
-    A few results are worked out ahead of what is asked for, however many values there are, so that a reader who takes his
-    time is not buried in decoded images.
+    A few results are worked out ahead of what is asked for, however many values there are, so that a slow reader is not
+    buried in decoded images.
 
     ``progress``: None shows a bar where stderr is a terminal and there is much to do, True always, False never.
     """

@@ -153,12 +153,12 @@ _PLACES = ("data", "root", "normal", "abnormal", "masks", "corruption", "judge")
 
 
 def without_places(values: Any, key: str = "") -> Any:
-    """Settings with each file and folder by its last name alone: a file that is shipped says nothing about the disks,
+    r"""Settings with each file and folder by its last name alone: a file that is shipped says nothing about the disks,
     users and customers of the machine that made it.
 
     Example:
-        >>> without_places({"data": "/home/jo/parts", "group": r"(.*)_\\d+/", "normal": ["../a/good"], "epochs": 3})
-        {'data': 'parts', 'group': '(.*)_\\\\d+/', 'normal': ['good'], 'epochs': 3}
+        >>> without_places({"data": "/home/jo/parts", "group": r"(.*)_\d+/", "normal": ["../a/good"], "epochs": 3})
+        {'data': 'parts', 'group': '(.*)_\\d+/', 'normal': ['good'], 'epochs': 3}
     """
     if isinstance(values, Mapping):
         return {name: without_places(value, str(name)) for name, value in values.items()}
@@ -174,7 +174,7 @@ def without_places(values: Any, key: str = "") -> Any:
 
 
 def _forget_places(model: Any) -> None:
-    """Take out of a graph what the exporter notes of the program that it saw: stack traces with paths, names of modules."""
+    """Take out of a graph what the exporter notes of the program that it saw: stack traces, names of modules."""
     graphs = [model.graph, *model.functions]
     for part in (model, *graphs):
         part.doc_string = ""
@@ -222,7 +222,7 @@ def export(run: Run, out: str | Path) -> None:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
-                Graph(detector.asked()).eval(),
+                Graph(detector).eval(),
                 (example,),
                 dynamo=True,
                 opset_version=OPSET,

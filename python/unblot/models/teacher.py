@@ -9,8 +9,6 @@ Whatever is measured with them says so: :attr:`Teacher.title` goes into every ta
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Self
@@ -21,11 +19,11 @@ from torch import Tensor, nn
 from unblot.errors import UserError
 from unblot.models.detector import Batch, Phase, Step
 from unblot.models.filters import FILTERS, FilterBank
-from unblot.models.folding import Lean, stamp
+from unblot.models.folding import Lean
 from unblot.models.lite import CHANNELS, LITE0, MEAN, STD, STRIDES, Lite0
 from unblot.models.scratch import SCRATCH, BlotNet
 
-__all__ = ["LEARN", "PACKAGED", "ChannelScale", "Teacher", "packaged", "shared_features"]
+__all__ = ["LEARN", "PACKAGED", "ChannelScale", "Teacher", "packaged"]
 
 PACKAGED = LITE0
 LEARN = "teacher"  # the phase in which a teacher from scratch is trained
@@ -50,23 +48,6 @@ def packaged() -> bool:
     return all(find_spec(name) is not None for name in ("timm", _PACKAGES[PACKAGED][0]))
 
 
-_seen: ContextVar[list[tuple[Teacher, Tensor, list[Tensor]]] | None] = ContextVar("seen", default=None)
-
-
-@contextmanager
-def shared_features() -> Iterator[None]:
-    """Within it, teachers of the same network and weights that are given the same tensor of images compute it once.
-
-    The one that gives most strides should be asked first. Nobody may write into features. An exported graph shares
-    nothing.
-    """
-    token = _seen.set([])
-    try:
-        yield
-    finally:
-        _seen.reset(token)
-
-
 class Teacher(nn.Module):
     """Features of a frozen image network at several strides.
 
@@ -88,8 +69,6 @@ class Teacher(nn.Module):
     def __init__(self, name: str = PACKAGED, strides: Sequence[int] = (4, 8, 16)) -> None:
         super().__init__()
         self.name, self.strides = name, tuple(strides)
-        self._compared: object = None  # what _is_within compared last, and what it found
-        self._alike = False
         self.below: Teacher | None = None
         if name in _OWN:
             own = _OWN[name][0](strides)
@@ -198,13 +177,18 @@ class Teacher(nn.Module):
             ) from error
         self.network.load_state_dict(network.state_dict())
 
+    def expect(self, images: int, size: int) -> None:
+        """Make the fastest engine ready where so many images of this size pay for it (:meth:`Lean.expect`)."""
+        if isinstance(self._run, Lean) and self.below is None:
+            self._run.expect(torch.zeros(1, 3, size, size), images)
+
     def standardised(self, images: Tensor) -> Tensor:
         """Images as the network takes them, shape (N, 3, H, W); see :meth:`forward`."""
         rgb = images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images
         return (rgb - self.mean) / self.std  # type: ignore[operator]
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Features of images; see also :func:`shared_features`.
+        """Features of images.
 
         Args:
             images: float, shape (N, 1 or 3, H, W), in [-1, 1]; one channel is shown as gray.
@@ -212,30 +196,6 @@ class Teacher(nn.Module):
         Returns:
             For each stride s a float tensor of shape (N, C, H / s, W / s).
         """
-        seen = _seen.get()
-        if seen is None or torch.compiler.is_exporting():
-            return self._features(images)
-        for other, given, features in seen:
-            if given is images and self._is_within(other):
-                return [features[other.strides.index(s)] for s in self.strides]
-        features = self._features(images)
-        seen.append((self, images, features))
-        return features
-
-    def _is_within(self, other: Teacher) -> bool:
-        """Whether the other gives all that this one gives: the same network, the same weights, at least its strides."""
-        now = (stamp(self.network), stamp(other.network))
-        if now != self._compared:
-            mine, theirs = self.network.state_dict(), other.network.state_dict()
-            self._alike = (
-                self.name == other.name
-                and set(self.strides) <= set(other.strides)
-                and all(key in theirs and torch.equal(value, theirs[key]) for key, value in mine.items())
-            )
-            self._compared = now
-        return self._alike
-
-    def _features(self, images: Tensor) -> list[Tensor]:
         given = [self.standardised(images)] if self.below is None else self.below(images)
         if images.device.type != "cpu" or torch.compiler.is_exporting():
             return self._run(*given)

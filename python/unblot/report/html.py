@@ -31,7 +31,7 @@ from unblot.report.heat import heat
 from unblot.report.plots import histogram, pr, roc
 from unblot.report.sheet import contact_sheet
 from unblot.report.tiles import as_image, chosen, encode, fitting, longest_of, picture_uri
-from unblot.scoring import NOT_REACHABLE, Evaluation, expected_above
+from unblot.scoring import NOT_REACHABLE, Evaluation
 from unblot.scoring.maps import shrunk
 
 __all__ = ["write_report"]
@@ -214,15 +214,9 @@ def _truth(label: int) -> str:
 
 
 def _threshold_text(evaluation: Evaluation) -> str:
-    c, above = evaluation.calibration, int(evaluation.predicted.sum())
-    if c.quantile is None:
-        origin = f"{c.method} of the scores of these test images, as in the paper; {NOT_REACHABLE}."
-    else:
-        origin = (
-            f"the {c.quantile:g} quantile of the scores of {c.sources()}, so at most "
-            f"{100 * expected_above(c.quantile, c.n):.3g} % of normal images like those are expected above it."
-        )
-    return f"Threshold {c.threshold:#.4g}: {origin} Above lie {above} of {len(evaluation.predicted)} test images."
+    above, told = int(evaluation.predicted.sum()), evaluation.metrics["provenance"]["told"]
+    label = "" if evaluation.protocol.reachable else f" As in the paper; {NOT_REACHABLE}."
+    return f"{' '.join(told)}{label} Above the threshold lie {above} of {len(evaluation.predicted)} test images."
 
 
 def _missing(undefined: Mapping[str, str]) -> list[str]:

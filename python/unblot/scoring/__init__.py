@@ -1,6 +1,7 @@
 """Scores, metrics, thresholds and the evaluation protocols.
 
-Names are loaded when they are first used: scoring files needs no scikit-learn and no SciPy, an exported detector no torch.
+Names are loaded when they are first used: scoring files needs no scikit-learn and no SciPy, and an exported detector
+needs no torch.
 """
 
 from __future__ import annotations

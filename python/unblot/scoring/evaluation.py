@@ -10,6 +10,7 @@ import json
 import os
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ from unblot.scoring.maps import MapStore
 from unblot.scoring.metrics import image_metrics
 from unblot.scoring.pixels import PixelMetrics
 from unblot.scoring.protocol import CLEAN, NOT_REACHABLE, Protocol
+from unblot.scoring.provenance import told
 from unblot.scoring.score import score_batches
 from unblot.scoring.thresholds import Calibration, paper_threshold
 
@@ -95,6 +97,7 @@ def evaluate(
     device: str | torch.device = "cpu",
     progress: bool = True,
     fabric: Fabric | None = None,
+    provenance: Mapping[str, Any] | None = None,
 ) -> Evaluation:
     """Score the test images with the detector as it is and judge the scores. No more maps than a batch are in memory.
 
@@ -108,6 +111,7 @@ def evaluate(
         device: as in :func:`score_batches`.
         progress: show a progress bar (only where stderr is a terminal).
         fabric: as in :func:`score_batches`; every process returns the same figures.
+        provenance: what happened in the training (:attr:`unblot.training.Run.provenance`); goes into the figures.
 
     Raises:
         ValueError: the detector does not fit the images.
@@ -144,6 +148,7 @@ def evaluate(
             "test_abnormal": int((test.labels == 1).sum()),
         },
         "threshold": {**calibration.to_dict(), "source": source},
+        "provenance": {**(provenance or {}), "told": told(provenance or {}, calibration)},
         **image_metrics(test.labels, scores, calibration.threshold),
         "per_kind": _per_kind(test, scores, calibration.threshold),
         "pixel": pixels.result() if pixels else None,

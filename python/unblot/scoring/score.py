@@ -64,9 +64,12 @@ class ScoreSet:
     images_per_second: float
 
 
-def scorer(detector: Detector, device: str | torch.device = "cpu") -> ScoreBatch:
-    """The detector as :func:`unblot.scoring.score_files` takes it; moved to ``device``, in eval mode."""
+def scorer(detector: Detector, device: str | torch.device = "cpu", *, images: int = 1) -> ScoreBatch:
+    """The detector as :func:`unblot.scoring.score_files` takes it, ready for so many images; moved to ``device``, in
+    eval mode.
+    """
     detector = detector.to(device).eval()
+    detector.expect(images)
 
     def score(images: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
         with torch.no_grad():
@@ -154,6 +157,7 @@ def _batches(
         device = "cuda" if torch.cuda.is_available() else "cpu"
     detector = detector.to(device).eval()
     n, size = len(images), images.size
+    detector.expect(n)
     rank, world = (0, 1) if fabric is None else (fabric.global_rank, fabric.world_size)
     batches = protocol.batches(images.labels)
     most = max(map(len, batches), default=0)

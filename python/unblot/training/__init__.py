@@ -11,17 +11,31 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from unblot.training.checkpoint import Position as Position
     from unblot.training.config import TrainConfig as TrainConfig
+    from unblot.training.defaults import resolve as resolve
+    from unblot.training.defaults import size_for as size_for
     from unblot.training.loop import train as train
     from unblot.training.monitor import LostProcessError as LostProcessError
     from unblot.training.monitor import NonFiniteLossError as NonFiniteLossError
     from unblot.training.run import Run as Run
     from unblot.training.run import load_run as load_run
 
-__all__ = ["LostProcessError", "NonFiniteLossError", "Position", "Run", "TrainConfig", "load_run", "train"]
+__all__ = [
+    "LostProcessError",
+    "NonFiniteLossError",
+    "Position",
+    "Run",
+    "TrainConfig",
+    "load_run",
+    "resolve",
+    "size_for",
+    "train",
+]
 
 _HOME = {
     "Position": "checkpoint",
     "TrainConfig": "config",
+    "resolve": "defaults",
+    "size_for": "defaults",
     "train": "loop",
     "LostProcessError": "monitor",
     "NonFiniteLossError": "monitor",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,20 +30,24 @@ __all__ = [
     "CHECKPOINT",
     "CONFIG",
     "FORMAT",
-    "NOTES",
+    "PROVENANCE",
     "Run",
+    "add_provenance",
     "corruption_of",
     "describe",
     "load_run",
     "only_writer",
     "prepare",
+    "provenance_of",
     "refuse_taken",
+    "weights_of",
     "write_json",
 ]
 
-FORMAT = 1
+FORMAT = 2
 LOCK, LOG = ".lock", "log"
-CONFIG, CHECKPOINT, CALIBRATION, NOTES = "config.json", "checkpoint.safetensors", "calibration.json", "notes.json"
+CONFIG, CHECKPOINT, CALIBRATION = "config.json", "checkpoint.safetensors", "calibration.json"
+PROVENANCE = "provenance.json"
 
 # Where a run computes, not what: these may differ when it is resumed.
 _PLACE = ("training.device", "training.workers")
@@ -60,7 +64,9 @@ class Run:
         corruption: the corruption that it trained with, None for none.
         position: where training stands; ``position.finished`` once all is done.
         data_config: what the data were asked for; None where the library was called without.
-        threshold: from the held-out normal images; None while training is unfinished or where there were none.
+        threshold: from left-out normal images; None while training is unfinished or where there were none.
+        provenance: what happened in the training: ``weights`` by phase (which epoch's were kept and by what) and what
+            the detector ``decided``.
     """
 
     path: Path
@@ -70,6 +76,7 @@ class Run:
     position: Position
     data_config: DataConfig | None
     threshold: Calibration | None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def data(self) -> DataConfig:
@@ -118,7 +125,29 @@ def load_run(path: str | Path) -> Run:
         except (KeyError, TypeError, ValueError) as error:
             why = f"{error} is missing" if isinstance(error, KeyError) else error
             raise UserError(f"{path / CALIBRATION} cannot be used: {why}. Was it changed by hand?") from error
-    return Run(path, detector.eval(), train, corruption, checkpoint.position, data, threshold)
+    return Run(path, detector.eval(), train, corruption, checkpoint.position, data, threshold, provenance_of(path))
+
+
+def provenance_of(path: Path) -> dict[str, Any]:
+    """What is known of how a run came about; empty where nothing is."""
+    try:
+        found = json.loads((path / PROVENANCE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path / PROVENANCE} cannot be read: {error}. Was it changed by hand?") from error
+    return found if isinstance(found, dict) else {}
+
+
+def add_provenance(path: Path, **values: dict[str, Any]) -> None:
+    """Add what just happened to what is known of a run."""
+    known = provenance_of(path)
+    write_json(path / PROVENANCE, {**known, **{key: {**known.get(key, {}), **new} for key, new in values.items()}})
+
+
+def weights_of(epochs: int, chosen: int | None) -> dict[str, Any]:
+    """Which epoch's weights a phase left; ``chosen``: by the judge, on held-out normal images."""
+    return {"epochs": epochs, "kept": chosen or epochs, "kept_by": "judge" if chosen else "last"}
 
 
 def describe(
@@ -264,7 +293,7 @@ def _read_config(path: Path) -> dict[str, Any]:
         by = config.get("version", "another version")
         raise UserError(
             f"{path} is a run of format {version!r}, written by unblot {by}; this is unblot {__version__}, "
-            f"which reads format {FORMAT}. Use that version, or train again"
+            f"which reads format {FORMAT}. Use that version, or train again: unblot train DATA --out ANOTHER_FOLDER"
         )
     return config  # type: ignore[no-any-return]
 

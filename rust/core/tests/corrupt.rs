@@ -3,15 +3,13 @@
 mod common;
 
 use common::statistics::{laplace_cdf, normal_cdf};
-use common::{gaussian, laplace, poisson, salt_pepper};
+use common::{corrupt, gaussian, laplace, poisson, salt_pepper};
 use half::{bf16, f16};
 use ndarray::{Array4, Axis, Slice};
 use proptest::prelude::*;
 use unblot_core::math::{cos_sin_word, minus_ln_word};
 use unblot_core::philox::{ROUNDS, block};
-use unblot_core::{
-    Base, BoxDraw, Index, Level, Mode, Noise, Overlap, Pixel, Placement, Plan, PoissonMode, Spec, corrupt,
-};
+use unblot_core::{Base, BoxDraw, Index, Level, Mode, Noise, Overlap, Pixel, Placement, Plan, PoissonMode, Spec};
 
 const SEED: u64 = 0x1234_5678_9abc_def0;
 
