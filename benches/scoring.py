@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
+from unblot.models.fusion import FROM_SCRATCH, PARTS, Fusion
 
 from unblot.models import Batch, Detector, create
-from unblot.models.fusion import FROM_SCRATCH, PARTS, Fusion
 
 BATCH = 16
 SHOWN = 400  # images to a memory: more patches than it keeps at any stride but the coarsest

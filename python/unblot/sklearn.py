@@ -21,7 +21,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, check_random_
 
 from unblot.data import ImageSet, Item, Source, Splits, split_by_group
 from unblot.scoring import score_set
-from unblot.training import TrainConfig, load_run, train
+from unblot.training import TrainConfig, load_run, size_for, train
 
 __all__ = ["AnomalyDetector"]
 
@@ -35,8 +35,9 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
 
     Args:
         model: name of a detector (``unblot.models.available()``).
-        size: height and width in pixels that images are resized to.
-        corruption: "box", "gaussian", "none", "mixed", or the path of a specification.
+        size: height and width in pixels that images are resized to. None: what suits the detector and the images.
+        corruption: "box", "gaussian", "none", "mixed", or the path of a specification. None: what suits the detector,
+            as for the next three.
         epochs: passes over the training images.
         batch_size: images per step.
         lr: base learning rate.
@@ -50,6 +51,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         random_state: int, ``RandomState`` or None, as in scikit-learn; fixes weights, order, noise and split.
 
     Attributes:
+        size_: height and width in pixels that images are resized to.
         detector_: the trained :class:`~unblot.models.Detector`, on the CPU.
         offset_: threshold of ``score_samples``: below it an image is called abnormal.
         n_features_in_: pixels of one image, all channels.
@@ -59,20 +61,20 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         >>> from sklearn.datasets import load_digits
         >>> images, digit = load_digits(return_X_y=True)
         >>> normal = images[digit == 1]
-        >>> estimator = AnomalyDetector(size=16, epochs=1, value_range=(0, 16), random_state=0).fit(normal)
+        >>> estimator = AnomalyDetector("dae", size=16, epochs=1, value_range=(0, 16), random_state=0).fit(normal)
         >>> estimator.predict(images[:3]).shape
         (3,)
     """
 
     def __init__(
         self,
-        model: str = "dae",
+        model: str = "auto",
         *,
-        size: int = 32,
-        corruption: str = "box",
-        epochs: int = 15,
-        batch_size: int = 64,
-        lr: float = 2e-4,
+        size: int | None = None,
+        corruption: str | None = None,
+        epochs: int | None = None,
+        batch_size: int | None = None,
+        lr: float | None = None,
         held_out: float = 0.1,
         quantile: float = 0.95,
         model_options: Mapping[str, Any] | None = None,
@@ -109,8 +111,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             NonFiniteLossError: a loss became NaN or infinite.
         """
         size: Any = self.size  # whatever a caller gave
-        if isinstance(size, bool) or not isinstance(size, numbers.Integral) or int(size) < 1:
-            raise ValueError(f"size must be a whole number of pixels, 1 or more; got {size!r}")
+        if size is not None and (isinstance(size, bool) or not isinstance(size, numbers.Integral) or int(size) < 1):
+            raise ValueError(f"size must be a whole number of pixels, 1 or more, or None; got {size!r}")
         images = self._images(X, fitting=True)
         given = np.arange(len(images)) if groups is None else np.asarray(groups)
         if given.shape != (len(images),):
@@ -124,17 +126,17 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         seed = self._seed()
         parts = split_by_group(labels, [False] * len(images), held_out=self.held_out, test=None, seed=seed)
         self.held_out_ = np.array(parts.held_out)
+        asked = {name: getattr(self, name) for name in ("corruption", "epochs", "batch_size", "lr")}
         config = TrainConfig(
             model=self.model,
             model_options=dict(self.model_options or {}),
-            corruption=self.corruption,
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            lr=self.lr,
             seed=seed,
             device=self.device,
             quantile=self.quantile,
+            **{name: value for name, value in asked.items() if value is not None},
         )
+        height, width = images[0].shape[:2]
+        self.size_ = int(size_for(config, (height * width) ** 0.5) if size is None else size)
         train_set, held_out = (
             self._set([images[i] for i in at], [labels[i] for i in at]) for at in (parts.train, parts.held_out)
         )
@@ -166,7 +168,11 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         images = self._images(X, fitting=False)
         found = score_set(
-            self.detector_, self._set(images, None), batch_size=self.batch_size, device=self.device, progress=False
+            self.detector_,
+            self._set(images, None),
+            batch_size=self.batch_size or 64,
+            device=self.device,
+            progress=False,
         )
         self.detector_.cpu()
         return found.image, found.maps
@@ -233,7 +239,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
                 for name, group, image in zip(names, groups or names, images, strict=True)
             ],
             channels=3 if images[0].ndim == 3 else 1,
-            size=self.size,
+            size=self.size_,
             progress=False,
         )
 

@@ -8,8 +8,8 @@ import torch
 pytest.importorskip("timm")
 
 from benches.scoring import WEIGHTED, cases, images, seconds
-
 from unblot.models.fusion import FROM_SCRATCH, PARTS, Fusion
+
 from unblot.models.memory import Bank
 
 

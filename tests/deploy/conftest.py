@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from unblot.models.fusion import FROM_SCRATCH, Fusion
 
 from unblot.corruption.spec import named
 from unblot.data import DataConfig
 from unblot.models import create
-from unblot.models.fusion import FROM_SCRATCH, Fusion
 from unblot.models.memory import Bank
 from unblot.scoring import Calibration
 from unblot.training import Position, Run, TrainConfig

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from unblot.models.fusion import AtSize, Auto, Fusion, default_parts, part_sizes
 
 from unblot.models.detector import _REGISTRY, Batch, Detector, Phase, Scores, Step, create, register, useful_size
-from unblot.models.fusion import AtSize, Auto, Fusion, default_parts, part_sizes
 from unblot.models.memory import Memory
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unblot.cli import flags, output, settings
+from unblot.cli import flags, output, places, settings
 from unblot.cli.program import app
 from unblot.errors import UserError
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from unblot.studies import Outcome
 
 __all__ = ["compare"]
+
+OWN = "own"  # the corruption that suits each detector
 
 
 def _names(text: str, default: str, metavar: str) -> Any:
@@ -27,9 +29,10 @@ def compare(
     data: flags.Data = None,
     *,
     config: flags.Config = None,
-    models: Annotated[list[str] | None, _names("Detectors.", "dae,nested", "NAME,NAME")] = None,
+    models: Annotated[list[str] | None, _names("Detectors.", "auto,memory", "NAME,NAME")] = None,
     corruptions: Annotated[
-        list[str] | None, _names("none, gaussian, box, or JSON files.", "none,gaussian,box", "NAME,NAME")
+        list[str] | None,
+        _names("own (what suits each detector), none, gaussian, box, mixed, or JSON files.", "own", "NAME,NAME"),
     ] = None,
     protocols: Annotated[list[str] | None, _names("clean, published.", "clean", "NAME,NAME")] = None,
     seeds: Annotated[
@@ -63,7 +66,7 @@ def compare(
     normal: flags.Normal = None,
     abnormal: flags.Abnormal = None,
     masks: flags.Masks = None,
-    size: flags.Size = None,
+    size: flags.OwnSize = None,
     channels: flags.Channels = None,
     group: flags.Group = None,
     group_gap: flags.GroupGap = None,
@@ -92,20 +95,24 @@ def compare(
     from unblot.studies import plan, run_grid, summarise, write_tables
 
     data_config = settings.data_config(given)
-    chosen = _split_names(given.get("models", ("dae", "nested")))
+    chosen = _split_names(given.get("models", ("auto", "memory")))
     train_config = settings.train_config({name: value for name, value in given.items() if name != "set_"})
     modes = [protocol_named(name) for name in dict.fromkeys(_split_names(given.get("protocols", ("clean",))))]
     trainings = plan(
         data_config,
         train_config,
         models=chosen,
-        corruptions=_corruptions(_split_names(given.get("corruptions", ("none", "gaussian", "box")))),
+        corruptions=_corruptions(_split_names(given.get("corruptions", (OWN,)))),
         seeds=[_seed(text) for text in _split_names(given.get("seeds", ("0",)))],
         classes=_split_names(given.get("classes", ())),
         options=_options(given.get("set_", ()), chosen),
         split_by_seed=split_seed is None,
     )
-    folder = output.make_folder(out or Path("compare") / settings.slug(data_config.data))
+    folder = places.check_folder(out or Path("compare") / settings.slug(data_config.data))
+    places.check_file(folder / "table.json", places.is_record("settings", "format"), "a comparison")
+    places.check_file(folder / "table.md", places.beside("table.json", "settings", "format"), "a comparison")
+    places.check_file(folder / "table.html", places.is_page, "a comparison")
+    output.make_folder(folder)
     voice.say(f"grid      {len(trainings)} trainings, {len(trainings) * len(modes)} cells, in {folder}")
     outcomes: dict[str, Outcome] = {}
 
@@ -140,10 +147,13 @@ def _seed(text: str) -> int:
     return int(text)
 
 
-def _corruptions(names: list[str]) -> dict[str, str]:
+def _corruptions(names: list[str]) -> dict[str, str | None]:
     """What the library takes, by the short name for tables."""
-    short: dict[str, str] = {}
+    short: dict[str, str | None] = {}
     for name in names:
+        if name == OWN:
+            short[OWN] = None
+            continue
         settings.corruption(name)
         key = settings.slug(Path(name).stem)
         if key in short:

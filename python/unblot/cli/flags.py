@@ -115,9 +115,17 @@ Abnormal = Annotated[
 ]
 Masks = Annotated[list[str] | None, _data("Folder of pixel masks of the abnormal images; repeatable.", metavar="NAME")]
 _SIZE = "Height and width in pixels that images are resized to."
-Size = Annotated[int | None, _data(_SIZE, "32")]
 OwnSize = Annotated[int | None, _data(_SIZE, OWN_SIZE)]
 Channels = Annotated[int | None, _data("1 (grayscale) or 3 (RGB).", "found from the images")]
+Bits = Annotated[
+    int | None,
+    _data(
+        "Bits of a value in files of more than 8, such as 12 for a 12-bit camera's 16-bit PNG.",
+        "found from the images",
+        min=8,
+        max=16,
+    ),
+]
 Group = Annotated[
     str | None,
     _data(
@@ -139,8 +147,7 @@ TestLimit = Annotated[
 Model = Annotated[
     str | None,
     _model(
-        "Detector by name, such as memory or dae; a wrong name lists all. auto is trained from scratch where the "
-        'extra "features" is not installed.',
+        "Detector by name, such as memory or dae; a wrong name lists all.",
         "auto",
     ),
 ]

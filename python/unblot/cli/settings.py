@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,37 +28,6 @@ def given(values: Mapping[str, Any]) -> dict[str, Any]:
 def chosen(cls: type[Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """Those of the flags that are fields of a configuration."""
     return {field.name: given[field.name] for field in fields(cls) if field.name in given}
-
-
-def with_recommended(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The flags, and for what they leave open what the detector is best trained with; epochs stay open, and the size is
-    the least: see :func:`load`.
-    """
-    from unblot.models import default_model, recommended
-
-    with user_values():
-        best = recommended(given.get("model", default_model()))
-    return {name: getattr(best, name) for name in ("size", "corruption", "batch_size", "lr")} | dict(given)
-
-
-def load(
-    given: Mapping[str, Any], data: DataConfig, training: TrainConfig, *, progress: bool | None
-) -> tuple[DataConfig, TrainConfig, Splits]:
-    """The images, and the settings with what follows from them where ``given`` leaves it open: size and epochs."""
-    from unblot.data import find_images, load_found, usual_side
-    from unblot.models import recommended, useful_size
-
-    def seen(size: int) -> int:
-        with user_values():
-            return useful_size(training.model, size, training.model_options)
-
-    best, found = recommended(training.model), find_images(data)
-    if "size" not in given and best.largest:
-        data = replace(data, size=seen(best.size_of(usual_side(found))))
-    splits = load_found(found, data, progress=progress)
-    if "epochs" not in given:
-        training = replace(training, epochs=best.epochs(len(splits.train), seen(data.size)))
-    return data, training, splits
 
 
 @contextmanager

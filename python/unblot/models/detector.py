@@ -17,6 +17,7 @@ from torch import Tensor, nn
 __all__ = [
     "Batch",
     "Detector",
+    "LeftOut",
     "Phase",
     "Recommended",
     "Scores",
@@ -71,6 +72,9 @@ class Phase:
         name: given back to ``training_step``; unique within a detector.
         optimizers: by name; empty for a phase without gradient steps.
         epochs: passes over the training set; None takes what the run asks for.
+        images: that an epoch shows in all, drawn evenly; None shows each once.
+        keeps: what it gathers beside parameters and buffers is needed until the calibration. From its start on no
+            checkpoint is written before the end: a training that stops within goes on from what stood before it.
         judged: the detector that is judged after each epoch by held-out normal images with and without a corruption
             left out of training; at the end of the phase it gets the weights of its best epoch back. None: the last
             epoch stays.
@@ -79,6 +83,8 @@ class Phase:
     name: str
     optimizers: Mapping[str, torch.optim.Optimizer]
     epochs: int | None = None
+    images: int | None = None
+    keeps: bool = False
     judged: Detector | None = None
 
 
@@ -95,7 +101,19 @@ class Scores:
     map: Tensor
 
 
-SIZE_STEP = 128  # pixels between the sizes at which a detector sees images
+@dataclass(frozen=True)
+class LeftOut:
+    """Scores of normal images, each as if no image of its group had been among what was learnt from.
+
+    Attributes:
+        held_out: of the held-out images, float, shape (N,).
+        training: of training images, float, shape (M,); none where that takes another training to tell.
+        groups: of the latter, int64, shape (M,).
+    """
+
+    held_out: Tensor
+    training: Tensor = field(default_factory=lambda: torch.zeros(0))
+    groups: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
 
 
 @dataclass(frozen=True)
@@ -118,17 +136,6 @@ class Recommended:
     batch_size: int = 64
     lr: float = 2e-4
     presentations: int | None = None
-
-    def size_of(self, side: float) -> int:
-        """At which size to see images that have as many pixels as a square of this side: the largest multiple of
-        :data:`SIZE_STEP` that they fill to nine tenths, from ``size`` to ``largest``.
-
-        Example:
-            >>> [Recommended(size=256, largest=512).size_of(side) for side in (100, 400, 500, 1024)]
-            [256, 384, 512, 512]
-        """
-        fills = int(side / 0.9) // SIZE_STEP * SIZE_STEP
-        return max(self.size, min(fills, self.largest or self.size))
 
     def epochs(self, images: int, size: int | None = None) -> int:
         """Epochs for a training set of so many images, from 1 to 150: few images shown too often are learnt by heart.
@@ -205,10 +212,6 @@ class Detector(nn.Module, ABC):
         """Restored images, same shape and range, or None for a detector that restores nothing."""
         return None
 
-    def asked(self) -> Detector:
-        """What of the detector :meth:`score` asks, as a detector of its own: what an exported graph need hold."""
-        return self
-
     def start(self) -> None:
         """Called once before the first epoch of a new training; not on resuming, nor when a run is read back.
 
@@ -218,8 +221,16 @@ class Detector(nn.Module, ABC):
     def finish_phase(self, phase: str) -> None:
         """Called once after the last epoch of ``phase``."""
 
-    def calibrate(self, held_out: Iterable[Tensor], blotted: Iterable[Tensor], groups: Tensor) -> Tensor | None:  # noqa: ARG002
-        """Called once after all phases, in eval mode.
+    def expect(self, images: int) -> None:
+        """Called before so many images are passed through: the place to make ready what only pays for many."""
+
+    def calibrate(
+        self,
+        held_out: Iterable[Tensor],  # noqa: ARG002
+        blotted: Iterable[Tensor],  # noqa: ARG002
+        groups: Tensor,  # noqa: ARG002
+    ) -> LeftOut | None:
+        """Called once after all phases, in eval mode, under ``no_grad``.
 
         Args:
             held_out: batches of held-out normal images in [-1, 1]; like ``blotted``, may be gone through several times.
@@ -227,22 +238,8 @@ class Detector(nn.Module, ABC):
             groups: of ``held_out``, int64, shape (N,): images of one number show one part (:class:`Batch`).
 
         Returns:
-            Image scores, shape (N,), of ``held_out``, each as if no image of its group had been among what was learnt
-            from: what the threshold is taken from. None where nothing is learnt of single images, so that :meth:`score`
-            gives as much.
-        """
-        return None
-
-    def score_left_out(self, images: Tensor, groups: Tensor) -> Tensor | None:  # noqa: ARG002
-        """Image scores of *training* images, each as if no image of its group had been trained on; asked for after
-        :meth:`calibrate`, in eval mode. They join the held-out ones in the threshold.
-
-        Args:
-            images: float (N, C, H, W) in [-1, 1].
-            groups: int64, shape (N,), numbers as in training (:class:`Batch`).
-
-        Returns:
-            float, shape (N,), in the unit of :meth:`score`; None where it takes another training to tell.
+            What the threshold is taken from, in the unit of :meth:`score`; None where nothing is learnt of single
+            images, so that :meth:`score` gives as much.
         """
         return None
 
@@ -284,7 +281,7 @@ def useful_size(name: str, size: int, options: Mapping[str, Any]) -> int:
         ValueError: no such detector, or options that it cannot read.
 
     Example:
-        >>> useful_size("auto", 512, {"parts": ["memory@filters"]}), useful_size("memory", 512, {})
+        >>> useful_size("memory", 512, {"teacher": "filters"}), useful_size("memory", 512, {})
         (256, 512)
     """
     try:

@@ -157,6 +157,8 @@ class FeatureDenoisingAutoencoder(Detector):
     def calibrate(self, held_out: Iterable[Tensor], blotted: Iterable[Tensor], groups: Tensor) -> None:  # noqa: ARG002
         """Take the mean distance at each stride, and the share of the map that is the score."""
         normal = list(held_out)
+        if not normal:
+            return
         means = [torch.stack([d.mean() for d in self._distances(images)]) for images in normal]
         self.usual = torch.stack(means).mean(0).clamp_min(1e-6)
         if self.top is not None:

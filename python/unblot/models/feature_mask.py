@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from unblot.models.detector import Batch, Detector, Phase, Recommended, Scores, Step, register
+from unblot.models.detector import Batch, Detector, LeftOut, Phase, Recommended, Scores, Step, register
 from unblot.models.filters import FILTERS
 from unblot.models.marking import Marker, changed, disguised, focal_loss
 from unblot.models.places import Places
@@ -61,7 +61,7 @@ class FeatureMask(Detector):
     name = "feature_mask"
     size_multiple = 32
     size_min = 64
-    recommended = Recommended(size=256, largest=512, corruption="mixed", batch_size=16, lr=1e-3, presentations=10_000)
+    recommended = Recommended(size=64, largest=512, corruption="mixed", batch_size=16, lr=1e-3, presentations=10_000)
 
     def __init__(
         self,
@@ -129,11 +129,14 @@ class FeatureMask(Detector):
             features = self.teacher(images)
         return self.marker(features)  # type: ignore[no-any-return]
 
-    def calibrate(self, held_out: Iterable[Tensor], blotted: Iterable[Tensor], groups: Tensor) -> Tensor:  # noqa: ARG002
+    def calibrate(self, held_out: Iterable[Tensor], blotted: Iterable[Tensor], groups: Tensor) -> LeftOut | None:  # noqa: ARG002
         """Learn what logits normal images have, place by place; scores each by the places of other groups."""
-        logits = torch.cat([self._logits(images) for images in held_out])
+        found = [self._logits(images) for images in held_out]
+        if not found:
+            return None
+        logits = torch.cat(found)
         self.places.fit(logits)
-        return top_mean(self.places.left_out(logits, groups), self.top)
+        return LeftOut(top_mean(self.places.left_out(logits, groups), self.top))
 
     def score(self, images: Tensor) -> Scores:
         """Mean of the largest standardised logits."""

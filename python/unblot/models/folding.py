@@ -1,8 +1,10 @@
-"""A frozen network made fast: BatchNorm folded into the convolutions before it, channels last in memory."""
+"""A frozen network made fast: BatchNorm folded into the convolutions before it, channels last in memory; on a CPU and
+for many images by OpenVINO, where that is installed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from itertools import chain
 from typing import Any
@@ -11,8 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from unblot.models.engines import Engine, openvino_engine
+
 __all__ = ["Lean", "folded", "stamp"]
 
+WORTH = 48 * 256**2  # pixels that take torch about as long as it takes to make the engine
 TOLERANCE = 1e-3  # of the largest value; rounding makes about 1e-5
 
 
@@ -31,6 +36,22 @@ class Lean:
         self.network = network
         self._copy: nn.Module | None = None
         self._made_of: list[tuple[int, int]] = []
+        self._engine: Engine | None = None
+        self._fast: Callable[..., Any] | None = None  # the copy in the engine,
+        self._fast_for: list[torch.Size] = []  # for images of these shapes
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The network alone: a copy, in this process or another, makes its own."""
+        return {**self.__dict__, "_copy": None, "_made_of": [], "_engine": None, "_fast": None, "_fast_for": []}
+
+    def expect(self, example: Tensor, images: int) -> None:
+        """Make the engine ready for so many images like the example, shape (1, C, H, W), where it is installed and they
+        take longer than that. It is used from then on for images on a CPU; its results differ by rounding.
+        """
+        device = next((t.device for t in chain(self.network.parameters(), self.network.buffers())), example.device)
+        if self._engine is None and device.type == "cpu" and images * example[0, 0].numel() >= WORTH:
+            self._engine = openvino_engine()
+            self._copy = None
 
     def __call__(self, *images: Tensor) -> Any:
         """What the network gives for images, each a float tensor of shape (N, C, H, W)."""
@@ -39,8 +60,14 @@ class Lean:
         images = tuple(given.contiguous(memory_format=torch.channels_last) for given in images)
         made_of = stamp(self.network)
         if self._copy is None or made_of != self._made_of:
-            with torch.inference_mode(False):
-                self._copy, self._made_of = folded(self.network, *(given[:1].clone() for given in images)), made_of
+            with torch.inference_mode(False), torch.no_grad():
+                example = tuple(given[:1].clone() for given in images)
+                self._copy, self._made_of, self._fast = folded(self.network, *example), made_of, None
+                if self._engine is not None and images[0].device.type == "cpu":
+                    self._fast = self._engine(self._copy, *example)
+                    self._fast_for = [given.shape[1:] for given in images]
+        if self._fast is not None and [given.shape[1:] for given in images] == self._fast_for:
+            return self._fast(*images)
         return self._copy(*images)
 
     def _learns(self, images: Sequence[Tensor]) -> bool:

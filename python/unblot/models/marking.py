@@ -44,7 +44,9 @@ def focal_loss(logits: Tensor, target: Tensor, gamma: float = 2.0) -> Tensor:
     return ((logits.sigmoid() - target).abs() ** gamma * entropy).mean()
 
 
-def disguised(clean: Tensor, noisy: Tensor, *, soften: bool, augment: float) -> tuple[Tensor, Tensor]:
+def disguised(
+    clean: Tensor, noisy: Tensor, *, soften: bool, augment: float, mirror: bool = True
+) -> tuple[Tensor, Tensor]:
     """A pair changed against learning the blots by heart: see :func:`softened` and :func:`varied`.
 
     Args:
@@ -52,13 +54,14 @@ def disguised(clean: Tensor, noisy: Tensor, *, soften: bool, augment: float) -> 
         noisy: same shape and range.
         soften: fade and blur blots.
         augment: strength of the variation, in [0, 1); 0 leaves out mirroring too.
+        mirror: whether half of the images are mirrored: not where they are compared with what is remembered.
 
     Returns:
         ``clean`` and ``noisy``, in [-1, 1].
     """
     if soften:
         noisy = softened(clean, noisy)
-    return varied(clean, noisy, augment) if augment else (clean, noisy)
+    return varied(clean, noisy, augment, mirror=mirror) if augment else (clean, noisy)
 
 
 def softened(clean: Tensor, noisy: Tensor) -> Tensor:
@@ -84,7 +87,7 @@ def softened(clean: Tensor, noisy: Tensor) -> Tensor:
     return blot.mul_(fade.to(clean).view(-1, 1, 1, 1)).add_(clean).clamp_(-1, 1)
 
 
-def varied(clean: Tensor, noisy: Tensor, strength: float) -> tuple[Tensor, Tensor]:
+def varied(clean: Tensor, noisy: Tensor, strength: float, *, mirror: bool = True) -> tuple[Tensor, Tensor]:
     """Mirror, brighten and darken images, both of a pair alike.
 
     Contrast around the image's mean is multiplied by 1 - strength to 1 + strength, ``strength`` of the value range at
@@ -94,6 +97,7 @@ def varied(clean: Tensor, noisy: Tensor, strength: float) -> tuple[Tensor, Tenso
         clean: float, shape (N, C, H, W), in [-1, 1].
         noisy: same shape and range.
         strength: in [0, 1).
+        mirror: False leaves the mirroring out.
 
     Returns:
         ``clean`` and ``noisy``, varied, in [-1, 1].
@@ -103,7 +107,7 @@ def varied(clean: Tensor, noisy: Tensor, strength: float) -> tuple[Tensor, Tenso
     mean = clean.mean((1, 2, 3), keepdim=True)
     mirrored = (torch.rand(n) < 0.5).nonzero()[:, 0].to(clean.device)
     clean, noisy = ((x - mean).mul_(1 + gain).add_(mean).add_(2 * offset).clamp_(-1, 1) for x in (clean, noisy))
-    for x in (clean, noisy):
+    for x in (clean, noisy) if mirror else ():
         x[mirrored] = x[mirrored].flip(3)
     return clean, noisy
 

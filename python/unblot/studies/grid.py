@@ -32,12 +32,12 @@ from typing import Any
 import torch
 
 from unblot.audit import class_leakage, quick_warnings
-from unblot.data import DataConfig, Splits, class_names, find_images, load_data
+from unblot.data import DataConfig, Splits, class_names, find_images, load_data, usual_side
 from unblot.errors import UserError
-from unblot.models import available, create
+from unblot.models import available, create, recommended, useful_size
 from unblot.scoring import PUBLISHED, Protocol, evaluate
 from unblot.studies.epochs import EachEpoch, best_epoch, read_epochs
-from unblot.training import TrainConfig, load_run, train
+from unblot.training import TrainConfig, load_run, size_for, train
 from unblot.training.checkpoint import read
 from unblot.training.run import CHECKPOINT, CONFIG, write_json
 
@@ -86,7 +86,7 @@ def plan(
     config: TrainConfig,
     *,
     models: Sequence[str],
-    corruptions: Mapping[str, str],
+    corruptions: Mapping[str, str | None],
     seeds: Sequence[int],
     classes: Sequence[str] = (),
     options: Mapping[str, Mapping[str, Any]] | None = None,
@@ -98,7 +98,7 @@ def plan(
         data: which images; ``abnormal`` is replaced by each of ``classes``.
         config: settings of all; its model, options, corruption and seed are replaced.
         models: names of detectors.
-        corruptions: names or files, by the short name for tables.
+        corruptions: names or files, by the short name for tables; None: what suits each detector.
         seeds: each fixes a training.
         classes: each is left out in turn as abnormal; ("all",) for all that the data set has. Empty: the data say what
             is abnormal.
@@ -123,7 +123,9 @@ def plan(
     left_out = _classes(data, classes)
     for model in models:
         try:
-            create(model, channels=data.channels or 3, size=data.size, **options.get(model, {}))
+            own = recommended(model)
+            size = data.size or useful_size(model, own.size, options.get(model, {}))
+            create(model, channels=data.channels or 3, size=size, **options.get(model, {}))
         except ValueError as error:
             raise UserError(str(error)) from error
     trainings = []
@@ -131,8 +133,8 @@ def plan(
         images = replace(data, abnormal=(left,)) if left else data
         images = replace(images, split_seed=seed) if split_by_seed else images
         for model, (short, corruption) in product(models, corruptions.items()):
-            asked = replace(
-                config, model=model, model_options=dict(options.get(model, {})), corruption=corruption, seed=seed
+            asked = config.changed(
+                model=model, model_options=dict(options.get(model, {})), corruption=corruption, seed=seed
             )
             parts = [*([left] if left else []), model, short, f"seed{seed}"]
             folder = "-".join(re.sub(r"[^A-Za-z0-9._]+", "-", part) for part in parts)
@@ -253,7 +255,8 @@ def _check_settings(trainings: Sequence[Training], out: Path) -> None:
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{path} cannot be used: {error!r}. Was it changed by hand?") from error
         now = json.loads(json.dumps({**training.data.to_dict(), **asdict(training.config)}))
-        differ = [key for key in now if was.get(key, now[key]) != now[key] and key not in ("device", "workers")]
+        open_ = {key for key in ("size", "epochs") if now[key] is None}  # follows from the rest
+        differ = [key for key in now if was.get(key, now[key]) != now[key] and key not in {"device", "workers", *open_}]
         if differ:
             said = ", ".join(f"{key} {was[key]!r} there, {now[key]!r} now" for key in differ)
             raise UserError(f"{path.parent} was trained with other settings: {said}. Give another folder with --out")
@@ -336,7 +339,7 @@ def _note_error(training: Training, out: Path, text: str) -> None:
 
 def _run(training: Training, protocols: Sequence[Protocol], out: Path, progress: bool) -> None:
     """Train what the protocols need, then judge under each that has no cell yet."""
-    splits = _splits(training.data)
+    config, data, splits = _resolved(training.config, training.data)
     waiting = [p for p in protocols if not (_run_folder(training, p, out) / p.name / CELL).exists()]
     folders = {p: _run_folder(training, p, out) for p in sorted(waiting, key=lambda p: not p.best_epoch)}
     for protocol, folder in folders.items():
@@ -346,10 +349,10 @@ def _run(training: Training, protocols: Sequence[Protocol], out: Path, progress:
         if not (folder / CHECKPOINT).exists() or not read(folder / CHECKPOINT).position.finished:
             watch = EachEpoch(folder, splits, [PUBLISHED], progress=progress)
             train(
-                training.config,
+                config,
                 splits,
                 folder,
-                data=training.data,
+                data=data,
                 resume=(folder / CONFIG).exists(),
                 progress=progress,
                 after_epoch=watch if _watched(folder).exists() else None,
@@ -364,7 +367,15 @@ def _judge(training: Training, splits: Splits, protocol: Protocol, folder: Path,
     """Judge a finished run under one protocol and write its cell."""
     run = load_run(folder)
     device = training.config.device
-    evaluation = evaluate(run.detector, splits, run.calibration, protocol=protocol, device=device, progress=progress)
+    evaluation = evaluate(
+        run.detector,
+        splits,
+        run.calibration,
+        protocol=protocol,
+        device=device,
+        progress=progress,
+        provenance=run.provenance,
+    )
     place = folder / protocol.name
     evaluation.write(place)
     metrics, epoch = evaluation.metrics, None
@@ -393,9 +404,17 @@ def _judge(training: Training, splits: Splits, protocol: Protocol, folder: Path,
     write_json(place / CELL, cell)
 
 
+def _resolved(config: TrainConfig, data: DataConfig) -> tuple[TrainConfig, DataConfig, Splits]:
+    """What the training means, and its images; trainings that share them follow one another."""
+    if data.size is None:
+        data = replace(data, size=size_for(config, usual_side(find_images(data))))
+    splits = _splits(data)
+    return config.resolved(len(splits.train), splits.train.size), data, splits
+
+
 @lru_cache(maxsize=1)
 def _splits(data: DataConfig) -> Splits:
-    """The images; trainings that share them follow one another."""
+    """The images."""
     splits = load_data(data, progress=False)
     splits.warnings.extend(quick_warnings(splits))
     return splits

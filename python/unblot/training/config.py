@@ -1,18 +1,15 @@
-"""What a training run is asked for, apart from its data.
-
-The defaults of epochs and learning rate are the paper's (section 2.2.1: 15 epochs, 0.0002).
-"""
+"""What a training run is asked for, apart from its data."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from unblot.errors import UserError
-from unblot.models import available, default_model
+from unblot.models import available, default_model, recommended, useful_size
 
 __all__ = ["UNLIKE", "TrainConfig"]
 
@@ -25,6 +22,9 @@ UNLIKE = "unlike"
 @dataclass(frozen=True)
 class TrainConfig:
     """Settings of one training run; immutable, checked when built, JSON-able.
+
+    Corruption, epochs, batch size and rate that are left out are what suits the detector
+    (:class:`~unblot.models.Recommended`); epochs stay None until the number of images is known (:meth:`resolved`).
 
     Args:
         model: name of a detector (:func:`unblot.models.available`); :func:`unblot.models.default_model` by default.
@@ -55,10 +55,10 @@ class TrainConfig:
 
     model: str = field(default_factory=default_model)
     model_options: dict[str, Any] = field(default_factory=dict)
-    corruption: str = "box"
-    epochs: int = 15
-    batch_size: int = 64
-    lr: float = 2e-4
+    corruption: str = None  # type: ignore[assignment]  # filled in, as the next ones
+    epochs: int | None = None
+    batch_size: int = None  # type: ignore[assignment]
+    lr: float = None  # type: ignore[assignment]
     seed: int = 0
     device: str = "auto"
     devices: int = 1
@@ -70,12 +70,19 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.model not in available():
             raise UserError(f"model must be one of {', '.join(available())}; got {self.model!r}")
+        own = recommended(self.model)
+        left_open = [name for name in ("corruption", "epochs", "batch_size", "lr") if getattr(self, name) is None]
+        for name in {"corruption", "batch_size", "lr"}.intersection(left_open):
+            object.__setattr__(self, name, getattr(own, name))
+        object.__setattr__(self, "_left_open", left_open)
         try:
             json.dumps(self.model_options, allow_nan=False)
         except (TypeError, ValueError) as error:
             raise UserError(f"model_options must hold JSON values, got {self.model_options!r} ({error})") from error
         for name, lowest in (("epochs", 1), ("batch_size", 2), ("devices", 1), ("workers", 0), ("seed", 0)):
             value = getattr(self, name)
+            if name == "epochs" and value is None:
+                continue
             if not isinstance(value, int) or isinstance(value, bool) or value < lowest:
                 raise UserError(f"{name} must be a whole number, {lowest} or more; got {value!r}")
         if self.seed >= 2**63:
@@ -87,6 +94,19 @@ class TrainConfig:
         for name, accepted in (("device", DEVICES), ("precision", PRECISIONS)):
             if getattr(self, name) not in accepted:
                 raise UserError(f"{name} must be one of {', '.join(accepted)}; got {getattr(self, name)!r}")
+
+    def resolved(self, images: int, size: int) -> TrainConfig:
+        """With the number of epochs for so many training images of this size, where it was left open."""
+        if self.epochs is not None:
+            return self
+        seen = useful_size(self.model, size, self.model_options)
+        return replace(self, epochs=recommended(self.model).epochs(images, seen))
+
+    def changed(self, **values: Any) -> TrainConfig:
+        """The same with other values; what was left open follows from the new ones."""
+        left_open: list[str] = self._left_open  # type: ignore[attr-defined]
+        kept = {name: value for name, value in self.to_dict().items() if name not in left_open}
+        return TrainConfig(**{**kept, **values})
 
     def to_dict(self) -> dict[str, Any]:
         """All settings as JSON values, by name."""

@@ -58,6 +58,7 @@ class EpochBatches(Sampler[list[int]]):
 
     Args:
         n: number of images.
+        shown: that an epoch shows, if not each once: a part of them, or all several times over.
         batch_size: images per batch and device.
         seed: of the run.
         rank: number of this device.
@@ -65,8 +66,19 @@ class EpochBatches(Sampler[list[int]]):
         smallest: fewest images that make a batch.
     """
 
-    def __init__(self, n: int, batch_size: int, *, seed: int, rank: int = 0, world: int = 1, smallest: int = 1) -> None:
-        self.share = n // world
+    def __init__(
+        self,
+        n: int,
+        batch_size: int,
+        *,
+        seed: int,
+        rank: int = 0,
+        world: int = 1,
+        smallest: int = 1,
+        shown: int | None = None,
+    ) -> None:
+        self.shown = n if shown is None else shown
+        self.share = self.shown // world
         full, rest = divmod(self.share, batch_size)
         self._count = full + (rest >= smallest)
         self.n, self.batch_size, self.seed, self.rank, self.world = n, batch_size, seed, rank, world
@@ -77,7 +89,8 @@ class EpochBatches(Sampler[list[int]]):
 
     def __iter__(self) -> Iterator[list[int]]:
         generator = torch.Generator().manual_seed(derived_seed(self.seed, "order", self.epoch))
-        order = torch.randperm(self.n, generator=generator).tolist()
+        rounds = -(-self.shown // self.n) if self.n else 0
+        order = torch.cat([torch.randperm(self.n, generator=generator) for _ in range(rounds)])[: self.shown].tolist()
         mine = order[self.rank :: self.world][: self.share]
         for start in range(0, self._count * self.batch_size, self.batch_size):
             yield mine[start : start + self.batch_size]
@@ -97,6 +110,7 @@ class Feed:
         world: number of devices that share the images.
         smallest: fewest images that make a batch; 2 where networks train, for BatchNorm cannot normalise one value per
             channel.
+        shown: images that an epoch shows; None shows each once.
     """
 
     def __init__(
@@ -111,8 +125,11 @@ class Feed:
         rank: int = 0,
         world: int = 1,
         smallest: int = 1,
+        shown: int | None = None,
     ) -> None:
-        self.batches = EpochBatches(len(images), batch_size, seed=seed, rank=rank, world=world, smallest=smallest)
+        self.batches = EpochBatches(
+            len(images), batch_size, seed=seed, rank=rank, world=world, smallest=smallest, shown=shown
+        )
         self.collate = BoxNoiseCollate(
             spec, output="dict", image="image", index="index", mask="changed", changed=0.0, seed=seed
         )

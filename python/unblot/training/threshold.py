@@ -9,29 +9,26 @@ where tens of few are held out (cross-conformal prediction: Vovk, arXiv 1208.080
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from numpy.typing import NDArray
-from torch import Tensor
-from torch.utils.data import DataLoader, Subset
-from tqdm import tqdm
+from torch.utils.data import DataLoader
 
-from unblot.data import ImageSet, Splits
-from unblot.models import Detector, to_signed
-from unblot.scoring import calibrate, fewest, score_set
+from unblot.data import Splits
+from unblot.models import Detector, LeftOut, to_signed
+from unblot.scoring import calibrate, fewest, score_batches
+from unblot.scoring.maps import MapRange
 from unblot.training.config import TrainConfig
 from unblot.training.feed import Anew
 from unblot.training.judge import Judge
 from unblot.training.monitor import Log
-from unblot.training.run import CALIBRATION, NOTES, write_json
+from unblot.training.run import CALIBRATION, add_provenance, write_json
 
 __all__ = ["settle"]
-
-LEFT_OUT = 500  # training images at most that the threshold is taken from: more would move a 0.95 quantile little
 
 
 def settle(
@@ -43,7 +40,7 @@ def settle(
     out: Path,
     log: Log | None,
     *,
-    progress: bool,
+    chosen: bool,
 ) -> None:
     """Let a trained detector weigh its parts on held-out normal images, then take the threshold; both are kept in the
     run directory.
@@ -56,55 +53,36 @@ def settle(
         judge: makes defects that no part was trained on; None where there is none.
         out: the run directory.
         log: None in all processes but the one that writes.
-        progress: show a progress bar (only where stderr is a terminal).
+        chosen: whether weights were chosen on the held-out images.
     """
     held_out = splits.held_out
-    device = next((p.device for p in detector.parameters()), torch.device("cpu"))
-    if len(held_out) == 0:
-        if log:
-            log.say_once("no threshold", "no normal images are held out, so this run can rank images but judge none")
-        return
     detector.eval()
     with torch.no_grad():
-        loader = DataLoader(held_out, batch_size=config.batch_size)
-        normal = Anew(lambda: (to_signed(sample["image"].to(device)) for sample in loader))
-        blotted = Anew(partial(judge.blotted, device)) if judge else ()
-        apart = detector.calibrate(normal, blotted, torch.from_numpy(held_out.groups))
-    scores = score_set(detector, held_out, batch_size=config.batch_size, device=device, progress=False, fabric=fabric)
+        loader = DataLoader(held_out, batch_size=config.batch_size) if len(held_out) else ()
+        normal = Anew(lambda: (to_signed(sample["image"].to(fabric.device)) for sample in loader))
+        blotted = Anew(partial(judge.blotted, fabric.device)) if judge else ()
+        left_out = detector.calibrate(normal, blotted, torch.from_numpy(held_out.groups))
+    scores, maps = np.zeros(len(held_out)), MapRange()
+    for batch in score_batches(
+        detector, held_out, batch_size=config.batch_size, device=fabric.device, progress=False, fabric=fabric
+    ):
+        scores[batch.index] = batch.image
+        maps.add(batch.maps)
+    promise = "chosen" if chosen else "split" if left_out is None else "cross"
+    if left_out is None:
+        left_out = LeftOut(torch.from_numpy(scores))
     if not log:
         return
-    if notes := detector.notes():
-        write_json(out / NOTES, notes)
-    new = scores.image if apart is None else apart.cpu().numpy()
-    picked = np.linspace(0, len(splits.train) - 1, min(len(splits.train), LEFT_OUT)).round().astype(np.int64)
-    known = _left_out(detector, splits.train, picked, config.batch_size, device, progress=progress)
-    groups = len(np.unique(held_out.groups)) + len(np.unique(splits.train.groups[picked][: len(known)]))
-    calibration = calibrate(np.concatenate([new, known]), config.quantile, left_out=len(known))
+    add_provenance(out, decided=dict(detector.notes()))
+    if not len(left_out.held_out) + len(left_out.training):
+        log.say_once("no threshold", "no normal images are held out, so this run can rank images but judge none")
+        return
+    scores_of = torch.cat([left_out.held_out.cpu(), left_out.training.cpu()]).double().numpy()
+    calibration = calibrate(scores_of, config.quantile, left_out=len(left_out.training), promise=promise)
+    calibration = replace(calibration, map_range=maps.bounds() if len(held_out) else None)
+    groups = len(np.unique(held_out.groups)) + len(torch.unique(left_out.groups))
     _say_doubts(log, calibration.n, groups, config.quantile)
     write_json(out / CALIBRATION, calibration.to_dict())
-
-
-@torch.no_grad()
-def _left_out(
-    detector: Detector,
-    images: ImageSet,
-    picked: NDArray[np.int64],
-    batch_size: int,
-    device: torch.device,
-    *,
-    progress: bool,
-) -> NDArray[np.float64]:
-    """Scores of the picked images, each as if the detector had not seen its group; none where it cannot tell."""
-    found: list[Tensor] = []
-    loader = DataLoader(Subset(images, picked.tolist()), batch_size=batch_size)
-    with tqdm(total=len(picked), desc="threshold", unit="img", delay=1, disable=None if progress else True) as bar:
-        for sample in loader:
-            scores = detector.score_left_out(to_signed(sample["image"].to(device)), sample["group"].to(device))
-            if scores is None:
-                return np.zeros(0)
-            found.append(scores.cpu())
-            bar.update(len(scores))
-    return torch.cat(found).double().numpy()
 
 
 def _say_doubts(log: Log, n: int, groups: int, quantile: float) -> None:

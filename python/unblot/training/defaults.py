@@ -1,0 +1,58 @@
+"""What a run means: the one place where everything that was left open is decided.
+
+Every door goes through here: ``unblot train``, :func:`unblot.training.train`, ``unblot compare`` and ``study``, the
+scikit-learn estimator. So the same data and the same wishes are the same run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from unblot.data import DataConfig, Splits, find_images, load_found, native_size, usual_side
+from unblot.errors import UserError
+from unblot.models import recommended, useful_size
+from unblot.training.config import TrainConfig
+
+__all__ = ["resolve", "size_for"]
+
+
+def size_for(config: TrainConfig, side: float) -> int:
+    """Height and width at which the detector of a run sees images with as many pixels as a square of this side.
+
+    Raises:
+        UserError: options that the detector does not know.
+
+    Example:
+        >>> [size_for(TrainConfig(model), 140) for model in ("memory", "dae")]
+        [224, 32]
+    """
+    own = recommended(config.model)
+    try:
+        return useful_size(config.model, native_size(side, own.size, own.largest or own.size), config.model_options)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def resolve(
+    config: TrainConfig, data: DataConfig, *, progress: bool | None = None
+) -> tuple[TrainConfig, DataConfig, Splits]:
+    """Settings and data with everything filled in that was left open, and the images.
+
+    Args:
+        config: settings; ``epochs`` may be open.
+        data: which images; ``size`` may be open.
+        progress: as for :func:`unblot.data.load_data`.
+
+    Raises:
+        UserError: data or settings that cannot be used.
+
+    Example:
+        >>> config, data, splits = resolve(TrainConfig(), DataConfig("digits"))
+        >>> config.corruption, data.size, len(splits.train)
+        ('mixed', 64, 1165)
+    """
+    found = find_images(data)
+    if data.size is None:
+        data = replace(data, size=size_for(config, usual_side(found)))
+    splits = load_found(found, data, progress=progress)
+    return config.resolved(len(splits.train), splits.train.size), data, splits

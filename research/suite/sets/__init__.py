@@ -1,0 +1,1 @@
+"""One recipe for each set: where it comes from, what is dropped, how it is divided."""
