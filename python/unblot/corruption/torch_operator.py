@@ -1,10 +1,10 @@
 """The corruption as operators of torch, for whatever looks at a function instead of running it.
 
-``torch.compile``, ``torch.export``, ``torch.jit.trace``, ``make_fx`` and the transforms of ``torch.func`` follow tensors
-through a function. They cannot follow them into the core. So under them :func:`unblot.corrupt` calls
-``torch.ops.unblot.corrupt``, which they record as one step and whose shapes they know (its fake kernel). When that step
-runs it is the same corruption, with the same bits. Its arguments are tensors, numbers and text, so an exported program
-can be saved; whoever loads it imports this module first.
+``torch.compile``, ``torch.export``, ``torch.jit.trace``, ``make_fx`` and the transforms of ``torch.func`` follow
+tensors through a function. They cannot follow them into the core. So under them :func:`unblot.corrupt` calls
+``torch.ops.unblot.corrupt``, which they record as one step and whose shapes they know (its fake kernel). When that
+step runs it is the same corruption, with the same bits. Its arguments are tensors, numbers and text, so an exported
+program can be saved; whoever loads it imports this module first.
 """
 
 from __future__ import annotations
