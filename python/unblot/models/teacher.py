@@ -20,11 +20,12 @@ from unblot.errors import UserError
 from unblot.models.detector import Batch, Phase, Step
 from unblot.models.filters import FILTERS, FilterBank
 from unblot.models.folding import Lean
+from unblot.models.lite import CHANNELS, LITE0, MEAN, STD, STRIDES, Lite0
 from unblot.models.scratch import SCRATCH, BlotNet
 
 __all__ = ["LEARN", "PACKAGED", "ChannelScale", "Teacher", "packaged"]
 
-PACKAGED = "tf_efficientnet_lite0"
+PACKAGED = LITE0
 LEARN = "teacher"  # the phase in which a teacher from scratch is trained
 _OWN: dict[str, tuple[Callable[[Sequence[int]], FilterBank | BlotNet], str]] = {
     FILTERS: (FilterBank, "no weights"),
@@ -79,25 +80,34 @@ class Teacher(nn.Module):
             self._scale_by(mean=(0.5,) * 3, std=(0.5,) * 3)
             self.eval()
             return
+        if name == LITE0:
+            if not strides or not set(strides) <= set(STRIDES):
+                raise ValueError(f"{name} has features at strides {list(STRIDES)}; asked for were {list(strides)}")
+            self.network = Lite0(strides)
+            self.channels = [CHANNELS[STRIDES.index(s)] for s in strides]
+            self._scale_by(MEAN, STD)
+        else:
+            self._from_timm(name)
+        self._run = Lean(self.network)
+        self.requires_grad_(False).eval()
+
+    def _from_timm(self, name: str) -> None:
+        """Build the network of a name that the installed timm itself knows."""
         timm = _timm()
         if not timm.is_model(name):  # such as hf-hub:…, which would ask the network, or local-dir:…
-            raise ValueError(
-                f"the installed timm has no model {name!r}; names of its own are listed by timm.list_models()"
-            )
+            raise ValueError(f"timm has no model {name!r} of its own; timm.list_models() names those that it has")
         try:
             every = timm.create_model(name, pretrained=False, features_only=True).feature_info.reduction()
         except (RuntimeError, ValueError, AttributeError) as error:
             raise ValueError(f"timm has no model {name!r} that gives features: {error}") from error
-        if not strides or not set(strides) <= set(every):
-            raise ValueError(f"{name} has features at strides {every}; asked for were {list(strides)}")
-        self.indices = [every.index(s) for s in strides]
+        if not self.strides or not set(self.strides) <= set(every):
+            raise ValueError(f"{name} has features at strides {every}; asked for were {list(self.strides)}")
+        self.indices = [every.index(s) for s in self.strides]
         self.network = _made(name, self.indices, pretrained=False)
         info: Any = self.network.feature_info
         self.channels = info.channels()
-        self._run = Lean(self.network)
         config = timm.get_pretrained_cfg(name)
         self._scale_by(config.mean, config.std)
-        self.requires_grad_(False).eval()
 
     def _scale_by(self, mean: Sequence[float], std: Sequence[float]) -> None:
         """Note what the network's images are standardised by."""
@@ -153,9 +163,9 @@ class Teacher(nn.Module):
         """
         if self.name in _OWN:
             return
-        timm = _timm()
         if self.name == PACKAGED or (self.name in _PACKAGES and find_spec(_PACKAGES[self.name][0]) is not None):
-            weights = _packaged_weights(self.name, timm.create_model(self.name, pretrained=False).state_dict())
+            whole = Lite0(None) if self.name == LITE0 else _timm().create_model(self.name, pretrained=False)
+            weights = _packaged_weights(self.name, whole.state_dict())
             self.network.load_state_dict({key: weights[key] for key in self.network.state_dict()})
             return
         try:
