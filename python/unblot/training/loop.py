@@ -21,7 +21,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from unblot.corruption.spec import BoxNoise, FullGaussian
-from unblot.data import DataConfig, Splits
+from unblot.data import DataConfig, Kept, Splits
+from unblot.data.copies import refuse_one_image
 from unblot.errors import UserError
 from unblot.models import Batch, Detector, Phase, create
 from unblot.training.checkpoint import Position, better, read, write
@@ -115,10 +116,11 @@ def train(
     if len(splits.train) < 2 * fabric.world_size:
         each = f" for each of {fabric.world_size} devices" if fabric.world_size > 1 else ""
         raise UserError(f"training needs at least 2 images{each}, got {len(splits.train)}. Give more normal images")
+    refuse_one_image(splits.train)
     description = describe(config, data, build(config, splits), spec)
     with only_writer(out, resume=resume) if fabric.is_global_zero else nullcontext():
         if fabric.is_global_zero:
-            prepare(out, description, resume=resume)
+            prepare(out, description, resume=resume, images=Kept.of(splits))
         if resume and (out / CHECKPOINT).exists() and read(out / CHECKPOINT).position.finished:
             logger.warning("%s is finished: there is nothing to resume", out)
         else:
