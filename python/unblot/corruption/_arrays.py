@@ -38,13 +38,15 @@ def is_tensor(value: object) -> bool:
 
 def check_spec(spec: object) -> Spec:
     """``spec`` itself, if it is one."""
-    if not isinstance(spec, BoxNoise | FullGaussian):
+    if not isinstance(spec, (BoxNoise, FullGaussian)):  # a union of types would be built anew in each call
         raise TypeError(f"spec must be a BoxNoise or FullGaussian, got {shown(spec)}")
     return spec
 
 
 def whole_number(name: str, value: object, low: int, high: int) -> int:
     """``value`` as an int in low..high."""
+    if type(value) is int and low <= value <= high:
+        return value
     try:
         if isinstance(value, bool | np.bool_):
             raise TypeError
@@ -107,11 +109,17 @@ def _key_tensor(keys: Any, accepted: str) -> NDArray[Any]:
 
 def pixel_type(name: str, array: Any) -> str:
     """The name of the pixel type of an array or tensor: "uint8", "float16", "bfloat16" or "float32"."""
-    dtype = str(array.dtype).removeprefix("torch.") if is_tensor(array) else array.dtype.name
+    dtype = _dtype_name(array.dtype)
     if dtype not in DTYPES:
         remedy = f"{name}.to(torch.float32)" if is_tensor(array) else f"{name}.astype(np.float32)"
         raise TypeError(f"{name} has dtype {dtype}; accepted: {', '.join(DTYPES)}. Convert it, for example {remedy}")
-    return str(dtype)
+    return dtype
+
+
+@lru_cache(maxsize=64)  # NumPy puts a name together in 4 µs, more than all else that is looked at
+def _dtype_name(dtype: Any) -> str:
+    """The name of a data type of NumPy or torch."""
+    return str(dtype.name if isinstance(dtype, np.dtype) else dtype).removeprefix("torch.")
 
 
 def infer_layout(shape: Sequence[int], *, channels_first: bool) -> str | None:

@@ -111,16 +111,8 @@ class Corrupted:
         array, or tensor on the device of the images. What lies inside may look as before; ``changed`` says what does
         not.
         """
-        mask = np.zeros((self._count, self._height, self._width), np.uint8)
         covers = None if self._covers is None else self._covers()
-        first = 0
-        for image, y, x, height, width, *_ in self._records.tolist():
-            inside: Any = 1
-            if covers is not None:
-                inside = covers[first : first + height * width].reshape(height, width) > 0
-                first += height * width
-            mask[image, y : y + height, x : x + width] |= inside
-        return self._like_images(mask)
+        return self._like_images(_core.mask(self._records, self._count, self._height, self._width, covers))
 
     def _like_images(self, mask: NDArray[np.uint8]) -> Any:
         result = mask[0] if self._single else mask
@@ -209,8 +201,6 @@ def corrupt(
     else:
         target = np.empty_like(np.asarray(images))
     written = nchw if target is images else as_nchw(as_memory("out", target), layout)
-    if not in_place and np.may_share_memory(nchw, written):
-        nchw = nchw.copy()  # they are interleaved, which the binding takes for an overlap
     exact = None if least is None else np.empty((nchw.shape[0], *nchw.shape[2:]), np.uint8)
     records = _core.corrupt(
         spec.plan,

@@ -6,6 +6,7 @@
 //! channels alike use channel 0.
 
 mod blend;
+mod copy;
 mod flat;
 mod marks;
 
@@ -235,8 +236,11 @@ impl<R: Copy + Send + Sync> Job<'_, R> {
         mask: Option<ArrayViewMut2<'_, u8>>,
         scratch: &mut Scratch<R>,
     ) {
+        let boxes = &self.boxes[part.boxes.clone()];
         if let Some(src) = &src {
-            copy::<T>(&mut dst, src);
+            // What is blended with the pixels below, or made of them, needs them.
+            let opaque = self.overlays.is_empty() && !boxes.iter().any(|b| b.on_image(self.plan));
+            copy::copy(&mut dst, src, if opaque { boxes } else { &[] }, part.top);
         }
         let Some(mut mask) = mask else {
             return self.fill::<T>(part, &mut dst, scratch);
@@ -244,9 +248,8 @@ impl<R: Copy + Send + Sync> Job<'_, R> {
         let own = src.is_none().then(|| dst.to_owned());
         self.fill::<T>(part, &mut dst, scratch);
         if let Some(before) = src.or(own.as_ref().map(|own| own.view())) {
-            let boxes = self.boxes[part.boxes.clone()].iter();
             let least = self.threshold * (self.range.1 - self.range.0);
-            marks::mark::<T>(&mut mask, &before, &dst, boxes, part.top, least);
+            marks::mark::<T>(&mut mask, &before, &dst, boxes.iter(), part.top, least);
         }
     }
 
@@ -280,26 +283,23 @@ impl<T: Pixel> Work for Fill<'_, '_, T> {
                 let field = Field::new(lanes, &job.keys, job.index.keys[part.image], draw.number);
                 let painter = Painter { plan: job.plan, draw, field, range: job.range };
                 let (start, rows) = (from - top, from - y..to - y);
-                match job.overlays.get(i) {
-                    Some(Some(overlay)) => painter.blend::<T>(&mut canvas, start, rows, overlay, scratch),
-                    _ => match Flat::of(&painter) {
-                        Some(flat) => flat.paint::<T>(&mut canvas, start, rows, scratch),
-                        None => painter.paint::<T>(&mut canvas, start, rows, scratch),
-                    },
+                let overlay = job.overlays.get(i).and_then(Option::as_ref);
+                let flat = if overlay.is_none() { Flat::of(&painter) } else { None };
+                if let Some(flat) = &flat
+                    && flat.paint_small::<T>(&mut canvas, start, &rows, scratch)
+                {
+                    continue;
+                }
+                scratch.bring(&mut canvas);
+                match (overlay, flat) {
+                    (Some(overlay), _) => painter.blend::<T>(&mut canvas, start, rows, overlay, scratch),
+                    (None, Some(flat)) => flat.paint::<T>(&mut canvas, start, rows, scratch),
+                    (None, None) => painter.paint::<T>(&mut canvas, start, rows, scratch),
                 }
             }
         }
+        scratch.bring(&mut canvas);
     }
-}
-
-fn copy<T: Pixel>(dst: &mut ArrayViewMut3<'_, T::Raw>, src: &ArrayView3<'_, T::Raw>) {
-    if dst.strides() == src.strides()
-        && let (Some(dst), Some(src)) = (dst.as_slice_memory_order_mut(), src.as_slice_memory_order())
-    {
-        dst.copy_from_slice(src);
-        return;
-    }
-    dst.assign(src);
 }
 
 /// Values of a batch below which one thread is as fast as several.
@@ -330,6 +330,10 @@ struct Scratch<R> {
     words: [u32; PIECE],
     rest: [u32; PIECE],
     encoded: [R; PIECE],
+    /// The pixels of a small box, and those of the one before, in turn.
+    small: [[R; PIECE]; 2],
+    /// The small box whose pixels are not in the image yet.
+    waiting: Option<Waiting>,
     /// A part for each channel of interleaved pixels, empty until there are such.
     planes: Vec<R>,
     /// Salt and pepper of boxes that go the general way, empty until there are such.
@@ -343,10 +347,40 @@ impl<R: Copy> Scratch<R> {
             words: [0; PIECE],
             rest: [0; PIECE],
             encoded: [T::encode(0.0); PIECE],
+            small: [[T::encode(0.0); PIECE]; 2],
+            waiting: None,
             planes: vec![],
             hits: vec![],
         }
     }
+}
+
+impl<R: Copy> Scratch<R> {
+    /// Copy the small box that waits into the image, if there is one.
+    #[inline(always)]
+    fn bring(&mut self, canvas: &mut Canvas<'_, '_, R>) {
+        let Some(Waiting { part, top, left, width, area, apart }) = self.waiting.take() else {
+            return;
+        };
+        let Canvas::Planar(planes, row) = canvas else { unreachable!("small boxes wait for planes alone") };
+        for (channel, plane) in planes.iter_mut().enumerate() {
+            copy_box(&mut plane[top * *row..], *row, left, &self.small[part][channel * apart..][..area], width);
+        }
+    }
+}
+
+/// Where a small box goes whose pixels are made. They wait until those of the next one are: what is read right after it was written, and
+/// in other steps, waits for the writing to end.
+#[derive(Clone, Copy)]
+struct Waiting {
+    /// Which of the buffers holds the pixels.
+    part: usize,
+    top: usize,
+    left: usize,
+    width: usize,
+    area: usize,
+    /// From the pixels of a channel to those of the next; 0 where all hold the same.
+    apart: usize,
 }
 
 /// A stretch of values of a box: whole groups, cut where the run of values begins and ends.

@@ -7,7 +7,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use half::{bf16, f16};
-use numpy::{Element, IntoPyArray, PyArray1, PyArray2, PyArray3, PyArrayMethods, PyReadwriteArray3, PyUntypedArrayMethods};
+use numpy::{
+    Element, IntoPyArray, PyArray1, PyArray2, PyArray3, PyArrayMethods, PyReadwriteArray3, PyUntypedArrayMethods,
+};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
@@ -186,11 +188,10 @@ impl PyPlan {
         keys: &Bound<'py, PyArray1<u64>>,
     ) -> PyResult<Records<'py>> {
         let keys = keys.to_vec()?;
-        let boxes = py
-            .detach(|| {
-                let corruption = Corruption::new(&self.0, Index { seed, keys: &keys });
-                unless_interrupted(|stop| corruption.stop(stop).draw((height, width), channels))
-            })?;
+        let boxes = py.detach(|| {
+            let corruption = Corruption::new(&self.0, Index { seed, keys: &keys });
+            unless_interrupted(|stop| corruption.stop(stop).draw((height, width), channels))
+        })?;
         records(py, &self.0, &boxes, channels)
     }
 
@@ -204,11 +205,10 @@ impl PyPlan {
         keys: &Bound<'py, PyArray1<u64>>,
     ) -> PyResult<Bound<'py, PyArray1<f32>>> {
         let keys = keys.to_vec()?;
-        let covers = py
-            .detach(|| {
-                let corruption = Corruption::new(&self.0, Index { seed, keys: &keys });
-                unless_interrupted(|stop| corruption.stop(stop).covers((height, width), channels))
-            })?;
+        let covers = py.detach(|| {
+            let corruption = Corruption::new(&self.0, Index { seed, keys: &keys });
+            unless_interrupted(|stop| corruption.stop(stop).covers((height, width), channels))
+        })?;
         Ok(covers.into_pyarray(py))
     }
 

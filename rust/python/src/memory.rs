@@ -44,8 +44,12 @@ impl Claim {
         let writes = |other: Access| other == Access::Write || access == Access::Write;
         if account.taken.iter().any(|(_, other, taken)| writes(*other) && region.meets(taken)) {
             return Err(PyValueError::new_err(match access {
-                Access::Read => "the images are being written by another call, in another thread; wait for it, or pass a copy",
-                Access::Write => "out shares memory with what another call, in another thread, is working on; wait for it, or pass separate memory",
+                Access::Read => {
+                    "the images are being written by another call, in another thread; wait for it, or pass a copy"
+                }
+                Access::Write => {
+                    "out shares memory with what another call, in another thread, is working on; wait for it, or pass separate memory"
+                }
             }));
         }
         let number = account.next;
@@ -94,7 +98,8 @@ impl<'py, T: Element> Writing<'py, T> {
         let region = region(array);
         if !region.is_apart() {
             // Threads would write such a place at once.
-            let text = "out may hold one place of memory more than once, as an expanded view does; pass a contiguous copy";
+            let text =
+                "out may hold one place of memory more than once, as an expanded view does; pass a contiguous copy";
             return Err(PyValueError::new_err(text));
         }
         if !array.getattr("flags")?.getattr("writeable")?.extract::<bool>()? {
