@@ -76,3 +76,12 @@ def test_parts_of_a_fusion_ask_the_teacher_once(
     with torch.no_grad():
         made.score(torch.rand(2, 1, 64, 64))
     assert sorted(computed) == asked
+
+
+@pytest.mark.parametrize("name", ["hf-hub:stranger/model", "hf_hub:stranger/model", "local-dir:/there", "no_such_net"])
+def test_only_names_that_timm_itself_knows_are_built(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run from elsewhere names its teacher: nothing may be fetched, nor read, from where such a name points."""
+    timm = pytest.importorskip("timm")
+    monkeypatch.setattr(timm, "create_model", lambda *_, **__: pytest.fail("asked for it"))
+    with pytest.raises(ValueError, match="has no model"):
+        Teacher(name, (8, 16))
