@@ -147,19 +147,19 @@ def test_images_are_seen_at_a_size_that_they_fill(
 def test_without_the_extra_the_default_is_trained_from_scratch_and_that_is_said(
     parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("unblot.models.fusion.packaged", lambda: False)
+    monkeypatch.setattr("unblot.models.auto.packaged", lambda: False)
     monkeypatch.setattr("unblot.models.teacher.packaged", lambda: False)
-    monkeypatch.setattr("unblot.models.fusion.FROM_SCRATCH", ("memory@filters",))
-    small = ("--size", "64", "--judge", "none", "--quiet")
+    small = ("--size", "64", "--epochs", "1", "--quiet", "--set", "entries=50", "--set", "steps=10")
     train = ("train", parts, "--normal", "fine ones", "--abnormal", "bad ones", *small, "--out")
     result = ok(*train, tmp_path / "run")
     said = result.stdout + result.stderr
     assert "auto is trained from scratch" in said
-    assert "pip install 'unblot[features]'" in said
-    assert json.loads((tmp_path / "run" / "config.json").read_text())["training"]["model"] == "auto"
-    assert set(json.loads((tmp_path / "run" / "notes.json").read_text())["weights"]) == {"memory@filters"}
-    result = ok(*train, tmp_path / "named", "--set", 'parts=["memory@filters"]')
-    assert "from scratch" not in result.stdout + result.stderr, "the parts were chosen by the user"
+    assert "pip install 'unblot[train]'" in said
+    training = json.loads((tmp_path / "run" / "config.json").read_text())["training"]
+    assert training["model"] == "auto"
+    assert (tmp_path / "run" / "log" / "teacher-train.csv").exists(), "its teacher has a phase of its own"
+    result = ok(*train, tmp_path / "named", "--set", "teacher=filters")
+    assert "from scratch" not in result.stdout + result.stderr, "the teacher was chosen by the user"
 
 
 def test_help_lists_every_named_corruption() -> None:
