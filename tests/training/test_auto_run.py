@@ -134,3 +134,16 @@ def test_without_a_corruption_the_default_is_refused_and_says_what_to_do(
 ) -> None:
     with pytest.raises(UserError, match=r"auto learns to mark.*--corruption mixed.*memory"):
         train(config(corruption="none"), make_splits(12, size=64), tmp_path / "run", progress=False)
+
+
+@pytest.mark.parametrize(("images", "held_out"), [(2, 0), (2, 1), (5, 0)])
+def test_few_images_and_none_held_out_are_borne(
+    images: int, held_out: int, tmp_path: Path, make_splits: Callable[..., Splits]
+) -> None:
+    detector = train(config(), make_splits(images, held_out, size=64), tmp_path / "run", progress=False)
+    with torch.no_grad():
+        assert detector.score(torch.rand(2, 1, 64, 64) * 2 - 1).image.isfinite().all()
+    found = load_run(tmp_path / "run").threshold
+    left_out = 0 if images == 2 else images  # the two are of one group, which cannot be left out
+    assert (found.left_out if found else 0) == left_out
+    assert (found.n if found else 0) == left_out + held_out
