@@ -24,7 +24,7 @@ SHAPE = (90, 130)
 DOORS = ("unblot.training.train", "unblot.studies.grid.train", "unblot.sklearn.train", "unblot.studies.ablation.train")
 
 
-class Enough(Exception):
+class EnoughError(Exception):
     """A run is known; it need not be trained."""
 
 
@@ -48,7 +48,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[TrainConfig, Splits]]
         if isinstance(splits, DataConfig):
             config, _, splits = resolve(config, splits)
         seen.append((config.resolved(len(splits.train), splits.train.size), splits))
-        raise Enough
+        raise EnoughError
 
     for door in DOORS:
         monkeypatch.setattr(door, stop)
@@ -72,11 +72,11 @@ def test_every_door_means_the_same_run(
 
     for verb in (["train"], ["study", "protocol"]):
         result = CliRunner().invoke(cli.app, [*verb, *cli_words(folder, tmp_path / verb[0]), "--model", model])
-        assert isinstance(result.exception, Enough), result.output
+        assert isinstance(result.exception, EnoughError), result.output
     (planned,) = plan(data, TrainConfig(device="cpu"), models=[model], corruptions={"own": None}, seeds=[0])
     in_grid = _resolved(planned.config, planned.data)
     pixels = np.stack([np.asarray(Image.open(folder / "fine" / f"{i}.png")) for i in range(16)])
-    with pytest.raises(Enough):
+    with pytest.raises(EnoughError):
         AnomalyDetector(model, device="cpu", random_state=0, held_out=data.held_out).fit(pixels)
 
     by_cli, by_study, by_sklearn = started
