@@ -14,7 +14,7 @@ from unblot.models.teacher import LEARN, Teacher
 from unblot.training.engine import set_modes
 
 OPTIONS = {
-    "memory": {"levels": [8, 16], "entries": 50},
+    "memory": {"strides": [8, 16], "entries": 50},
     "feature_mask": {"strides": [4, 8, 16], "width": 8},
     "feature_dae": {"strides": [4, 8], "score_strides": [8], "width": 8},
 }
