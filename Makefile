@@ -7,16 +7,18 @@ WHEELS  = dist
 SOURCES = Cargo.toml Cargo.lock pyproject.toml README.md $(shell find rust python -name '*.rs' -o -name '*.toml' -o -name '*.py' -o -name '*.pyi' -o -name '*.j2' -o -name '*.js')
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-rust test-python test-numpy-only lint docs bench bench-training check-vectorised fuzz dev clean
+.PHONY: help demo test test-rust test-python test-numpy-only lint docs bench bench-smoke bench-training check-vectorised fuzz dev clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
 
-demo: $(VENV)/train.stamp  ## train and evaluate a detector on real digits, leave a report to open
+demo: $(VENV)/train.stamp  ## train and evaluate the default on real digits, leave a report to open
 	rm -rf runs/demo
-	$(BIN)/unblot train digits --model dae --out runs/demo
+	$(BIN)/unblot train digits --out runs/demo
 	$(BIN)/unblot eval runs/demo
-	@echo "open runs/demo/eval/report.html"
+	@echo
+	@echo "The report:   open runs/demo/eval/report.html in a browser"
+	@echo "Next, yours:  $(BIN)/unblot train FOLDER --normal good --abnormal bad"
 
 test: test-rust test-python test-numpy-only  ## run all tests, the Python ones against the installed wheel
 
@@ -46,6 +48,11 @@ bench: $(VENV)/bench.stamp  ## the corruption core beside its peers; ends with t
 	cargo bench --package unblot-core --bench core -- --quiet --warm-up-time 0.5 --measurement-time 1
 	$(BIN)/python -m pytest benches --benchmark-only --benchmark-columns=min,median,iqr,rounds --benchmark-max-time=0.3 --benchmark-min-rounds=3
 	$(BIN)/python -m benches.ratios --out docs/benchmarks.md
+
+# What nobody runs rots: CI runs this.
+bench-smoke: $(VENV)/bench.stamp  ## every benchmark once, without a look at the time
+	cargo bench --package unblot-core --bench core -- --test
+	$(BIN)/python -m pytest benches --benchmark-disable
 
 bench-training: $(VENV)/bench.stamp  ## training speed beside GANomaly's public step; leave the machine alone meanwhile
 	$(BIN)/python -m benches.training

@@ -19,15 +19,18 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from benches.peers import PEERS, Peer
-from benches.workloads import SIZES, SPEC, Photographs, Tiles, batch, copier, corrupter
+from benches.workloads import AREA, DTYPES, SIZES, SPEC, Photographs, Tiles, batch, copier, corrupter
 from torch.utils.data import DataLoader, default_collate
 
 import unblot
+from unblot import _core
 
 Work = Callable[[], object]
 Clock = Callable[[], float]
@@ -112,7 +115,7 @@ def rows(seconds: float) -> Iterator[Row]:
     """Measure everything, line by line."""
     torch.set_num_threads(1)
     loop, vectorised, torchvision, kornia, erasing, dropout = PEERS
-    for side, loop_bar in ((32, 100.0), (224, 30.0)):
+    for side, loop_bar in ((32, 150.0), (224, 60.0)):
         shape = SIZES[side]
         size = " × ".join(map(str, shape))
         images, out = batch(shape), torch.empty(shape)
@@ -135,7 +138,10 @@ def rows(seconds: float) -> Iterator[Row]:
         yield Row(f"{size}, in place: share of the time of a copy", 0.5 if side == 224 else None, copy, False)
         copy = paired(corrupter(images, out=out), copier(images), seconds=seconds)
         # At 32 × 32 the batch fits the cache: half of its copy is less time than the bar in place grants in all.
-        yield Row(f"{size}, `out=`: share of the time of a copy", 1.5 if side == 224 else None, copy, False)
+        yield Row(f"{size}, `out=`: share of the time of a copy", 1.4 if side == 224 else None, copy, False)
+
+    yield from _pixel_types(seconds)
+    yield from _small_calls(seconds)
 
     def threads(images: torch.Tensor, spec: Any) -> Ratio:
         two, one = corrupter(images, spec, threads=2), corrupter(images, spec)
@@ -156,6 +162,45 @@ def rows(seconds: float) -> Iterator[Row]:
             for name, data in decoded.items():
                 what = f"`DataLoader` of {name}, {workers} workers: share of the time without the collate"
                 yield Row(what, 1.03, _loader(data, workers, seconds), False)
+
+
+def _pixel_types(seconds: float) -> Iterator[Row]:
+    """Each pixel type beside a copy of as many bytes, and beside what memory alone would allow.
+
+    A copy reads and writes every byte. In place only what boxes cover is written: half the traffic of ``AREA`` of a
+    copy. With ``out=`` all is written, and what boxes leave is read.
+    """
+    shape = SIZES[224]
+    size = " × ".join(map(str, shape))
+    least = {"in place": AREA / 2, "`out=`": 1 - AREA / 2}
+    for name, dtype in DTYPES.items():
+        images = batch(shape, dtype)
+        for where, out in (("in place", None), ("`out=`", torch.empty_like(images))):
+            what = f"{size}, {name}, {where}: share of the time of a copy (memory alone: {least[where]:.2f})"
+            yield Row(what, None, paired(corrupter(images, out=out), copier(images), seconds=seconds), False)
+
+
+def _small_calls(seconds: float) -> Iterator[Row]:
+    """What counts where images are small: the mask beside the call, and a call beside the core's own part of it."""
+    images = batch(SIZES[32])
+    size = " × ".join(map(str, images.shape))
+    in_place = corrupter(images)
+    mask = paired(in_place().mask, in_place, seconds=seconds)
+    yield Row(f"{size}: time of `mask()`, share of the call that it belongs to", 0.1, mask, False)
+    for few in (images, images[:1]):
+        keys, seeds = np.arange(len(few), dtype=np.uint64), count()
+        pixels = few.numpy()
+
+        def core(keys: Any = keys, seeds: Any = seeds, pixels: Any = pixels) -> None:
+            _core.corrupt(SPEC.plan, pixels, None, "float32", (0.0, 1.0), next(seeds), keys, 1)
+
+        size = " × ".join(map(str, few.shape))
+        yield Row(
+            f"{size}, in place: a call beside the core alone",
+            None,
+            paired(corrupter(few), core, seconds=seconds),
+            False,
+        )
 
 
 def _loader(data: Tiles | Photographs, workers: int, seconds: float) -> Ratio:

@@ -56,6 +56,13 @@ def test_changed(benchmark: Any, side: int) -> None:
     benchmark(lambda: unblot.corrupt(images, SPEC, seed=next(seeds), out=images, threads=1, changed=1 / 255))
 
 
+def test_mask(benchmark: Any, side: int) -> None:
+    """The mask of a result, beside the call that made it (``test_unblot``)."""
+    benchmark.group = _group(side)
+    images = batch(SIZES[side])
+    benchmark(unblot.corrupt(images, SPEC, out=images, threads=1).mask)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_copy(benchmark: Any, side: int, dtype: str) -> None:
     """A plain copy of the batch."""
@@ -70,6 +77,23 @@ def test_peer(benchmark: Any, side: int, peer: Peer) -> None:
         pytest.skip(f"{peer.module} is not installed: pip install 'unblot[bench]'")
     benchmark.group = _group(side)
     benchmark(peer.on(SIZES[side]))
+
+
+def test_single(benchmark: Any, side: int) -> None:
+    """One image alone, in place, one thread: what a transform does."""
+    benchmark.group = _group(side)
+    image, seeds = batch(SIZES[side])[0], count()
+    benchmark(lambda: unblot.corrupt(image, SPEC, seed=next(seeds), out=image, threads=1))
+
+
+@pytest.mark.parametrize("boxes", [64, 128, 256, 512, 1024])
+def test_crowded(benchmark: Any, side: int, boxes: int) -> None:
+    """Many boxes on nine tenths of an image: how the time grows with their number."""
+    if side != 1024:
+        pytest.skip("has a size of its own")
+    benchmark.group = "1 × 1 × 256 × 256, many boxes"
+    spec = unblot.BoxNoise(scale=0.9, num_boxes=boxes)
+    benchmark(corrupter(batch((1, 1, 256, 256)), spec))
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -7,6 +7,7 @@ message reaches whoever installed the core alone.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -50,6 +51,10 @@ def main() -> None:
             f'To install all that it needs: pip install "unblot[{extra}]"\n'
         )
         sys.exit(2)
+    for stream in (sys.stdout, sys.stderr):
+        # Names of files may hold what this terminal, pipe or log cannot show: it is shown escaped.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     from unblot.cli import app
 
     app(prog_name="unblot")

@@ -6,7 +6,7 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Plan", "__version__", "available_threads", "corrupt", "philox4x32", "sampled_range"]
+__all__ = ["Plan", "__version__", "available_threads", "corrupt", "mask", "philox4x32", "sampled_range"]
 
 __version__: str
 
@@ -98,6 +98,16 @@ def corrupt(
     ``dtype``: "uint8", "float16", "bfloat16" (both as uint16 bits), "float32". ``threads``: 1 runs in the caller, more
     uses this process's pool, 0 takes every core. ``changed``: a threshold in units of the value range, and a mask of
     shape (N, H, W) that receives 1 where a channel of a pixel changed by more, else 0. The GIL is released meanwhile.
+
+    ``dst`` must hold no place of memory twice, nor share one with ``src`` or with what another call is working on.
+    While boxes are drawn, signals are looked for: Ctrl-C ends the call before a pixel has changed.
+    """
+
+def mask(
+    records: NDArray[np.int32], images: int, height: int, width: int, covers: NDArray[np.float32] | None = None
+) -> NDArray[np.uint8]:
+    """1 in the boxes whose records ``corrupt`` returned, else 0; uint8 of shape (images, height, width). With
+    ``covers``, as ``Plan.covers`` gives them, 1 where they are above 0.
     """
 
 def sampled_range(images: NDArray[np.uint16] | NDArray[np.float32], dtype: str) -> tuple[float, float]:

@@ -2,15 +2,20 @@
 untouched.
 """
 
+import copy
+import pickle
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from typing import Any
 
 import ml_dtypes
 import numpy as np
+import pandas
 import pytest
 import torch
 from numpy.lib.stride_tricks import as_strided
@@ -18,7 +23,7 @@ from numpy.typing import NDArray
 from torchvision import tv_tensors
 
 from unblot.corruption.apply import Box, corrupt
-from unblot.corruption.spec import BoxNoise, FullGaussian, Gaussian, Laplace, Noise, Poisson, SaltPepper
+from unblot.corruption.spec import BoxNoise, FullGaussian, Gaussian, Laplace, Noise, Poisson, SaltPepper, named
 
 SPEC = BoxNoise(scale=(0.2, 0.5))
 ON_IMAGE = BoxNoise(scale=0.5, base="image", noise=[Gaussian(), Laplace(), Poisson()], value_range=(-1.0, 3.0))
@@ -221,6 +226,9 @@ def test_keys_of_every_kind_are_read_alike() -> None:
         np.array([7, 2**40], np.uint64),
         torch.tensor([7, 2**40]),
         [np.int64(7), torch.tensor(2**40)],
+        np.array([7, 2**40], dtype=object),
+        pandas.Series([7, 2**40], index=["a", "b"]),
+        pandas.array([7, 2**40], dtype="Int64"),
     ):
         assert corrupt(images, SPEC, keys=keys).boxes == expected
     assert corrupt(images, SPEC).boxes == corrupt(images, SPEC, keys=range(2)).boxes
@@ -262,14 +270,15 @@ REFUSED: list[Case] = [
     (TypeError, "images has dtype float64.*torch.float32", TENSOR.double, {}),
     (TypeError, "dtype int8", lambda: IMAGES.astype(np.int8), {}),
     (TypeError, "dtype bool", lambda: IMAGES > 5, {}),
-    (ValueError, "no pixels.*0", lambda: IMAGES[:0], {}),
-    (ValueError, "no pixels", lambda: TENSOR[..., :0], {}),
+    (ValueError, r"2 to 4 axes.*got shape \(\)", lambda: np.zeros((), np.uint8), {}),
     (ValueError, "2 to 4 axes", lambda: IMAGES[None], {}),
     (ValueError, "2 to 4 axes", lambda: IMAGES[0, 0, 0], {}),
     (ValueError, "byte.*newbyteorder", lambda: FLOATS.astype(">f4"), {}),
     (ValueError, r"aligned.*copy\(\)", misaligned, {}),
     (ValueError, "to_dense", lambda: torch.zeros(16, 12).to_sparse(), {}),
+    (TypeError, "images has dtype complex64", lambda: torch.zeros(16, 12, dtype=torch.complex64), {}),
     (TypeError, "layout", lambda: IMAGES, {"layout": 4}),
+    (TypeError, "layout", lambda: IMAGES, {"layout": ["HW"]}),
     (ValueError, "layout.*NCHW.*'NWHC'", lambda: IMAGES, {"layout": "NWHC"}),
     (ValueError, "layout 'HWC' has 3 axes.*4", lambda: IMAGES, {"layout": "HWC"}),
     (TypeError, "spec.*BoxNoise.*'box'", lambda: IMAGES, {"spec": "box"}),
@@ -288,6 +297,13 @@ REFUSED: list[Case] = [
     (TypeError, "keys.*shape", lambda: IMAGES, {"keys": np.array([[0, 1]])}),
     (TypeError, "keys.*0.5", lambda: IMAGES, {"keys": [0, 0.5]}),
     (TypeError, "keys.*'ab'", lambda: IMAGES, {"keys": "ab"}),
+    (TypeError, "keys.*'a'", lambda: IMAGES, {"keys": np.array([1, "a"], object)}),
+    (ValueError, f"keys.*{2**64}", lambda: IMAGES, {"keys": np.array([1, 2**64], object)}),
+    (TypeError, "keys.*object.*shape", lambda: IMAGES, {"keys": np.array([[1, 2]], object)}),
+    (TypeError, "keys.*bfloat16.*int64", lambda: IMAGES, {"keys": torch.zeros(2, dtype=torch.bfloat16)}),
+    (TypeError, "keys.*bool.*int64", lambda: IMAGES, {"keys": torch.ones(2, dtype=torch.bool)}),
+    (TypeError, "keys.*meta", lambda: IMAGES, {"keys": torch.zeros(2, dtype=torch.int64, device="meta")}),
+    (TypeError, "keys.*float64", lambda: IMAGES, {"keys": pandas.Series([0.5, 1.0])}),
     (ValueError, "threads.*-1", lambda: IMAGES, {"threads": -1}),
     (TypeError, "threads", lambda: IMAGES, {"threads": "all"}),
     (TypeError, "out.*NumPy array.*Tensor", lambda: FLOATS, {"out": torch.empty(SHAPE)}),
@@ -313,6 +329,8 @@ REFUSED: list[Case] = [
     (ValueError, "value_range.*uint8.*255", lambda: IMAGES, {"spec": BoxNoise(value_range=(-1, 1))}),
     (ValueError, "value_range.*uint8.*whole", lambda: IMAGES, {"spec": BoxNoise(value_range=(0.5, 1))}),
     (ValueError, "value_range.*float16", TENSOR.half, {"spec": BoxNoise(value_range=(0, 1e5))}),
+    (ValueError, "value_range.*narrower than bfloat16", TENSOR.bfloat16, {"spec": BoxNoise(value_range=(100, 100.4))}),
+    (ValueError, "value_range.*narrower than float16", TENSOR.half, {"spec": BoxNoise(value_range=(0, 1e-8))}),
     (ValueError, "base.*2 numbers.*3 channels", lambda: IMAGES, {"spec": BoxNoise(base=(0.1, 0.2))}),
     (ValueError, "scale.*num_boxes", lambda: IMAGES, {"spec": BoxNoise(scale=0.01, num_boxes=9)}),
 ]
@@ -348,6 +366,73 @@ def test_the_guard_sees_every_small_image(dtype: str) -> None:
             corrupt(images, SPEC)
     images.fill_(torch.nan)
     corrupt(images, SPEC)  # not a number is no value outside a range
+
+
+def test_tensors_without_pixels_in_memory_are_refused_by_name() -> None:
+    nested = torch.nested.nested_tensor([torch.zeros(3, 8, 8), torch.zeros(3, 9, 8)], layout=torch.jagged)
+    for images, text in (
+        (torch.zeros(2, 3, 8, 8, device="meta"), "images.*meta"),
+        (nested, "images.*nested.*unbind"),
+        (torch.tensor(0.5), r"images.*2 to 4 axes.*shape \(\)"),
+    ):
+        with pytest.raises(ValueError, match=text):
+            corrupt(images, SPEC)
+
+
+@pytest.mark.parametrize(("dtype", "beyond"), [("float16", 2**-9), ("bfloat16", 2**-6), ("float32", 4e-6)])
+def test_what_lies_outside_by_rounding_is_taken_and_no_more(dtype: str, beyond: float) -> None:
+    images = torch.full((2, 3, 16, 16), 1 + beyond).to(getattr(torch, dtype))
+    images[1] = -beyond
+    assert images.max() > 1
+    on_image = BoxNoise(scale=0.5, base="image", noise=Gaussian(0.3))
+    done = corrupt(images, on_image)
+    inside = done.mask()[:, None].bool().expand(images.shape)
+    assert done.images[inside].min() >= 0
+    assert done.images[inside].max() <= 1, "blots are clipped to the range"
+    assert torch.equal(done.images[~inside], images[~inside]), "no pixel outside a blot changes"
+    images[0] = 1 + 16 * beyond
+    with pytest.raises(ValueError, match=r"to 1\.\d"):
+        corrupt(images, on_image)
+
+
+def test_a_refused_pixel_is_shown_with_all_its_digits() -> None:
+    with pytest.raises(ValueError, match=r"from -2\.5e-05 to 1\.0000305 "):
+        corrupt(np.array([[1.0000305, -2.5e-05]], np.float32), SPEC)
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 16, 12), (2, 3, 0, 12), (3, 16, 0), (0, 0)])
+@pytest.mark.parametrize("tensor", [False, True])
+def test_nothing_comes_back_as_nothing(shape: tuple[int, ...], tensor: bool) -> None:
+    images: Any = torch.zeros(shape) if tensor else np.zeros(shape, np.float32)
+    layout = {4: "NCHW", 3: "CHW", 2: "HW"}[len(shape)]
+    done = corrupt(images, BoxNoise(shapes="blob"), layout=layout, changed=0.0)
+    assert type(done.images) is type(images)
+    assert done.images is not images
+    assert tuple(done.images.shape) == shape
+    single = "N" not in layout
+    assert done.boxes == ([] if single else [[] for _ in range(shape[0])])
+    wanted = tuple(n for n, axis in zip(shape, layout, strict=True) if axis in "NHW")
+    assert tuple(done.mask().shape) == tuple(done.changed.shape) == wanted
+    assert corrupt(images, SPEC, layout=layout, out=images).images is images
+    with pytest.raises(ValueError, match="keys"):
+        corrupt(images, SPEC, layout=layout, keys=[1, 2, 3])
+
+
+def in_another_process(function: Callable[[Any, Any], Any], *arguments: Any) -> Any:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result(timeout=120)
+
+
+@pytest.mark.parametrize("spec", [SPEC, named("mixed"), FullGaussian()], ids=["boxes", "shapes", "full"])
+@pytest.mark.parametrize("tensor", [False, True])
+def test_a_result_comes_back_from_another_process(spec: Any, tensor: bool) -> None:
+    images: Any = torch.from_numpy(IMAGES) if tensor else IMAGES
+    here = corrupt(images, spec, changed=0.0)
+    for there in (in_another_process(corrupt, images, spec), copy.deepcopy(here)):
+        assert raw(there.images) == raw(here.images)
+        assert there.boxes == here.boxes
+        assert (there.mask() == here.mask()).all()
+    assert (pickle.loads(pickle.dumps(here)).changed == here.changed).all()
 
 
 def test_threads_are_one_in_a_worker_process() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from unblot.corruption.apply import corrupt
 from unblot.corruption.spec import (
     NAMES,
     BoxNoise,
@@ -147,6 +148,9 @@ REFUSED: list[tuple[type[Exception], str, Any]] = [
     (ValueError, "value_range", lambda: FullGaussian(value_range=(0, math.inf))),
     (ValueError, "value_range", lambda: BoxNoise(value_range=(1e9, 1e9 + 1))),
     (ValueError, "value_range", lambda: BoxNoise(value_range=(-3e38, 3e38))),
+    (ValueError, "value_range.*1e-40", lambda: BoxNoise(value_range=(0, 1e-40))),
+    (ValueError, "value_range.*1e-31", lambda: FullGaussian(value_range=(-1e-31, 0))),
+    (ValueError, "value_range.*1e\\+31", lambda: BoxNoise(value_range=(0, 1e31))),
     # black shot noise is no noise
     (ValueError, "base.*additive", lambda: BoxNoise(base="black")),
     (ValueError, "base.*black", lambda: BoxNoise(base="random", noise=Poisson())),
@@ -182,6 +186,12 @@ REFUSED: list[tuple[type[Exception], str, Any]] = [
     (TypeError, "noise.*Gaussian\\(\\)", lambda: BoxNoise(noise=[Gaussian])),  # type: ignore[list-item]
     (TypeError, "weights.*3", lambda: BoxNoise(weights=3)),  # type: ignore[arg-type]
     (TypeError, "p must be", lambda: BoxNoise(p=(0.1, 0.2))),  # type: ignore[arg-type]
+    (TypeError, r"scale.*array\(0\.1\)", lambda: BoxNoise(scale=np.array(0.1))),  # type: ignore[arg-type]
+    (TypeError, r"base.*array\(0\.5\)", lambda: BoxNoise(base=np.array(0.5))),  # type: ignore[arg-type]
+    (TypeError, r"weights.*array\(1\.\)", lambda: BoxNoise(weights=np.array(1.0))),  # type: ignore[arg-type]
+    (TypeError, "num_boxes.*array", lambda: BoxNoise(num_boxes=np.array(2))),  # type: ignore[arg-type]
+    (TypeError, "value_range.*array", lambda: BoxNoise(value_range=np.array(1.0))),  # type: ignore[arg-type]
+    (TypeError, "scale.*array", lambda: BoxNoise(scale=np.ones((2, 2)))),  # type: ignore[arg-type]
     (TypeError, "value_range.*255", lambda: BoxNoise(value_range=255)),  # type: ignore[arg-type]
     (TypeError, "SaltPepper.per_channel.*1", lambda: SaltPepper(per_channel=1)),  # type: ignore[arg-type]
     (TypeError, "Poisson.mode", lambda: Poisson(mode=None)),  # type: ignore[arg-type]
@@ -193,6 +203,25 @@ REFUSED: list[tuple[type[Exception], str, Any]] = [
 def test_refuses_by_name(error: type[Exception], text: str, make: Any) -> None:
     with pytest.raises(error, match=text):
         make()
+
+
+def test_a_value_is_shown_in_one_line_that_can_be_read() -> None:
+    with pytest.raises(TypeError, match=r"^scale must be") as caught:
+        BoxNoise(scale=dict.fromkeys(range(1000), "x" * 50))  # type: ignore[arg-type]
+    assert len(str(caught.value)) < 400
+    with pytest.raises(TypeError, match=r"^scale must be") as caught:
+        BoxNoise(scale=np.ones((2, 90)))  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("span", [(0, 1e-30), (0, 1e30), (-1e30, -1e29), (1e9, 1e9 + 1024)])
+@pytest.mark.parametrize("noise", [Gaussian(), SaltPepper(0.2), Poisson(), Laplace(), Paste()])
+def test_the_most_extreme_ranges_give_numbers(span: tuple[float, float], noise: Any) -> None:
+    images = np.random.default_rng(0).uniform(*span, (4, 1, 16, 16)).astype(np.float32)
+    low, high = np.float32(span)
+    done = corrupt(images, BoxNoise(scale=0.5, base="image", noise=noise, value_range=span)).images
+    assert np.isfinite(done).all()
+    assert low <= done.min() < done.max() <= high
 
 
 def test_black_takes_noise_that_shows_on_it() -> None:

@@ -143,7 +143,8 @@ def test_refuses_as_corrupt_does() -> None:
         (TypeError, "torch tensor.*ndarray", images.numpy(), {}),
         (TypeError, "float64", images.double(), {}),
         (TypeError, "spec", images, {"spec": "box"}),
-        (ValueError, "no pixels", images[:0], {}),
+        (ValueError, "images.*meta", images.to("meta"), {}),
+        (TypeError, "generator.*'cpu'", images, {"generator": "cpu"}),
         (ValueError, "layout", images[:, :, :, :1].repeat(1, 2, 1, 1), {}),
         (ValueError, "keys", images, {"keys": [1]}),
         (ValueError, "seed", images, {"seed": -1}),
@@ -156,6 +157,17 @@ def test_refuses_as_corrupt_does() -> None:
         with pytest.raises(error, match=text):
             corrupt_torch(given, **({"spec": BoxNoise()} | arguments))
     assert same_bits(images, before)
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 16, 12), (2, 3, 16, 0)])
+def test_an_empty_batch_comes_back(shape: tuple[int, ...]) -> None:
+    images = torch.zeros(shape)
+    for out in (None, images, torch.ones(shape)):
+        done = corrupt_torch(images, BoxNoise(), out=out)
+        assert done.images.shape == shape
+        assert done.images is out or out is None
+        assert done.boxes == [[]] * shape[0]
+        assert done.mask().shape == (shape[0], *shape[2:])
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

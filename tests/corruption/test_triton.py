@@ -278,7 +278,8 @@ def test_refuses_as_corrupt_does(twin: Twin) -> None:
     cases: list[tuple[type[Exception], str, Any, dict[str, Any]]] = [
         (TypeError, "float64", images.double(), {}),
         (TypeError, "spec", images, {"spec": "box"}),
-        (ValueError, "no pixels", images[:0], {}),
+        (ValueError, "images.*meta", images.to("meta"), {}),
+        (TypeError, "torch tensor.*ndarray", images.cpu().numpy(), {}),
         (ValueError, "keys", images, {"keys": [1]}),
         (ValueError, "seed", images, {"seed": -1}),
         (ValueError, "out overlaps", images[:1], {"out": images.view(-1)[12:588].view(1, 3, 16, 12)}),
@@ -292,6 +293,14 @@ def test_refuses_as_corrupt_does(twin: Twin) -> None:
         with pytest.raises(error, match=text):
             twin(given, **({"spec": BoxNoise()} | arguments))
     assert same_bits(images, before)
+
+
+def test_an_empty_batch_comes_back(twin: Twin) -> None:
+    images = batch(2, 3, 16, 12)[:0]
+    done = twin(images, BoxNoise())
+    assert done.images.shape == (0, 3, 16, 12)
+    assert done.boxes == []
+    assert done.mask().shape == (0, 16, 12)
 
 
 def test_who_corrupts_what(monkeypatch: pytest.MonkeyPatch) -> None:

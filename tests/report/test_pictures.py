@@ -11,7 +11,9 @@ import pytest
 from PIL import Image
 
 from unblot.corruption.spec import BoxNoise, FullGaussian
-from unblot.report.plots import heat, histogram, png_uri, pr, roc, write_heat_maps
+from unblot.data.own import is_own_picture
+from unblot.report.heat import heat, heat_map_names, write_heat_map
+from unblot.report.plots import histogram, png_uri, pr, roc
 from unblot.report.sheet import CAPTION, CELL, GAP, contact_sheet
 
 
@@ -37,11 +39,31 @@ def test_png_uri_holds_the_picture_and_stays_small(shape: tuple[int, ...], size:
 
 
 def test_heat_maps_share_one_scale_and_no_name_is_lost(tmp_path: Path) -> None:
-    maps = np.stack([np.full((4, 4), value, np.float32) for value in (0, 1, 2)])
-    names = write_heat_maps(tmp_path, ["a/x.png", "b/X.jpg", "b/y.png"], maps)
-    assert names == ["x.png", "X-2.png", "y.png"]
-    light = [np.asarray(Image.open(tmp_path / name)).sum() for name in names]
-    assert light[0] < light[1] < light[2]
+    names = heat_map_names(["a/x.png", "b/X.jpg", "b/y.png", "c/x-2.png", "d/x.bmp"])
+    assert names == ["x.png", "X-2.png", "y.png", "x-2-2.png", "x-3.png"]
+    for value, name in enumerate(names):
+        write_heat_map(tmp_path / name, np.full((4, 4), value, np.float32), 0, 4)
+    light = [np.asarray(Image.open(tmp_path / name)).sum(dtype=int) for name in names]
+    assert light == sorted(set(light))
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
+
+
+def test_a_heat_map_is_known_again_and_other_pictures_are_not(tmp_path: Path) -> None:
+    write_heat_map(tmp_path / "map.png", np.zeros((300, 300), np.float32), 0, 1)
+    with Image.open(tmp_path / "map.png") as picture:
+        picture.save(tmp_path / "copy.bmp")
+        Image.fromarray(np.asarray(picture)).save(tmp_path / "camera.png")
+    assert is_own_picture(tmp_path / "map.png")
+    assert not is_own_picture(tmp_path / "camera.png")
+    assert not is_own_picture(tmp_path / "copy.bmp")
+    assert not is_own_picture(tmp_path / "nothing.png")
+
+
+def test_colours_are_those_of_inferno() -> None:
+    matplotlib = pytest.importorskip("matplotlib")
+    ours = heat(np.arange(256, dtype=np.float32)[None], 0, 255)[0].astype(int)
+    theirs = matplotlib.colormaps["inferno"](np.arange(256), bytes=True)[:, :3].astype(int)
+    assert np.abs(ours - theirs).max() <= 6
 
 
 def test_curves_are_elements_without_state_or_outside_addresses() -> None:

@@ -107,7 +107,7 @@ def test_what_is_written_reads_back(brightness: Make, splits: Splits, tmp_path: 
     with (folder / "scores.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["name", "kind", "group", "label", "score", "predicted"]
-    assert [float(r["score"]) for r in rows] == judged.scores.image.tolist()
+    assert [float(r["score"]) for r in rows] == judged.scores.tolist()
     assert [int(r["predicted"]) for r in rows] == judged.predicted.tolist()
     assert [(r["name"], r["kind"], r["group"], int(r["label"])) for r in rows] == [
         (i.name, i.kind, i.group, i.label) for i in splits.test.items
@@ -148,7 +148,13 @@ def test_masks_give_pixel_metrics(brightness: Make, splits: Splits, tmp_path: Pa
     test = ImageSet([marked, normal], channels=1, size=8)
     judged = evaluate(brightness(), replace(splits, test=test), calibrate([0.0]), progress=False)
     figures = {"auroc": 1.0, "auprc": 1.0, "pro_0.3": 1.0}
-    assert judged.metrics["pixel"] == {**figures, "defect_share": 6 / 128, "images": 2, "regions": 1}
+    assert judged.metrics["pixel"] == {
+        **figures,
+        "error_bound": 0.0,
+        "defect_share": 6 / 128,
+        "images": 2,
+        "regions": 1,
+    }
 
 
 def test_file_names_that_are_no_text_are_written(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from sklearn.metrics import auc, average_precision_score, roc_auc_score, roc_curve
 
-from unblot.scoring import image_metrics, metrics, pixel_metrics
+from unblot.scoring import image_metrics, pixel_metrics
 
 
 def test_values_worked_out_by_hand() -> None:
@@ -102,7 +102,6 @@ def made(seed: int, levels: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, 
 @pytest.mark.parametrize("levels", [1, 4, 10_000])
 @pytest.mark.parametrize("seed", range(4))
 def test_pixel_metrics_agree_with_the_whole_curve(seed: int, levels: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metrics, "STRIPS", 100)
     maps, masks = made(seed, levels)
     out = pixel_metrics(maps, iter(masks))
     assert out is not None
@@ -140,7 +139,6 @@ def test_pro_by_hand_one_threshold_after_the_other() -> None:
 
 
 def test_many_maps_take_no_more_than_a_few_copies(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metrics, "STRIPS", 1 << 14)
     maps, masks = np.random.default_rng(0).random((64, 128, 128), np.float32), np.zeros((64, 128, 128), bool)
     masks[:8, 20:60, 20:60] = True
     tracemalloc.start()

@@ -94,7 +94,7 @@ def test_a_run_stopped_in_its_calibration_is_resumed(
     tmp_path: Path, splits: Splits, make_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("unblot.training.threshold.score_set", lambda *_, **__: 1 / 0)
+        patch.setattr("unblot.training.threshold.score_batches", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             train(make_config(), splits, tmp_path / "run", progress=False)
     assert not load_run(tmp_path / "run").position.finished

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from unblot.cli import flags, output, settings
+from unblot.cli import flags, output, places, settings
 from unblot.cli.program import app
 
 __all__ = ["audit"]
@@ -31,6 +31,7 @@ def audit(
         typer.Option(help="Height and width in pixels that images are compared at.", min=1, rich_help_panel="Data"),
     ] = 64,
     channels: flags.Channels = None,
+    bits: flags.Bits = None,
     group: flags.Group = None,
     group_gap: flags.GroupGap = None,
     held_out: flags.HeldOut = None,
@@ -48,7 +49,11 @@ def audit(
     from unblot.report.audit import lines, page
 
     data_config = settings.data_config(given)
-    folder = output.make_folder(out or Path("audits") / settings.slug(data_config.data))
+    folder = out or Path("audits") / settings.slug(data_config.data)
+    places.check_folder(folder)
+    places.check_file(folder / "audit.json", places.is_record("findings"), "an audit")
+    places.check_file(folder / "audit.html", places.is_page, "the page of an audit")
+    output.make_folder(folder)
     found = look(data_config, progress=False if quiet else None)
     texts = {
         "audit.json": json.dumps(found.to_dict(), indent=2, allow_nan=False) + "\n",

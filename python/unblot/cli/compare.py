@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unblot.cli import flags, output, settings
+from unblot.cli import flags, output, places, settings
 from unblot.cli.program import app
 from unblot.errors import UserError
 
@@ -108,7 +108,11 @@ def compare(
         options=_options(given.get("set_", ()), chosen),
         split_by_seed=split_seed is None,
     )
-    folder = output.make_folder(out or Path("compare") / settings.slug(data_config.data))
+    folder = places.check_folder(out or Path("compare") / settings.slug(data_config.data))
+    places.check_file(folder / "table.json", places.is_record("settings", "format"), "a comparison")
+    places.check_file(folder / "table.md", places.beside("table.json", "settings", "format"), "a comparison")
+    places.check_file(folder / "table.html", places.is_page, "a comparison")
+    output.make_folder(folder)
     voice.say(f"grid      {len(trainings)} trainings, {len(trainings) * len(modes)} cells, in {folder}")
     outcomes: dict[str, Outcome] = {}
 

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unblot.cli import flags, output, settings
+from unblot.cli import flags, output, places, settings
 from unblot.cli.program import app
-from unblot.errors import UserError
 
 if TYPE_CHECKING:
-    from unblot.data import DataConfig, Splits
+    from unblot.data import DataConfig
     from unblot.scoring import Evaluation, Protocol
     from unblot.training import Run
 
@@ -64,12 +63,15 @@ def evaluate(
     mode = replace(protocol_named(protocol).at_last_epoch(), batch_size=batch_size)
     trained = load_run(run)
     own, config = _eval_config(trained, given)
-    splits = load_data(config, progress=False if quiet else None)
-    splits.warnings.extend(quick_warnings(splits))
-    if config != own:
-        splits.warnings.extend(_trained_on(own, splits))
     named = ["eval", *([] if config == own else [settings.slug(config.data)]), *([] if mode.reachable else [mode.name])]
-    folder = output.make_folder(out or run / "-".join(named))
+    folder = out or run / "-".join(named)
+    _check_places(folder)
+    splits = load_data(config, reading=trained.reading, progress=False if quiet else None)
+    splits.warnings.extend(quick_warnings(splits))
+    splits.warnings.extend(trained.said_of(splits.test))
+    if config == own and trained.images is not None:
+        splits.warnings.extend(trained.images.gone(splits))
+    output.make_folder(folder)
     output.say(voice, splits, trained.detector, device=settings.device(device), run=run)
     fabric = launched(replace(trained.train, device="cuda" if settings.device(device) != "cpu" else "cpu"))
     evaluation = judge(
@@ -81,6 +83,7 @@ def evaluate(
         device=settings.device(device) if fabric is None else fabric.device,
         progress=not quiet,
         fabric=fabric,
+        provenance=trained.provenance,
     )
     if fabric is not None and not fabric.is_global_zero:
         return  # the first process writes
@@ -92,6 +95,14 @@ def evaluate(
     best = _best_epoch(run, mode) if config == own and not mode.reachable else ""
     voice.say(f"\n{_figures(evaluation)}{best}\n\nscores    {folder / 'scores.csv'}\nreport    {report}")
     voice.line(folder=str(folder), report=str(report), **evaluation.metrics)
+
+
+def _check_places(folder: Path) -> None:
+    """Refuse a folder that cannot take the result, or where it would replace a file of someone else's."""
+    places.check_folder(folder)
+    places.check_file(folder / "metrics.json", places.is_record("format", "protocol"), "figures")
+    places.check_file(folder / "scores.csv", places.is_table, "a table of scores")
+    places.check_file(folder / "report.html", places.is_page, "a report")
 
 
 def _eval_config(trained: Run, given: Mapping[str, Any]) -> tuple[DataConfig, DataConfig]:
@@ -110,20 +121,6 @@ def _eval_config(trained: Run, given: Mapping[str, Any]) -> tuple[DataConfig, Da
     if own.data == asked.data:
         own = replace(own, root=asked.root)  # the same data set at another place
     return own, asked
-
-
-def _trained_on(own: DataConfig, splits: Splits) -> list[str]:
-    """A warning where test images are among those that the run was trained on."""
-    from unblot.data import exact_repeats, load_data
-
-    try:
-        seen = load_data(own)
-    except UserError as error:
-        return [f"the images that the run was trained on are not at hand to be compared with these: {error}"]
-    if not (repeats := exact_repeats([seen.train, seen.held_out], splits.test)):
-        return []
-    names = ", ".join(name for name, _ in repeats[:3]) + (", …" if len(repeats) > 3 else "")
-    return [f"{len(repeats)} of {len(splits.test)} test images are images that the run was trained on: {names}"]
 
 
 def _best_epoch(run: Path, protocol: Protocol) -> str:
@@ -151,13 +148,7 @@ def _figures(evaluation: Evaluation) -> str:
         "recall": "recall",
         "false_positive_rate": "false alarms",
     }
-    threshold = metrics["threshold"]
-    texts = [f"{protocol.label}: {protocol.text}"]
-    if protocol.reachable:
-        texts = [
-            "clean: evaluation mode, each image on its own, no test image used for any choice,",
-            f"threshold {threshold['threshold']:.4g} from {threshold['source']}",
-        ]
+    texts = [f"{protocol.label}: {protocol.text}", *metrics["provenance"]["told"]]
     lines = [line for text in texts for line in textwrap.wrap(text, 100)]
     lines = [f"{'protocol' if k == 0 else '':<9} {line}" for k, line in enumerate(lines)]
     rows = {label: metrics[key] for key, label in names.items()}

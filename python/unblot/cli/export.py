@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from unblot.cli import flags, output
+from unblot.cli import flags, output, places
 from unblot.cli.program import app
 from unblot.errors import UserError
 
@@ -34,6 +34,7 @@ def export(
     if to != "onnx":
         raise UserError(f"--to must be onnx; got {to!r}")
     voice = output.Voice(json_)
+    file = places.check_file(out or run / "model.onnx", places.is_export, "an exported detector")
     from unblot.deploy import export as deploy
     from unblot.training import load_run
 
@@ -41,7 +42,6 @@ def export(
     if why := deploy.refusal(trained.detector):
         raise UserError(why)
     images = deploy.check_images(trained, check)  # before the work, so that nothing is written if they are missing
-    file = out or run / "model.onnx"
     output.make_folder(file.parent)
     deploy.export(trained, file)
     found = deploy.check(trained, file, images, batch_size=batch_size)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from unblot.cli import failures
 from unblot.errors import UserError
 
 if TYPE_CHECKING:
@@ -40,7 +41,9 @@ class Voice:
         """For scripts: one line of JSON, where it was asked for; file names that are no text are shown escaped."""
         if self.json_lines and self.first:
             text = json.dumps(values, allow_nan=False, default=str) + "\n"
-            typer.get_binary_stream("stdout").write(text.encode("utf-8", errors="backslashreplace"))
+            stream = typer.get_binary_stream("stdout")
+            stream.write(text.encode("utf-8", errors="backslashreplace"))
+            stream.flush()
 
 
 def say(voice: Voice, splits: Splits, detector: Detector, **rows: object) -> None:
@@ -60,11 +63,18 @@ def command(*words: object) -> str:
 
 def make_folder(folder: Path) -> Path:
     """Make a folder before long work starts, so that its result has a place."""
-    try:
+    with naming(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot make the folder {folder}: {error.strerror}; name another place") from error
     return folder
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Inside, an error of the system that names no file (a full disk, say) or a temporary one is about ``path``."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(failures.said(type(error)(error.errno, error.strerror or str(error), str(path)))) from error
 
 
 @contextmanager
@@ -72,9 +82,8 @@ def replacing(path: Path) -> Iterator[Path]:
     """A temporary file beside ``path`` that takes its place when the block ends well."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        yield temporary
-        temporary.replace(path)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+        with naming(path):
+            yield temporary
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

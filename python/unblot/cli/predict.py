@@ -1,24 +1,29 @@
-"""``unblot predict``."""
+"""``unblot predict``: scores of images as they come, one row each."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from importlib.util import find_spec
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from unblot.cli import flags, output, settings
+from unblot.cli import flags, output, places, settings
 from unblot.cli.program import app
-from unblot.data.tables import csv_text
+from unblot.cli.rows import CsvRows, JsonRows, Kept, read_rows
 from unblot.errors import UserError
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from unblot.data import Reading, Source
+    from unblot.data.kept import Kept as ImagesOfRun
+    from unblot.scoring import Calibration, FileScore
+    from unblot.scoring.stream import ScoreBatch
 
 __all__ = ["predict"]
+
+_NAMED = 10  # images without a score that are named
+_BEYOND = 2  # the brightest colour, in units of what normal maps hardly exceed: a defect stands out, its shape is kept
 
 
 @app.command()
@@ -32,77 +37,175 @@ def predict(
     maps: Annotated[
         Path | None, typer.Option(help="Folder for PNG heat maps, one colour scale for all.", show_default=False)
     ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Keep the rows that --out holds, and score the other images.")
+    ] = False,
     batch_size: flags.ScoreBatch = 64,
     device: flags.ScoreDevice = "auto",
     quiet: flags.Quiet = False,
     json_: Annotated[bool, typer.Option("--json", help="JSON lines instead of CSV: one for each image.")] = False,
 ) -> None:
-    """Score images. CSV: path, score, predicted (1 abnormal, 0 normal). An ONNX file needs no torch."""
+    """Score images. CSV: path, score, predicted (1 abnormal, 0 normal). An ONNX file needs no torch.
+
+    Rows are written batch by batch. Exit code 1: an image could not be scored; it has a row without a score.
+    """
     if json_ and out:
         raise UserError("--json writes to standard output; leave out --out, or redirect it")
-    if maps is not None and find_spec("matplotlib") is None:
-        raise UserError("--maps colours with matplotlib, which is not installed: pip install matplotlib")
-    by = _by_graph if run.suffix.lower() == ".onnx" else _by_run
-    names, scores, heat, threshold = by(run, paths, batch_size, device, quiet)
-    for folder in (out and out.parent, maps):
-        if folder is not None:
-            output.make_folder(folder)
-    called = scores > threshold
-    table: dict[str, list[Any]] = {
-        "path": names,
-        "score": scores.tolist(),
-        "predicted": called.astype(int).tolist(),
-    }
-    if maps is not None:
-        from unblot.report.plots import write_heat_maps
+    if resume and out is None:
+        raise UserError("--resume goes on with the rows of a file; name it with --out")
+    from unblot.data.folders import sources_of
+    from unblot.data.listing import Passed
 
-        table["map"] = write_heat_maps(maps, table["path"], heat)
-    if json_:
-        voice = output.Voice(json_)
-        for row in zip(*table.values(), strict=True):
-            voice.line(**dict(zip(table, row, strict=True)), threshold=threshold)
-    else:
-        _write_csv(table, out)
+    passed = Passed()
+    sources = sources_of(paths, passed)
+    heat = _check_places(run, sources, out, maps)
+    loaded = _by_graph(run, device) if run.suffix.lower() == ".onnx" else _by_run(run, device, len(sources))
+    kept = _kept(out, loaded, sources, with_maps=maps is not None) if resume and out else Kept({})
+    threshold = loaded.calibration.threshold
+    rows = JsonRows(threshold) if json_ else CsvRows(out, maps is not None, kept)
+    left = [source for source in sources if source.item.name not in kept.scores]
+    seen: list[FileScore] = []
+    above, failed, done = sum(score > threshold for score in kept.scores.values()), [], len(kept.scores)
+    try:
+        for batch in _scored_with_maps(loaded, left, maps, heat, batch_size, quiet):
+            rows.write([(entry, file, entry.score is not None and entry.score > threshold) for entry, file in batch])
+            above += sum(entry.score is not None and entry.score > threshold for entry, _ in batch)
+            failed += [entry for entry, _ in batch if entry.score is None]
+            seen += [replace(entry, map=None) for entry, _ in batch]
+            done += len(batch)
+    except KeyboardInterrupt:
+        if out and done:
+            typer.echo(
+                f"\n{done} of {len(sources)} images have their row in {out}; --resume scores the others", err=True
+            )
+        raise
+    finally:
+        rows.close()
     typer.echo(
-        f"{called.sum()} of {len(names)} images lie above the threshold {threshold:.4g}"
+        f"{above} of {len(sources)} images lie above the threshold {threshold:.4g}"
         + (f"\nscores    {out}" if out else "")
         + (f"\nmaps      {maps}" if maps else ""),
         err=True,
     )
+    for warning in [*([f"left out: {passed}"] if passed.lost else []), *loaded.warnings(seen)]:
+        typer.echo(f"{'warning':<9} {warning}", err=True)
+    if failed:
+        more = f"\n  and {len(failed) - _NAMED} more" if len(failed) > _NAMED else ""
+        named = "".join(f"\n  {entry.problem}" for entry in failed[:_NAMED])
+        typer.echo(f"{len(failed)} of {len(sources)} images have no score:{named}{more}", err=True)
+        raise typer.Exit(1)
 
 
-def _by_run(
-    run: Path, paths: list[Path], batch_size: int, device: str, quiet: bool
-) -> tuple[list[str], NDArray[np.float64], NDArray[np.float32], float]:
-    """Names, scores, maps and the threshold, by a run directory and torch."""
-    from unblot.data import load_paths
-    from unblot.scoring import score_set
-    from unblot.training import load_run
+@dataclass(frozen=True)
+class _Loaded:
+    """A detector to score files with, and what its scores are judged by."""
+
+    score: ScoreBatch
+    channels: int
+    size: int
+    calibration: Calibration
+    reading: Reading
+    images: ImagesOfRun | None = None
+
+    def warnings(self, seen: list[FileScore]) -> list[str]:
+        """What the user must know of the images that were scored: what differs from those trained on, or is one."""
+        from unblot.data.reading import pages_said
+
+        named = [(entry.name, entry.facts) for entry in seen if entry.facts is not None]
+        known = self.images.said_of([(e.name, e.digest) for e in seen if e.digest]) if self.images else []
+        return [*self.reading.differences(named), *pages_said(named), *known]
+
+    def stream(self, sources: list[Source], batch_size: int, progress: bool | None) -> Iterator[list[FileScore]]:
+        """Scores of files, batch by batch."""
+        from unblot.scoring.stream import score_files
+
+        return score_files(
+            self.score,
+            sources,
+            channels=self.channels,
+            size=self.size,
+            reading=self.reading,
+            batch_size=batch_size,
+            progress=progress,
+        )
+
+
+def _by_run(run: Path, device: str, images: int) -> _Loaded:
+    """By a run directory and torch."""
+    from unblot.scoring.score import scorer
+    from unblot.training.run import load_run
 
     trained = load_run(run)
-    detector, threshold = trained.detector, trained.calibration.threshold
-    images = load_paths(paths, channels=detector.channels, size=detector.size, progress=False if quiet else None)
-    scores = score_set(detector, images, batch_size=batch_size, device=settings.device(device), progress=not quiet)
-    return [item.name for item in images.items], scores.image, scores.maps, threshold
+    detector, calibration = trained.detector, trained.calibration
+    score = scorer(detector, settings.device(device), images=images)
+    return _Loaded(score, detector.channels, detector.size, calibration, trained.reading, trained.images)
 
 
-def _by_graph(
-    file: Path, paths: list[Path], batch_size: int, device: str, quiet: bool
-) -> tuple[list[str], NDArray[np.float64], NDArray[np.float32], float]:
-    """The same by an exported file; loads no torch."""
+def _by_graph(file: Path, device: str) -> _Loaded:
+    """By an exported file; loads no torch."""
     from unblot.deploy.runtime import load_onnx
 
     detector = load_onnx(file, device=device)
-    threshold = detector.threshold
-    names, scores = detector.score_paths(paths, batch_size=batch_size, progress=False if quiet else None)
-    return names, scores.image, scores.maps, threshold
+    return _Loaded(detector.score_planes, detector.channels, detector.size, detector.calibration, detector.reading)
 
 
-def _write_csv(table: Mapping[str, list[Any]], path: Path | None) -> None:
-    """Write columns by name to a file or to standard output; file names that are no text keep their bytes."""
-    data = csv_text(table, zip(*table.values(), strict=True)).encode("utf-8", errors="surrogateescape")
-    if path is None:
-        typer.get_binary_stream("stdout").write(data)
-    else:
-        with output.replacing(path) as temporary:
-            temporary.write_bytes(data)
+def _check_places(run: Path, sources: list[Source], out: Path | None, maps: Path | None) -> dict[str, str]:
+    """Refuse places that cannot be written or would cost the user a file; names of heat maps by image."""
+    images = [source.image for source in sources if isinstance(source.image, Path)]
+    if out is not None:
+        places.check_file(out, places.is_table, "a table of scores", reads=[run, *images], stream=True)
+    if maps is None:
+        return {}
+    from unblot.report.heat import heat_map_names
+
+    names = [source.item.name for source in sources]
+    heat = dict(zip(names, heat_map_names(names), strict=True))
+    places.check_folder(maps)
+    if maps.is_dir() and any(maps.iterdir()):
+        for file in heat.values():
+            places.check_file(maps / file, places.is_own_picture, "a heat map")
+    return heat
+
+
+def _kept(out: Path, loaded: _Loaded, sources: list[Source], *, with_maps: bool) -> Kept:
+    """The rows that ``out`` holds of these images, after a look whether they are this detector's."""
+    kept = read_rows(out, {source.item.name for source in sources}, with_maps=with_maps)
+    first = next((source for source in sources if source.item.name in kept.scores), None)
+    if first is not None:
+        ((entry,),) = loaded.stream([first], 1, False)
+        was = kept.scores[first.item.name]
+        if entry.score is None or abs(entry.score - was) > 1e-3 * max(abs(entry.score), abs(was)):
+            now = "none" if entry.score is None else f"{entry.score:.6g}"
+            raise UserError(
+                f"{out} holds scores of another detector or of other images: that of {first.item.name} was {was:.6g} "
+                f"and is {now}. Leave out --resume to score all images anew, or name another file"
+            )
+    return kept
+
+
+def _scored_with_maps(
+    loaded: _Loaded, sources: list[Source], maps: Path | None, heat: dict[str, str], batch_size: int, quiet: bool
+) -> Iterator[list[tuple[FileScore, str]]]:
+    """Scores batch by batch, each with the file of its heat map, which is written by then."""
+    batches = loaded.stream(sources, batch_size, False if quiet else None)
+    if maps is None:
+        yield from ([(entry, "") for entry in batch] for batch in batches)
+        return
+    from unblot.report.heat import write_heat_map
+    from unblot.scoring.maps import MapRange
+
+    output.make_folder(maps)
+    span = loaded.calibration.map_range
+    for batch in batches:
+        found = [entry.map for entry in batch if entry.map is not None]
+        if span is None and found:  # a run of an earlier version does not know it: the first images decide
+            seen = MapRange()
+            for anomaly_map in found:
+                seen.add(anomaly_map[None])
+            span = seen.bounds()
+        for entry in batch:
+            if entry.map is not None and span is not None:
+                low, usual = span
+                with output.naming(maps / heat[entry.name]):
+                    write_heat_map(maps / heat[entry.name], entry.map, low, low + _BEYOND * (usual - low))
+        yield [(entry, "" if entry.map is None else heat[entry.name]) for entry in batch]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from unblot.cli import flags, output, settings
+from unblot.cli import flags, output, places, settings
 from unblot.cli.program import app
 
 if TYPE_CHECKING:
@@ -37,13 +37,15 @@ def preview(
 ) -> None:
     """Show what a corruption does to normal images of DATA: a PNG with each image beside five corrupted ones."""
     given = settings.given(locals())
+    from unblot.data.own import mark
     from unblot.report.sheet import contact_sheet
 
+    places.check_file(out, places.is_own_picture, "a preview")
     spec = settings.corruption(given.get("corruption", "mixed"))
     sheet = contact_sheet(_some_images(settings.data_config(given), number, seed), spec, seed=seed)
     output.make_folder(out.parent)
     with output.replacing(out) as temporary:
-        sheet.save(temporary, format="PNG")
+        sheet.save(temporary, format="PNG", pnginfo=mark("preview"))
     voice = output.Voice(json_)
     voice.say(f"corruption  {spec or 'none'}\npreview     {out}")
     voice.line(file=str(out), corruption=None if spec is None else spec.to_dict())
@@ -53,7 +55,7 @@ def _some_images(config: DataConfig, wanted: int, seed: int) -> NDArray[np.uint8
     """Normal images drawn by ``seed``, shape (N, C, size, size); decodes no others."""
     import numpy as np
 
-    from unblot.data import find_images, native_size, usual_side
+    from unblot.data import find_images, find_reading, native_size, usual_side
     from unblot.data.pixels import decode, probe
 
     found = find_images(config)
@@ -62,4 +64,5 @@ def _some_images(config: DataConfig, wanted: int, seed: int) -> NDArray[np.uint8
     drawn = np.random.default_rng(seed).permutation(len(normals))[:wanted]
     sources = [normals[i] for i in sorted(drawn.tolist())]
     channels = config.channels or (1 if all(probe(source.image)[0] for source in sources) else 3)
-    return np.stack([decode(source.image, channels=channels, size=size) for source in sources])
+    reading = find_reading(sources, config.bits, progress=False)
+    return np.stack([decode(s.image, channels=channels, size=size, reading=reading) for s in sources])

@@ -1,4 +1,7 @@
-"""The program that the verbs belong to: ``app``, and the one place where errors become exit codes."""
+"""The program that the verbs belong to: ``app``, and the one place where errors become exit codes.
+
+What they say, :mod:`unblot.cli.failures` knows.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from unblot.errors import UserError
+from unblot.cli import failures
 
 __all__ = ["app"]
 
@@ -25,12 +28,17 @@ class _Verbs(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except UserError as error:
-            typer.echo(f"error: {error}", err=True)
-            raise typer.Exit(2) from None
         except KeyboardInterrupt:
             typer.echo("stopped", err=True)
             raise typer.Exit(130) from None
+        except Exception as error:
+            said = failures.said(error)
+            if said is None:
+                raise
+            if said:
+                typer.echo(f"error: {said}", err=True)
+            failures.drop_output(error)
+            raise typer.Exit(2 if said else 1) from None
 
 
 app = typer.Typer(

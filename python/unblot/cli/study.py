@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from unblot.cli import flags, output, settings
+from unblot.cli import flags, output, places, settings
 from unblot.cli.program import app
 
 __all__ = ["protocol"]
@@ -65,7 +65,11 @@ def protocol(
 
     data_config, train_config = settings.data_config(given), settings.train_config(given)
     named = "-".join([settings.slug(data_config.data), *map(settings.slug, data_config.abnormal), train_config.model])
-    folder = output.make_folder(out or Path("studies") / named)
+    folder = places.check_folder(out or Path("studies") / named)
+    places.check_file(folder / "study.json", places.is_record("format", "rows"), "a study")
+    places.check_file(folder / "table.md", places.beside("study.json", "format", "rows"), "a study")
+    places.check_file(folder / "plot.png", places.is_own_picture, "a plot")
+    output.make_folder(folder)
     train_config, data_config, splits = resolve(train_config, data_config, progress=False if quiet else None)
     splits.warnings.extend(quick_warnings(splits))
     output.say(voice, splits, settings.new_detector(train_config, splits), study=folder)

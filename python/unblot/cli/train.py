@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unblot.cli import flags, output, settings
+from unblot.cli import flags, output, places, settings
 from unblot.cli.program import app
 from unblot.errors import UserError
 
@@ -37,6 +37,7 @@ def train(
     masks: flags.Masks = None,
     size: flags.OwnSize = None,
     channels: flags.Channels = None,
+    bits: flags.Bits = None,
     group: flags.Group = None,
     group_gap: flags.GroupGap = None,
     held_out: flags.HeldOut = None,
@@ -65,9 +66,12 @@ def train(
     from unblot.models.teacher import packaged
     from unblot.training import NonFiniteLossError, resolve
     from unblot.training import train as run_training
+    from unblot.training.run import refuse_taken
 
     data_config, train_config = settings.data_config(asked), settings.train_config(asked)
     folder = _run_folder(out, resume, data_config, train_config)
+    places.check_folder(folder)
+    refuse_taken(folder, resume=resume)
     if resume:
         asked = _asked_for(folder) | asked
         data_config, train_config = settings.data_config(asked), settings.train_config(asked)

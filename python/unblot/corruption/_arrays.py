@@ -6,10 +6,12 @@ Nothing here imports torch: an object is a tensor only if torch is loaded alread
 
 from __future__ import annotations
 
+import math
 import numbers
 import operator
 import sys
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,11 +19,15 @@ from numpy.typing import NDArray
 
 from unblot import _core
 from unblot.corruption.spec import BoxNoise, FullGaussian, Spec
+from unblot.errors import shown
 
 LAYOUTS = ("NCHW", "NHWC", "CHW", "HWC", "HW", "NHW")
 DTYPES = ("uint8", "float16", "bfloat16", "float32")
 _CHANNELS = (1, 3, 4)
 _MAX_U64 = 2**64 - 1
+# By how much a pixel of [0, 1] may lie outside for no other reason than that it was computed: about four steps of the
+# 16-bit types, and what chains of resizing and blurring add up to in float32.
+ROUNDING = {"float16": 2.0**-8, "bfloat16": 2.0**-5, "float32": 1e-5}
 
 
 def is_tensor(value: object) -> bool:
@@ -32,19 +38,21 @@ def is_tensor(value: object) -> bool:
 
 def check_spec(spec: object) -> Spec:
     """``spec`` itself, if it is one."""
-    if not isinstance(spec, BoxNoise | FullGaussian):
-        raise TypeError(f"spec must be a BoxNoise or FullGaussian, got {spec!r}")
+    if not isinstance(spec, (BoxNoise, FullGaussian)):  # a union of types would be built anew in each call
+        raise TypeError(f"spec must be a BoxNoise or FullGaussian, got {shown(spec)}")
     return spec
 
 
 def whole_number(name: str, value: object, low: int, high: int) -> int:
     """``value`` as an int in low..high."""
+    if type(value) is int and low <= value <= high:
+        return value
     try:
         if isinstance(value, bool | np.bool_):
             raise TypeError
         number = operator.index(value)  # type: ignore[arg-type]
     except (TypeError, ValueError) as error:
-        raise TypeError(f"{name} must be a whole number from {low} to {high}, got {value!r}") from error
+        raise TypeError(f"{name} must be a whole number from {low} to {high}, got {shown(value)}") from error
     if not low <= number <= high:
         raise ValueError(f"{name} must be a whole number from {low} to {high}, got {number}")
     return number
@@ -53,7 +61,7 @@ def whole_number(name: str, value: object, low: int, high: int) -> int:
 def share_of_range(name: str, value: object) -> float:
     """``value`` as a float in [0, 1)."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} must be a number in [0, 1), a share of the value range, got {value!r}")
+        raise TypeError(f"{name} must be a number in [0, 1), a share of the value range, got {shown(value)}")
     share = float(value)
     if not 0 <= share < 1:
         raise ValueError(f"{name} must be a number in [0, 1), a share of the value range, got {value!r}")
@@ -69,14 +77,18 @@ def check_keys(keys: object, count: int) -> NDArray[np.uint64]:
     """One key per image, shape (count,), in memory of its own; None gives 0, 1, 2, ..."""
     if keys is None:
         return np.arange(count, dtype=np.uint64)
-    if is_tensor(keys):
-        keys = keys.detach().cpu().numpy()  # type: ignore[attr-defined]
     accepted = f"keys must hold one whole number from 0 to {_MAX_U64} for each of the {count} images"
+    if is_tensor(keys):
+        keys = _key_tensor(keys, accepted)
+    elif hasattr(keys, "__array__") and not isinstance(keys, np.ndarray | np.generic):
+        keys = np.asarray(keys)  # a column of a table, say
+    if isinstance(keys, np.ndarray) and keys.ndim == 1 and keys.dtype.kind == "O":
+        keys = keys.tolist()
     if isinstance(keys, np.ndarray) and keys.ndim == 1 and keys.dtype.kind in "iu":
         if keys.dtype.kind == "i" and keys.size and keys.min() < 0:
             raise ValueError(f"{accepted}, got {keys.min()}")
         result = keys.astype(np.uint64)
-    elif isinstance(keys, np.ndarray) and (keys.ndim > 1 or keys.dtype.kind not in "iuO"):
+    elif isinstance(keys, np.ndarray) and (keys.ndim > 1 or keys.dtype.kind not in "iu"):
         raise TypeError(f"{accepted}, got an array of dtype {keys.dtype} and shape {keys.shape}")
     else:
         entries: Sequence[object] = list(keys) if isinstance(keys, Sequence) and not isinstance(keys, str) else [keys]
@@ -86,13 +98,28 @@ def check_keys(keys: object, count: int) -> NDArray[np.uint64]:
     return result
 
 
+def _key_tensor(keys: Any, accepted: str) -> NDArray[Any]:
+    """The numbers in a tensor of keys."""
+    whole = str(keys.dtype).removeprefix("torch.").startswith(("int", "uint"))
+    if not whole or keys.is_nested or keys.device.type == "meta" or keys.layout != sys.modules["torch"].strided:
+        raise TypeError(f"{accepted}, got a tensor of {keys.dtype} on {keys.device}; pass a dense one of torch.int64")
+    array: NDArray[Any] = keys.detach().cpu().numpy()
+    return array
+
+
 def pixel_type(name: str, array: Any) -> str:
     """The name of the pixel type of an array or tensor: "uint8", "float16", "bfloat16" or "float32"."""
-    dtype = str(array.dtype).removeprefix("torch.") if is_tensor(array) else array.dtype.name
+    dtype = _dtype_name(array.dtype)
     if dtype not in DTYPES:
         remedy = f"{name}.to(torch.float32)" if is_tensor(array) else f"{name}.astype(np.float32)"
         raise TypeError(f"{name} has dtype {dtype}; accepted: {', '.join(DTYPES)}. Convert it, for example {remedy}")
-    return str(dtype)
+    return dtype
+
+
+@lru_cache(maxsize=64)  # NumPy puts a name together in 4 µs, more than all else that is looked at
+def _dtype_name(dtype: Any) -> str:
+    """The name of a data type of NumPy or torch."""
+    return str(dtype.name if isinstance(dtype, np.dtype) else dtype).removeprefix("torch.")
 
 
 def infer_layout(shape: Sequence[int], *, channels_first: bool) -> str | None:
@@ -128,7 +155,7 @@ def check_layout(shape: Sequence[int], layout: object, *, channels_first: bool) 
             )
         return found
     if not isinstance(layout, str):
-        raise TypeError(f"layout must be one of {', '.join(LAYOUTS)}, or None, got {layout!r}")
+        raise TypeError(f"layout must be one of {', '.join(LAYOUTS)}, or None, got {shown(layout)}")
     if layout not in LAYOUTS:
         raise ValueError(f"layout must be one of {', '.join(LAYOUTS)}, or None, got {layout!r}")
     if len(layout) != len(shape):
@@ -137,13 +164,19 @@ def check_layout(shape: Sequence[int], layout: object, *, channels_first: bool) 
 
 
 def check_dense(name: str, array: Any) -> None:
-    """Refuse images without pixels, and tensors that are more than numbers in memory."""
-    if is_tensor(array) and (array.layout != sys.modules["torch"].strided or array.is_neg()):
+    """Refuse tensors that are not numbers in memory, one beside the other."""
+    if not is_tensor(array):
+        return
+    if array.is_nested:
+        raise ValueError(
+            f"{name} is a nested tensor, whose images differ in size; corrupt each of {name}.unbind() by itself"
+        )
+    if array.device.type == "meta":
+        raise ValueError(f"{name} is on the meta device, where tensors have no pixels; pass one on the CPU or a GPU")
+    if array.layout != sys.modules["torch"].strided or array.is_neg():
         raise ValueError(
             f"{name} must be a plain dense tensor; convert it with {name}.to_dense() or {name}.resolve_neg()"
         )
-    if 0 in array.shape:
-        raise ValueError(f"{name} has no pixels: shape {tuple(array.shape)}; every axis must have at least length 1")
 
 
 def as_nchw(array: Any, layout: str) -> Any:
@@ -162,16 +195,11 @@ def check_range(nchw: Any, dtype: str, spec: Spec) -> tuple[float, float]:
     images in 0..255 or in -1..1, not a proof.
     """
     given = spec.value_range
-    if dtype == "uint8":
-        if given is not None and not (given[0] >= 0 and given[1] <= 255 and all(v.is_integer() for v in given)):
-            raise ValueError(
-                f"value_range {given} does not fit uint8 pixels; accepted: whole numbers in 0..255, or None"
-            )
-        return given or (0.0, 255.0)
     if given is not None:
-        if dtype == "float16" and max(abs(given[0]), abs(given[1])) > 65504:
-            raise ValueError(f"value_range {given} does not fit float16 pixels, which end at 65504; use float32 images")
+        _check_fits(given, dtype)
         return given
+    if dtype == "uint8":
+        return 0.0, 255.0
     if is_tensor(nchw):
         # Perhaps on a device: only the pixels that the core would look at come to it, and of these it leaves none out.
         along = 8 if len(nchw) < 32 else 4
@@ -179,12 +207,36 @@ def check_range(nchw: Any, dtype: str, spec: Spec) -> tuple[float, float]:
         low, high = _core.sampled_range(sample.float().cpu().numpy(), "float32")
     else:
         low, high = _core.sampled_range(nchw, dtype)
-    if low < 0 or high > 1:
+    if (low < 0 or high > 1) and not (low >= -ROUNDING[dtype] and high <= 1 + ROUNDING[dtype]):
         raise ValueError(
-            f"{dtype} images without a value range must lie in [0, 1], but pixels from {low:g} to {high:g} were found; "
-            f"pass {type(spec).__name__}(value_range=(low, high)) with the lowest and highest value that they can have"
+            f"{dtype} images without a value range must lie in [0, 1], but pixels from {np.float32(low)!s} to "
+            f"{np.float32(high)!s} were found; pass {type(spec).__name__}(value_range=(low, high)) with the lowest and "
+            "highest value that they can have"
         )
     return 0.0, 1.0
+
+
+@lru_cache(maxsize=64)
+def _check_fits(given: tuple[float, float], dtype: str) -> None:
+    """Refuse a value range whose ends, or whose inside, pixels of the type cannot show; float32 shows all there are."""
+    low, high = given
+    if dtype == "uint8":
+        if not (low >= 0 and high <= 255 and low.is_integer() and high.is_integer()):
+            raise ValueError(
+                f"value_range {given} does not fit uint8 pixels; accepted: whole numbers in 0..255, or None"
+            )
+        return
+    if dtype == "float32":
+        return
+    top = max(abs(low), abs(high))
+    if dtype == "float16" and top > 65504:
+        raise ValueError(f"value_range {given} does not fit float16 pixels, which end at 65504; use float32 images")
+    step = float(np.spacing(np.float16(top))) if dtype == "float16" else 2.0 ** (math.frexp(top)[1] - 8)
+    if high - low < step:
+        raise ValueError(
+            f"value_range {given} is narrower than {dtype} pixels can show, in steps of {step:.2g} there; use float32 "
+            "images, or a wider one"
+        )
 
 
 def plain(tensor: Any) -> Any:

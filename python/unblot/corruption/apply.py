@@ -34,7 +34,7 @@ from unblot.corruption._arrays import (
     share_of_range,
     whole_number,
 )
-from unblot.corruption.spec import FullGaussian, Spec
+from unblot.corruption.spec import BoxNoise, Spec
 
 __all__ = ["Box", "Corrupted", "corrupt"]
 
@@ -56,6 +56,22 @@ class Box(NamedTuple):
     shape: str = "rectangle"
 
 
+class Covers(NamedTuple):
+    """What draws how much of each box is covered, where shapes cover less than all of it; a value, so that a result
+    with it can be sent to another process.
+    """
+
+    spec: BoxNoise
+    nchw: tuple[int, int, int, int]
+    seed: int
+    keys: NDArray[np.uint64]
+
+    def __call__(self) -> NDArray[np.float32]:
+        """As ``Plan.covers``."""
+        _, channels, height, width = self.nchw
+        return self.spec.plan.covers(height, width, channels, self.seed, self.keys)
+
+
 class Corrupted:
     """What :func:`corrupt` returns.
 
@@ -70,7 +86,7 @@ class Corrupted:
         records: NDArray[np.int32],
         nchw: tuple[int, int, int, int],
         layout: str,
-        covers: Callable[[], NDArray[np.float32]] | None = None,
+        covers: Covers | None = None,
     ) -> None:
         self.images = images
         self.changed: Any = None
@@ -95,16 +111,8 @@ class Corrupted:
         array, or tensor on the device of the images. What lies inside may look as before; ``changed`` says what does
         not.
         """
-        mask = np.zeros((self._count, self._height, self._width), np.uint8)
         covers = None if self._covers is None else self._covers()
-        first = 0
-        for image, y, x, height, width, *_ in self._records.tolist():
-            inside: Any = 1
-            if covers is not None:
-                inside = covers[first : first + height * width].reshape(height, width) > 0
-                first += height * width
-            mask[image, y : y + height, x : x + width] |= inside
-        return self._like_images(mask)
+        return self._like_images(_core.mask(self._records, self._count, self._height, self._width, covers))
 
     def _like_images(self, mask: NDArray[np.uint8]) -> Any:
         result = mask[0] if self._single else mask
@@ -134,7 +142,7 @@ def corrupt(
 
     Args:
         images: NumPy array or torch tensor, uint8, float16, bfloat16 or float32, with any strides. It is read only,
-            unless it is ``out``. No gradient flows through.
+            unless it is ``out``. No gradient flows through. An empty batch comes back as one.
         spec: :class:`~unblot.BoxNoise` or :class:`~unblot.FullGaussian`.
         seed: 0 to 2**64 - 1.
         keys: what tells the images apart, each 0 to 2**64 - 1: a sequence, array or tensor of shape (N,), or an int for
@@ -155,8 +163,8 @@ def corrupt(
     Raises:
         TypeError: images, spec, out, seed, keys or layout of a type that is not accepted, among them other pixel types.
         ValueError: shapes, ranges or memory that do not fit; float images outside [0, 1] whose spec has no
-            ``value_range`` (some evenly spread pixels of each image are looked at: a guard, not a proof). Nothing has
-            changed when an error is raised.
+            ``value_range`` (some evenly spread pixels of each image are looked at: a guard, not a proof; what lies
+            outside by rounding, up to 1e-5 in float32, is let through). Nothing has changed when an error is raised.
 
     >>> from unblot import BoxNoise
     >>> image = np.zeros((32, 32, 3), np.uint8)
@@ -167,7 +175,7 @@ def corrupt(
     spec = check_spec(spec)
     tensor = is_tensor(images)
     least = None if changed is None else share_of_range("changed", changed)
-    if tensor and images.device.type != "cpu":
+    if tensor and images.device.type not in ("cpu", "meta"):
         return _on_device(images, spec, seed, keys, layout, out, least)
     if not tensor and not isinstance(images, np.ndarray):
         raise TypeError(
@@ -183,6 +191,8 @@ def corrupt(
     key_array = check_keys(keys, nchw.shape[0])
     workers = _threads(threads)
     in_place = check_out(images, out)
+    if 0 in nchw.shape:
+        return without_pixels(images, out, nchw.shape, layout, changed=least is not None)
     value_range = check_range(nchw, dtype, spec)
     if out is not None:
         target = out
@@ -191,8 +201,6 @@ def corrupt(
     else:
         target = np.empty_like(np.asarray(images))
     written = nchw if target is images else as_nchw(as_memory("out", target), layout)
-    if not in_place and np.may_share_memory(nchw, written):
-        nchw = nchw.copy()  # they are interleaved, which the binding takes for an overlap
     exact = None if least is None else np.empty((nchw.shape[0], *nchw.shape[2:]), np.uint8)
     records = _core.corrupt(
         spec.plan,
@@ -214,14 +222,20 @@ def corrupt(
     return result
 
 
-def covers_of(
-    spec: Spec, nchw: tuple[int, int, int, int], seed: int, keys: NDArray[np.uint64]
-) -> Callable[[], NDArray[np.float32]] | None:
+def covers_of(spec: Spec, nchw: tuple[int, int, int, int], seed: int, keys: NDArray[np.uint64]) -> Covers | None:
     """What draws how much of each box is covered, or None where every box is covered wholly."""
-    if isinstance(spec, FullGaussian) or not spec.shaped:
-        return None
-    _, channels, height, width = nchw
-    return lambda: spec.plan.covers(height, width, channels, seed, keys)
+    return Covers(spec, nchw, seed, keys) if isinstance(spec, BoxNoise) and spec.shaped else None
+
+
+def without_pixels(images: Any, out: Any, nchw: tuple[int, int, int, int], layout: str, *, changed: bool) -> Corrupted:
+    """The result where an axis has the length 0: nothing is drawn."""
+    target = out
+    if out is None:
+        target = images.detach().clone() if is_tensor(images) else np.array(images)
+    result = Corrupted(target, np.empty((0, 13), np.int32), nchw, layout)
+    if changed:
+        result.changed = result.mask()
+    return result
 
 
 def _on_device(

@@ -16,12 +16,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self, TypeAlias, cast
+from typing import Any, ClassVar, Literal, Self, TypeAlias, TypeGuard, cast
 
 import numpy as np
 
 from unblot._core import Plan
-from unblot.errors import UserError
+from unblot.errors import UserError, shown
 
 __all__ = [
     "NAMES",
@@ -50,22 +50,27 @@ _CoreNoise: TypeAlias = tuple[str, list[tuple[float, float]], list[bool]]
 
 def _number(name: str, value: object, accepted: str = "a number") -> float:
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} must be {accepted}, got {value!r} ({type(value).__name__})")
+        raise TypeError(f"{name} must be {accepted}, got {shown(value)} ({type(value).__name__})")
     try:
         number = float(value)
     except OverflowError:
         number = math.inf
     if not math.isfinite(number):
-        raise ValueError(f"{name} must be finite, got {value!r}")
+        raise ValueError(f"{name} must be finite, got {shown(value)}")
     return number
+
+
+def _is_sequence(value: object) -> TypeGuard[Sequence[Any]]:
+    """Whether ``value`` holds entries in a row; an array without axes does not."""
+    return isinstance(value, tuple | list) or (isinstance(value, np.ndarray) and value.ndim > 0)
 
 
 def _pair(name: str, value: object, accepted: str) -> tuple[Any, Any] | None:
     """The two entries of a range, or None where ``value`` is no sequence."""
-    if not isinstance(value, tuple | list | np.ndarray):
+    if not _is_sequence(value):
         return None
     if len(value) != 2:
-        raise ValueError(f"{name} must be {accepted}, got {len(value)} values: {value!r}")
+        raise ValueError(f"{name} must be {accepted}, got {len(value)} values: {shown(value)}")
     low, high = value
     return low, high
 
@@ -83,10 +88,10 @@ def _count(name: str, value: object) -> int | tuple[int, int]:
 
     def whole(entry: object) -> int:
         if isinstance(entry, bool) or not isinstance(entry, numbers.Integral):
-            raise TypeError(f"{name} must be {accepted}, got {value!r}")
+            raise TypeError(f"{name} must be {accepted}, got {shown(value)}")
         number = int(entry)
         if not 0 <= number < 2**31:  # the core says which counts it takes
-            raise ValueError(f"{name} must be {accepted}, at least 1, got {value!r}")
+            raise ValueError(f"{name} must be {accepted}, at least 1, got {shown(value)}")
         return number
 
     pair = _pair(name, value, accepted)
@@ -95,13 +100,13 @@ def _count(name: str, value: object) -> int | tuple[int, int]:
 
 def _text(name: str, value: object) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{name} must be a string, got {value!r} ({type(value).__name__})")
+        raise TypeError(f"{name} must be a string, got {shown(value)} ({type(value).__name__})")
     return value
 
 
 def _numbers(name: str, value: object, accepted: str) -> tuple[float, ...]:
-    if not isinstance(value, tuple | list | np.ndarray):
-        raise TypeError(f"{name} must be {accepted}, got {value!r} ({type(value).__name__})")
+    if not _is_sequence(value):
+        raise TypeError(f"{name} must be {accepted}, got {shown(value)} ({type(value).__name__})")
     return tuple(_number(name, entry, accepted) for entry in value)
 
 
@@ -111,12 +116,13 @@ def _value_range(value: object) -> tuple[float, float] | None:
     accepted = "two numbers (low, high), the lowest and the highest pixel value, or None"
     entries = _numbers("value_range", value, accepted)
     if len(entries) != 2:
-        raise ValueError(f"value_range must be {accepted}, got {len(entries)} values: {value!r}")
-    with np.errstate(over="ignore"):
-        span = np.float32(entries[1]) - np.float32(entries[0])
-    if not 0 < span < np.inf:
+        raise ValueError(f"value_range must be {accepted}, got {len(entries)} values: {shown(value)}")
+    low, high = entries
+    top = max(abs(low), abs(high))
+    if not (top <= 1e30 and max(1e-30, top * 2.0**-21) <= high - low):
         raise ValueError(
-            f"value_range must be {accepted}, low below high by a width that float32 can hold; got {value!r}"
+            f"value_range must be {accepted}, low below high, that float32 can compute with: from -1e30 to 1e30, and "
+            f"apart by 1e-30 and by four steps of float32 at least; got {shown(value)}"
         )
     return entries[0], entries[1]
 
@@ -251,7 +257,7 @@ class SaltPepper(_Value):
 
     def __post_init__(self) -> None:
         if not isinstance(self.per_channel, bool):
-            raise TypeError(f"SaltPepper.per_channel must be True or False, got {self.per_channel!r}")
+            raise TypeError(f"SaltPepper.per_channel must be True or False, got {shown(self.per_channel)}")
         self._set(
             amount=None if self.amount is None else _range("SaltPepper.amount", self.amount),
             salt_vs_pepper=_range("SaltPepper.salt_vs_pepper", self.salt_vs_pepper),
@@ -340,7 +346,7 @@ class Paste(_Value):
 
     def __post_init__(self) -> None:
         if not isinstance(self.flip, bool):
-            raise TypeError(f"Paste.flip must be True or False, got {self.flip!r}")
+            raise TypeError(f"Paste.flip must be True or False, got {shown(self.flip)}")
         if _text("Paste.source", self.source) not in ("image", "batch"):
             raise ValueError(f"Paste.source must be 'image' or 'batch', got {self.source!r}")
         self._set(
@@ -364,7 +370,9 @@ def _weights(name: str, value: object, of: str, count: int) -> tuple[float, ...]
         return None
     weights = _numbers(name, value, f"one number per entry of {of}, or None")
     if len(weights) != count:
-        raise ValueError(f"{name} must hold one number per entry of {of} ({count}), got {len(weights)}: {weights!r}")
+        raise ValueError(
+            f"{name} must hold one number per entry of {of} ({count}), got {len(weights)}: {shown(weights)}"
+        )
     return weights
 
 
@@ -372,10 +380,10 @@ def _noise(value: object) -> tuple[Noise, ...]:
     kinds = (value,) if isinstance(value, _KINDS) else value
     names = ", ".join(f"{cls.__name__}()" for cls in _KINDS)
     if not isinstance(kinds, tuple | list):
-        raise TypeError(f"noise must be a noise kind or a list of them ({names}), got {value!r}")
+        raise TypeError(f"noise must be a noise kind or a list of them ({names}), got {shown(value)}")
     for kind in kinds:
         if not isinstance(kind, _KINDS):
-            raise TypeError(f"noise must hold noise kinds ({names}), got {kind!r}")
+            raise TypeError(f"noise must hold noise kinds ({names}), got {shown(kind)}")
     return tuple(kinds)
 
 
@@ -445,14 +453,14 @@ class BoxNoise(_Value):
         for name in ("area_split", "ratio_sampling", "ratio_per", "placement", "overlap", "mode"):
             _text(name, getattr(self, name))
         base: object = self.base
-        if isinstance(base, tuple | list | np.ndarray):
+        if _is_sequence(base):
             base = _numbers("base", base, "a name, a number or one number per channel")
         elif not isinstance(base, str):
             base = _number("base", base, "a name, a number or one number per channel")
         noise = _noise(self.noise)
         shapes = (self.shapes,) if isinstance(self.shapes, str) else self.shapes
         if not isinstance(shapes, tuple | list):
-            raise TypeError(f"shapes must be a name or a list of names, got {shapes!r}")
+            raise TypeError(f"shapes must be a name or a list of names, got {shown(shapes)}")
         shapes = tuple(_text("shapes", shape) for shape in shapes)
         self._set(
             scale=_range("scale", self.scale),

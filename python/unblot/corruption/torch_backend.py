@@ -32,8 +32,9 @@ from unblot.corruption._arrays import (
     pixel_type,
     plain,
 )
-from unblot.corruption.apply import Corrupted, covers_of
+from unblot.corruption.apply import Corrupted, covers_of, without_pixels
 from unblot.corruption.spec import BoxNoise, Spec
+from unblot.errors import shown
 
 __all__ = ["corrupt_torch"]
 
@@ -80,8 +81,12 @@ def corrupt_torch(
     count, channels, height, width = nchw = tuple(as_nchw(source, layout).shape)
     key_array = check_keys(keys, count)
     in_place = check_out(images, out)
-    value_range = check_range(as_nchw(source, layout), dtype, spec)
     seed = check_seed(seed)
+    if generator is not None and not isinstance(generator, torch.Generator):
+        raise TypeError(f"generator must be a torch.Generator or None, got {shown(generator)}")
+    if 0 in nchw:
+        return without_pixels(images, out, nchw, layout, changed=False)
+    value_range = check_range(as_nchw(source, layout), dtype, spec)
     if generator is None:
         digest = hashlib.blake2b(seed.to_bytes(8, "little") + key_array.tobytes(), digest_size=8).digest()
         generator = torch.Generator(images.device).manual_seed(int.from_bytes(digest, "little"))

@@ -29,7 +29,7 @@ from unblot.corruption._arrays import (
     plain,
 )
 from unblot.corruption._triton_kernel import fill
-from unblot.corruption.apply import Corrupted
+from unblot.corruption.apply import Corrupted, without_pixels
 from unblot.corruption.spec import BoxNoise, FullGaussian, Noise, Paste, Spec
 
 __all__ = ["corrupt_triton"]
@@ -58,6 +58,10 @@ def corrupt_triton(
     """
     spec = check_spec(spec)
     _check_known(spec)
+    if not isinstance(images, Tensor):
+        raise TypeError(
+            f"images must be a torch tensor, got {type(images).__name__}; use unblot.corrupt for NumPy arrays"
+        )
     dtype = pixel_type("images", images)
     check_dense("images", images)
     layout = check_layout(images.shape, layout, channels_first=True)
@@ -66,8 +70,10 @@ def corrupt_triton(
     key_array = check_keys(keys, len(nchw))
     seed = check_seed(seed)
     in_place = check_out(images, out)
-    value_range = check_range(nchw, dtype, spec)
     count, channels, height, width = nchw.shape
+    if 0 in nchw.shape:
+        return without_pixels(images, out, (count, channels, height, width), layout, changed=False)
+    value_range = check_range(nchw, dtype, spec)
     integers, reals = spec.plan.draw(height, width, channels, seed, key_array)
 
     target = source.clone() if out is None else out

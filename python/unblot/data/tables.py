@@ -16,11 +16,11 @@ class _Lines(io.StringIO):
         return super().write(row.removesuffix("\r\n") + "\n")
 
 
-def csv_text(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+def csv_text(header: Iterable[str] | None, rows: Iterable[Iterable[object]]) -> str:
     r"""A table as text: fields parted by commas, quoted where need be, rows ended by a line feed.
 
     Args:
-        header: names of the columns.
+        header: names of the columns; None for rows that go on with a table.
         rows: of as many fields.
 
     Example:
@@ -29,6 +29,7 @@ def csv_text(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
     """
     lines = _Lines(newline="")
     writer = csv.writer(lines, lineterminator="\r\n")
-    writer.writerow(header)
+    if header is not None:
+        writer.writerow(header)
     writer.writerows(rows)
     return lines.getvalue()

@@ -15,10 +15,10 @@ import logging
 import platform
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import numpy as np
@@ -126,13 +126,14 @@ def metadata_of(run: Run) -> dict[str, Any]:
         "unblot": __version__,
         "torch": torch.__version__,
         "python": platform.python_version(),
-        "detector": {"name": detector.name, "options": detector.options},
+        "detector": {"name": detector.name, "options": without_places(detector.options)},
         "classes": ["normal", "abnormal"],
         "threshold": None if run.threshold is None else run.threshold.to_dict(),
         "protocol": "clean",
-        "training": run.train.to_dict(),
-        "data": None if run.data_config is None else _without_places(run.data_config.to_dict()),
+        "training": without_places(run.train.to_dict()),
+        "data": None if run.data_config is None else without_places(run.data_config.to_dict()),
         "corruption": None if run.corruption is None else run.corruption.to_dict(),
+        "reading": run.reading.to_dict(),
         "input": {
             "name": "images",
             "dtype": "uint8",
@@ -149,13 +150,48 @@ def metadata_of(run: Run) -> dict[str, Any]:
     }
 
 
-def _without_places(data: dict[str, Any]) -> dict[str, Any]:
-    """Folders of the training machine by their last name: a file that is shipped says nothing about its disks."""
-    short = {
-        k: Path(v).name for k, v in data.items() if k in ("data", "root", "group") and v and Path(str(v)).is_absolute()
-    }
-    many = {k: [Path(x).name for x in v] for k, v in data.items() if k in ("normal", "abnormal", "masks") and v}
-    return data | short | many
+_PLACES = ("data", "root", "normal", "abnormal", "masks", "corruption", "judge")  # settings that may be paths
+
+
+def without_places(values: Any, key: str = "") -> Any:
+    r"""Settings with each file and folder by its last name alone: a file that is shipped says nothing about the disks,
+    users and customers of the machine that made it.
+
+    Example:
+        >>> without_places({"data": "/home/jo/parts", "group": r"(.*)_\d+/", "normal": ["../a/good"], "epochs": 3})
+        {'data': 'parts', 'group': '(.*)_\\d+/', 'normal': ['good'], 'epochs': 3}
+    """
+    if isinstance(values, Mapping):
+        return {name: without_places(value, str(name)) for name, value in values.items()}
+    if isinstance(values, list | tuple):
+        return [without_places(value, key) for value in values]
+    if not isinstance(values, str):
+        return values
+    table = key == "group" and values.lower().endswith(".csv")
+    absolute = PurePosixPath(values).is_absolute() or PureWindowsPath(values).is_absolute()
+    if key in _PLACES or table or (absolute and key != "group"):
+        return PureWindowsPath(PurePosixPath(values).name).name if values.strip("/\\.") else ""
+    return values
+
+
+def _forget_places(model: Any) -> None:
+    """Take out of a graph what the exporter notes of the program that it saw: stack traces, names of modules."""
+    graphs = [model.graph, *model.functions]
+    for part in (model, *graphs):
+        part.doc_string = ""
+        del part.metadata_props[:]
+    for graph in graphs:  # grows: a node may hold graphs
+        values = [*getattr(graph, "value_info", ()), *getattr(graph, "initializer", ())]
+        if graph is not model and hasattr(graph, "initializer"):
+            values += [*graph.input, *graph.output]
+        for entry in (*values, *graph.node):
+            entry.doc_string = ""
+            del entry.metadata_props[:]
+        for node in graph.node:
+            for attribute in node.attribute:
+                attribute.doc_string = ""
+                graphs += [attribute.g] if attribute.HasField("g") else []
+                graphs += attribute.graphs
 
 
 def export(run: Run, out: str | Path) -> None:
@@ -200,6 +236,7 @@ def export(run: Run, out: str | Path) -> None:
         quiet.setLevel(level)
     assert program is not None
     model = program.model_proto
+    _forget_places(model)
     onnx.helper.set_model_props(model, {"unblot": json.dumps(metadata_of(run), allow_nan=False)})
     from unblot.training.checkpoint import write_atomically
 
@@ -214,10 +251,11 @@ def check_images(run: Run, paths: Sequence[str | Path] | None, limit: int = 64) 
     """
     detector = run.detector
     if paths:
-        return load_paths(paths, channels=detector.channels, size=detector.size)
+        return load_paths(paths, channels=detector.channels, size=detector.size, reading=run.reading)
     from dataclasses import replace
 
-    test = load_data(replace(run.data, channels=detector.channels, size=detector.size), progress=False).test
+    config = replace(run.data, channels=detector.channels, size=detector.size)
+    test = load_data(config, reading=run.reading, progress=False).test
     return test.first(limit)
 
 

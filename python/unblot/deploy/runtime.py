@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -18,8 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unblot.data.folders import sources_of
-from unblot.data.pixels import decode, in_threads
+from unblot.data.reading import BEFORE, Reading
 from unblot.errors import UserError
+from unblot.scoring.stream import FileScore, score_files
+from unblot.scoring.thresholds import Calibration
 
 __all__ = ["FORMAT", "GraphScores", "OnnxDetector", "load_onnx"]
 
@@ -33,7 +35,7 @@ class GraphScores:
     Attributes:
         image: float64, shape (N,).
         maps: anomaly maps, float32, shape (N, size, size).
-        images_per_second: of the graph alone, files already decoded.
+        images_per_second: reading of the files included.
     """
 
     image: NDArray[np.float64]
@@ -63,15 +65,26 @@ class OnnxDetector:
         return int(self.metadata["input"]["size"])
 
     @property
-    def threshold(self) -> float:
-        """Images that score above are called abnormal.
+    def reading(self) -> Reading:
+        """How image files are read, and what those of the training were like."""
+        held = self.metadata.get("reading")
+        return BEFORE if held is None else Reading.from_dict(held)
+
+    @property
+    def calibration(self) -> Calibration:
+        """The threshold and where it comes from.
 
         Raises:
             UserError: the run that was exported had none.
         """
         if self.metadata["threshold"] is None:
             raise UserError(f"{self.path} has no threshold: its run held out no normal images. Train and export again")
-        return float(self.metadata["threshold"]["threshold"])
+        return Calibration.from_dict(self.metadata["threshold"])
+
+    @property
+    def threshold(self) -> float:
+        """Images that score above are called abnormal; UserError where the run that was exported had none."""
+        return self.calibration.threshold
 
     def run(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Score one batch.
@@ -93,50 +106,57 @@ class OnnxDetector:
         score, maps = self._session.run(["score", "map"], {"images": np.ascontiguousarray(images)})
         return score, maps
 
-    def score_paths(
+    def score_planes(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """:meth:`run` for images (N, channels, H, W): what :func:`unblot.scoring.score_files` takes."""
+        return self.run(images.transpose(0, 2, 3, 1))
+
+    def stream_paths(
         self, paths: Iterable[str | Path], *, batch_size: int = 16, progress: bool | None = None
-    ) -> tuple[list[str], GraphScores]:
-        """Score files, and the images in folders.
+    ) -> Iterator[list[FileScore]]:
+        """Score files, and the images in folders, as they come: no more maps than a batch are held.
 
         Args:
             paths: of images and folders.
             batch_size: images at a time; does not change a score by more than rounding.
             progress: None shows a bar where stderr is a terminal and there are many images, False none.
 
+        Yields:
+            A list for each batch; a file that cannot be read has no score, and its entry says why.
+
+        Raises:
+            UserError: a path that does not exist, or a folder without images.
+        """
+        return score_files(
+            self.score_planes,
+            sources_of(paths),
+            channels=self.channels,
+            size=self.size,
+            reading=self.reading,
+            batch_size=batch_size,
+            progress=progress,
+        )
+
+    def score_paths(
+        self, paths: Iterable[str | Path], *, batch_size: int = 16, progress: bool | None = None
+    ) -> tuple[list[str], GraphScores]:
+        """Score files, and the images in folders, and keep all maps; :meth:`stream_paths` keeps none.
+
+        Args are those of :meth:`stream_paths`.
+
         Returns:
             The names of the images and their scores.
 
         Raises:
-            UserError: a file that cannot be read, or a score that is not finite.
+            UserError: a path that does not exist, a file that cannot be read, or a score that is not finite.
         """
-        sources = sources_of(paths)
-        names = [source.item.name for source in sources]
-        decoded = in_threads(
-            lambda image: decode(image, channels=self.channels, size=self.size).transpose(1, 2, 0),
-            [source.image for source in sources],
-            what="scoring",
-            progress=progress,
-        )
-        return names, self._score(decoded, names, batch_size)
-
-    def _score(self, images: Iterable[NDArray[np.uint8]], names: Sequence[str], batch_size: int) -> GraphScores:
-        scores = np.empty(len(names), np.float64)
-        maps = np.empty((len(names), self.size, self.size), np.float32)
-        seconds, start, batch = 0.0, 0, []
-        for number, image in enumerate(images, start=1):
-            batch.append(image)
-            if len(batch) < batch_size and number < len(names):
-                continue
-            began = time.perf_counter()
-            scores[start:number], maps[start:number] = self.run(np.stack(batch))
-            seconds += time.perf_counter() - began
-            start, batch = number, []
-        bad = np.flatnonzero(~(np.isfinite(scores) & np.isfinite(maps).all(axis=(1, 2))))
-        if bad.size:
-            raise UserError(
-                f"{bad.size} scores are not finite, the first that of {names[bad[0]]}; train again, export again"
-            )
-        return GraphScores(scores, maps, len(names) / max(seconds, 1e-9))
+        began = time.perf_counter()
+        entries = [e for batch in self.stream_paths(paths, batch_size=batch_size, progress=progress) for e in batch]
+        if problems := [entry.problem for entry in entries if entry.problem]:
+            raise UserError(f"{len(problems)} of {len(entries)} images have no score; the first: {problems[0]}")
+        seconds = time.perf_counter() - began
+        maps = np.stack([entry.map for entry in entries if entry.map is not None])
+        scores = np.array([entry.score for entry in entries], np.float64)
+        return [entry.name for entry in entries], GraphScores(scores, maps, len(entries) / max(seconds, 1e-9))
 
 
 def load_onnx(path: str | Path, *, device: str = "auto", threads: int | None = None) -> OnnxDetector:
@@ -188,4 +208,20 @@ def _metadata(path: Path, held: dict[str, str]) -> dict[str, Any]:
             f"{path} has export format {version!r}, written by unblot {metadata.get('unblot', '?')}; this version "
             f"reads format {FORMAT}. Use that version, or export the run again"
         )
+    _check(path, metadata)
     return dict(metadata)
+
+
+def _check(path: Path, metadata: Mapping[str, Any]) -> None:
+    """Refuse numbers that no export writes: they would judge images in silence, and wrongly."""
+    try:
+        given = metadata["input"]
+        for name, accepted in (("channels", (1, 3)), ("size", range(1, 1 << 16))):
+            value = given[name]
+            if not isinstance(value, int) or isinstance(value, bool) or value not in accepted:
+                raise ValueError(f"input.{name} is {value!r}")
+        if metadata["threshold"] is not None:
+            Calibration.from_dict(metadata["threshold"])
+    except (KeyError, TypeError, ValueError) as error:
+        why = f"{error} is missing" if isinstance(error, KeyError) else error
+        raise UserError(f"the metadata of {path} cannot be used: {why}. Export the run again") from error

@@ -3,8 +3,8 @@
 A memory is right where a defect looks like nothing that was seen. It is blind where every patch is ordinary and only
 its surroundings are wrong. Networks that have learnt to mark corrupted cells are right there, and know little of
 textures that no corruption resembles. Both look at the same features of one pass, and the networks see the memory's
-distances, too. Their scores are made comparable on left-out normal images and combined so that one part that is sure is
-enough. ``docs/default.md`` tells how this was chosen.
+distances, too. Their scores are made comparable on left-out normal images and combined so that one part that is sure
+is enough. ``docs/default.md`` tells how this was chosen.
 """
 
 from __future__ import annotations
@@ -30,13 +30,11 @@ __all__ = ["Auto"]
 MARK = "mark"
 NETWORKS, WIDTH, DROPOUT = 3, 64, 0.1
 ROUNDS = 10  # of the marking phase, between which the learning rate falls
-SHOWN = 900  # corrupted images that the marking networks learn from, of 256 px or less; of larger ones fewer
+EACH = 2.25  # corrupted images that are made for a step, of 256 px or less; of larger ones fewer
 SIDE = 256
-STEPS = 400  # of each marking network
 FULL, AUGMENT = 0.05, 0.2  # as for ``feature_mask``
 TOP = 0.005  # share of the marks' map that makes their score
-BELOW = 1e-2  # share of the plain mean, so that scores below both medians are ranked, too
-POWER = 3.0  # of the mean that combines the parts: between a sum (1) and the maximum
+TRUST = (1.0, 0.7)  # in the memory and in the marks, which are wrong more often
 
 
 @register
@@ -45,8 +43,8 @@ class Auto(Memory):
 
     Training passes the normal images once, for the memory; then some 900 corrupted copies, of whose cells the marking
     networks learn (:class:`CellMarkers`). A part's score s becomes (s - m) / d: m is the median of left-out normal
-    scores, d the root mean square by which those above m exceed it. The parts' are combined by a mean of the power 3,
-    of what is above 0. Maps alike.
+    scores, d the root mean square by which those above m exceed it. The image's score is the larger of both, the marks'
+    counted 0.7 times. Maps alike.
 
     Args:
         channels: 1 or 3.
@@ -55,6 +53,7 @@ class Auto(Memory):
             the extra ``unblot[train]``, or "scratch" where they are not installed.
         strides: of the features, ascending.
         entries, neighbours, top: of the memory (:class:`Memory`).
+        steps: of each marking network; they also say how many corrupted images it learns from, 900 for 400 steps.
 
     Raises:
         ValueError: an option out of its range.
@@ -74,7 +73,10 @@ class Auto(Memory):
         entries: int = 2_000,
         neighbours: int = 3,
         top: float = 0.02,
+        steps: int = 400,
     ) -> None:
+        if steps < 1:
+            raise ValueError(f"steps must be 1 or more, got {steps}")
         teacher = teacher or (PACKAGED if packaged() else SCRATCH)
         super().__init__(
             channels=channels,
@@ -85,7 +87,8 @@ class Auto(Memory):
             neighbours=neighbours,
             top=top,
         )
-        self.markers = CellMarkers(2 * sum(self.teacher.channels[:2]) + len(strides), NETWORKS, WIDTH, DROPOUT)
+        self.options["steps"] = self.steps = steps
+        self.markers = CellMarkers(sum(self.teacher.channels[:2]) + len(strides), NETWORKS, WIDTH, DROPOUT)
         self.marks = Places(size // strides[0])
         # Rows: median and spread of the scores, then of the maps. Columns: memory, marks.
         self.register_buffer("scale", torch.tensor([[0.0], [1.0], [0.0], [1.0]]).repeat(1, 2))
@@ -102,7 +105,7 @@ class Auto(Memory):
     @property
     def _images(self) -> int:
         """Corrupted images of a round."""
-        return max(1, round(SHOWN * min(1.0, (SIDE / self.size) ** 2) / ROUNDS))
+        return max(2, round(EACH * self.steps * min(1.0, (SIDE / self.size) ** 2) / ROUNDS))
 
     def training_step(self, phase: str, batch: Batch) -> Iterator[Step]:
         """Remember clean patches; or draw cells of corrupted images, and take steps on all that were drawn so far."""
@@ -120,7 +123,7 @@ class Auto(Memory):
             known = _known(features, self.memory.distances(features, batch.group))
             target = changed(clean, noisy, self.size // known.shape[-1], FULL)
             self._cells.add(known, target, self.markers.folds(batch.group))
-        self._due += len(batch.index) * STEPS / (self._images * ROUNDS)
+        self._due += len(batch.index) * self.steps / (self._images * ROUNDS)
         while self._due >= 1:
             self._due -= 1
             yield Step("markers", self.markers.losses(self._cells))
@@ -158,9 +161,8 @@ class Auto(Memory):
     @staticmethod
     def _combined(each: Sequence[Tensor], scale: Tensor) -> Tensor:
         """Values of both parts, of one shape, in units of the scale, (median and spread, parts), as one."""
-        parts = torch.stack([(x - scale[0, i]) / scale[1, i] for i, x in enumerate(each)])
-        above = parts.clamp_min(0).pow(POWER).mean(0).pow(1 / POWER)
-        return above + BELOW * parts.mean(0)
+        one, other = (t * (x - scale[0, i]) / scale[1, i] for i, (t, x) in enumerate(zip(TRUST, each, strict=True)))
+        return torch.maximum(one, other)
 
     def notes(self) -> dict[str, Any]:
         """What each part's scores reach on left-out normal images."""
@@ -170,7 +172,7 @@ class Auto(Memory):
                 name: {"median": round(m, 4), "spread": round(d, 4)}
                 for name, m, d in zip(("memory", "marks"), median, reach, strict=True)
             },
-            "rule": f"mean of the power {POWER:g} of both parts' standardised scores",
+            "rule": f"the larger of both parts' standardised scores, weighed {TRUST[0]:g} and {TRUST[1]:g}",
         }
 
 

@@ -28,7 +28,7 @@ LEAST = 1e-3  # distance that still has a logarithm
 
 
 def cells(features: Sequence[Tensor], distances: Sequence[Tensor]) -> Tensor:
-    """What is known of each cell: its features and those averaged over 3 × 3 neighbours, then its log distances.
+    """What is known of each cell: its features, then its log distances.
 
     Args:
         features: float, shape (N, C, H / s, W / s) for each stride s, the finest first.
@@ -38,9 +38,7 @@ def cells(features: Sequence[Tensor], distances: Sequence[Tensor]) -> Tensor:
         float, shape (N, K, h, w) at the finest stride; coarser ones are enlarged.
     """
     size = features[0].shape[-2:]
-    logs = [each.clamp_min(LEAST).log() for each in distances]
-    around = [F.avg_pool2d(f.float(), 3, 1, 1, count_include_pad=False) for f in features]
-    each = [*(f.float() for f in features), *around, *logs]
+    each = [*(f.float() for f in features), *(d.clamp_min(LEAST).log() for d in distances)]
     return torch.cat([x if x.shape[-2:] == size else F.interpolate(x, size, mode="bilinear") for x in each], 1)
 
 

@@ -60,7 +60,8 @@ def _convert(network: nn.Module, *example: Tensor) -> Callable[..., list[Tensor]
         )
     # Not openvino.convert_model, which reports its use over the network.
     front = FrontEndManager().load_by_framework("pytorch")
-    model = front.convert(front.load(TorchScriptPythonDecoder(traced)))
+    decoder = TorchScriptPythonDecoder(traced)  # must live until the model is converted
+    model = front.convert(front.load(decoder))
     model.reshape({number: [-1, *given.shape[1:]] for number, given in enumerate(example)})
     settings = {
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),

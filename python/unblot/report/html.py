@@ -27,10 +27,12 @@ from unblot.corruption.spec import Spec
 from unblot.data import ImageSet
 from unblot.models.detector import Detector
 from unblot.models.pixels import to_signed, to_uint8
-from unblot.report.plots import heat, histogram, map_range, pr, roc
+from unblot.report.heat import heat
+from unblot.report.plots import histogram, pr, roc
 from unblot.report.sheet import contact_sheet
-from unblot.report.tiles import as_image, chosen, encode, fitting, longest_of, picture_uri, smaller
-from unblot.scoring import NOT_REACHABLE, Evaluation, expected_above
+from unblot.report.tiles import as_image, chosen, encode, fitting, longest_of, picture_uri
+from unblot.scoring import NOT_REACHABLE, Evaluation
+from unblot.scoring.maps import shrunk
 
 __all__ = ["write_report"]
 
@@ -69,7 +71,7 @@ def write_report(
     Returns:
         Path of the report.
     """
-    test, scores, labels = evaluation.splits.test, evaluation.scores.image, evaluation.splits.test.labels
+    test, scores, labels = evaluation.splits.test, evaluation.scores, evaluation.splits.test.labels
     threshold, metrics = evaluation.calibration.threshold, evaluation.metrics
     both = 0 < labels.sum() < labels.size
     shown = chosen(scores, labels, threshold)
@@ -128,8 +130,8 @@ class _Pictures:
     """
 
     def __init__(self, evaluation: Evaluation, detector: Detector, shown: list[int]) -> None:
-        test, scores = evaluation.splits.test, evaluation.scores
-        low, high = map_range(scores.maps)
+        test, scores, maps = evaluation.splits.test, evaluation.scores, evaluation.maps
+        low, high = maps.bounds()
         strips: list[list[tuple[str, Image.Image]]] = []
         longest = longest_of(len(shown))
         for start in range(0, len(shown), _BATCH):
@@ -140,9 +142,7 @@ class _Pictures:
                 strip = [("original", as_image(images[k].numpy(), longest))]
                 if restored is not None:
                     strip.append(("restored", as_image(restored[k], longest)))
-                strip.append(
-                    ("anomaly map", as_image(heat(smaller(scores.maps[i], longest), low, high).transpose(2, 0, 1)))
-                )
+                strip.append(("anomaly map", as_image(heat(shrunk(maps[i], longest), low, high).transpose(2, 0, 1))))
                 if (mask := test.mask(i)) is not None:
                     strip.append(("true mask", as_image(mask, longest)))
                 strips.append(strip)
@@ -153,7 +153,7 @@ class _Pictures:
                 "name": test.items[i].name,
                 "kind": test.items[i].kind,
                 "truth": _truth(test.items[i].label),
-                "score": f"{scores.image[i]:#.4g}",
+                "score": f"{scores[i]:#.4g}",
                 "picture": pictures[0],
             }
             for i, pictures in zip(shown, uris, strict=True)
@@ -194,7 +194,7 @@ def _live(evaluation: Evaluation) -> dict[str, Any]:
     items = evaluation.splits.test.items
     kinds = sorted({(item.label, item.kind) for item in items})
     return {
-        "scores": evaluation.scores.image.tolist(),
+        "scores": evaluation.scores.tolist(),
         "labels": [item.label for item in items],
         "kinds": [kinds.index((item.label, item.kind)) for item in items],
         "names": [{"truth": _truth(label), "kind": kind} for label, kind in kinds],
@@ -214,15 +214,9 @@ def _truth(label: int) -> str:
 
 
 def _threshold_text(evaluation: Evaluation) -> str:
-    c, above = evaluation.calibration, int(evaluation.predicted.sum())
-    if c.quantile is None:
-        origin = f"{c.method} of the scores of these test images, as in the paper; {NOT_REACHABLE}."
-    else:
-        origin = (
-            f"the {c.quantile:g} quantile of the scores of {c.sources()}, so at most "
-            f"{100 * expected_above(c.quantile, c.n):.3g} % of normal images like those are expected above it."
-        )
-    return f"Threshold {c.threshold:#.4g}: {origin} Above lie {above} of {len(evaluation.predicted)} test images."
+    above, told = int(evaluation.predicted.sum()), evaluation.metrics["provenance"]["told"]
+    label = "" if evaluation.protocol.reachable else f" As in the paper; {NOT_REACHABLE}."
+    return f"{' '.join(told)}{label} Above the threshold lie {above} of {len(evaluation.predicted)} test images."
 
 
 def _missing(undefined: Mapping[str, str]) -> list[str]:
@@ -236,7 +230,7 @@ def _missing(undefined: Mapping[str, str]) -> list[str]:
 
 def _kinds(evaluation: Evaluation) -> list[dict[str, str | int]]:
     """One row per label and kind, normal first; the figures of a kind of defect are the evaluation's."""
-    test, scores = evaluation.splits.test, evaluation.scores.image
+    test, scores = evaluation.splits.test, evaluation.scores
     rows: list[dict[str, str | int]] = []
     for label, kind in sorted({(item.label, item.kind) for item in test.items}):
         chosen = np.array([(item.label, item.kind) == (label, kind) for item in test.items])

@@ -11,9 +11,7 @@ from __future__ import annotations
 import base64
 import io
 import re
-from collections.abc import Callable, Sequence
-from itertools import count
-from pathlib import Path, PurePath
+from collections.abc import Callable
 from typing import Any
 
 import matplotlib
@@ -23,7 +21,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-__all__ = ["heat", "histogram", "map_range", "png_uri", "pr", "roc", "write_heat_maps"]
+__all__ = ["histogram", "png_uri", "pr", "roc"]
 
 NORMAL, ABNORMAL = "#3b82c4", "#e0763a"
 _INK = "#010203"  # stands for the page's own text colour until the SVG is finished
@@ -75,7 +73,7 @@ def roc(labels: NDArray[np.int64], scores: NDArray[np.float64], threshold: float
         scores: shape (N,), larger is more anomalous.
         threshold: images above it are called abnormal.
     """
-    from sklearn.metrics import roc_curve  # heat maps need it not
+    from sklearn.metrics import roc_curve
 
     false_alarms, hits, _ = roc_curve(labels, scores)
     flagged = scores > threshold
@@ -129,13 +127,6 @@ def histogram(labels: NDArray[np.int64], scores: NDArray[np.float64], threshold:
     return _svg("histogram", 8.6, 2.4, draw)
 
 
-def heat(values: NDArray[np.float32], low: float, high: float) -> NDArray[np.uint8]:
-    """Colour an anomaly map: shape (H, W) to RGB (H, W, 3), ``low`` black, ``high`` and above pale yellow."""
-    scaled = (values.astype(np.float64) - low) / max(high - low, np.finfo(np.float64).tiny)
-    rgba = matplotlib.colormaps["inferno"](np.clip(scaled, 0.0, 1.0), bytes=True)
-    return np.asarray(rgba, dtype=np.uint8)[..., :3]
-
-
 def png_uri(pixels: NDArray[np.uint8], longest: int = 192) -> str:
     """A picture as a PNG data URI, shrunk so that no side is longer than ``longest`` pixels.
 
@@ -150,34 +141,3 @@ def png_uri(pixels: NDArray[np.uint8], longest: int = 192) -> str:
     out = io.BytesIO()
     image.save(out, format="PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(out.getvalue()).decode("ascii")
-
-
-def map_range(maps: NDArray[np.float32]) -> tuple[float, float]:
-    """Lowest value and 99.9 % quantile of all maps: one scale for all, or a quiet map would look as loud as a defect.
-
-    A few hot pixels do not darken the rest.
-    """
-    return float(maps.min()), float(np.quantile(maps, 0.999))
-
-
-def write_heat_maps(folder: Path, names: Sequence[str], maps: NDArray[np.float32]) -> list[str]:
-    """Write anomaly maps as PNG heat maps on one colour scale.
-
-    Args:
-        folder: exists.
-        names: of the images; a heat map takes the stem of its name, with a number where stems repeat.
-        maps: shape (N, H, W).
-
-    Returns:
-        The file names, in order.
-    """
-    low, high = map_range(maps)
-    taken: set[str] = set()
-    files = []
-    for name, values in zip(names, maps, strict=True):
-        stem = PurePath(name).stem
-        file = next(f for n in count(1) if (f := f"{stem}.png" if n == 1 else f"{stem}-{n}.png").lower() not in taken)
-        taken.add(file.lower())  # some file systems do not tell upper case from lower
-        Image.fromarray(heat(values, low, high)).save(folder / file)
-        files.append(file)
-    return files

@@ -52,4 +52,4 @@ def plot_protocol_study(study: Mapping[str, Any], path: Path) -> None:
         what = f"{study['training']['model']} on {study['data']['data']}{left_out}"
         axes.set_title(f"{what}: the test mode alone changed")
         figure.legend(loc="outside lower center", ncols=2)
-        figure.savefig(path, dpi=144)
+        figure.savefig(path, dpi=144, metadata={"Software": "unblot, plot"})

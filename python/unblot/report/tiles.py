@@ -25,7 +25,6 @@ __all__ = [
     "fitting",
     "longest_of",
     "picture_uri",
-    "smaller",
 ]
 
 MOST = 1000  # images that are shown
@@ -80,11 +79,6 @@ def as_image(pixels: NDArray[np.uint8] | NDArray[np.bool_], longest: int = LEVEL
     else:
         image = Image.fromarray(pixels)
     return _shrunk(image, longest)
-
-
-def smaller(values: NDArray[np.float32], longest: int) -> NDArray[np.float32]:
-    """An anomaly map (H, W) averaged down until no side is longer than ``longest``."""
-    return np.asarray(_shrunk(Image.fromarray(values), longest))
 
 
 def encode(image: Image.Image, longest: int, quality: int | None) -> tuple[str, bytes]:

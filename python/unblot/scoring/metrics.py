@@ -1,12 +1,8 @@
-"""Metrics of image scores and of anomaly maps; scikit-learn computes what it has.
+"""Metrics of image scores; scikit-learn computes what it has. Those of anomaly maps: :mod:`unblot.scoring.pixels`.
 
 Scores are taken as they are: never clamped, never flipped. The one exception is for comparison with the paper, which
 computes F1 at 0.2 on scores (equation 13 and its text); it scales them over the test set, so that figure is not
 reachable in use.
-
-Per-region overlap (PRO, Bergmann et al., "Uninformed students", CVPR 2020): the share of each connected defect region
-that lies above a threshold, averaged over regions, integrated over the false-positive rate of pixels up to 30 % and
-divided by 0.3.
 """
 
 from __future__ import annotations
@@ -16,15 +12,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import ndimage
 from sklearn.metrics import average_precision_score, precision_recall_fscore_support, roc_auc_score
 
+from unblot.scoring.pixels import PixelMetrics
 from unblot.scoring.thresholds import PAPER_THRESHOLD
 
 __all__ = ["image_metrics", "pixel_metrics"]
-
-PRO_LIMIT = 0.3
-STRIPS = 1 << 20  # pixels whose part of a curve is worked out at a time
 
 
 def image_metrics(labels: ArrayLike, scores: ArrayLike, threshold: float) -> dict[str, Any]:
@@ -91,20 +84,20 @@ def _why(key: str, y: NDArray[Any]) -> str:
     return f"no image lies above the threshold, so {key} divides by zero"
 
 
-def pixel_metrics(maps: NDArray[np.float32], masks: Iterable[NDArray[np.bool_] | None]) -> dict[str, Any] | None:
+def pixel_metrics(
+    maps: Iterable[NDArray[np.float32]], masks: Iterable[NDArray[np.bool_] | None]
+) -> dict[str, Any] | None:
     """Pixel AUROC, average precision and PRO of anomaly maps, pooled over all images that have a mask.
 
-    All are exact, the first two equal to scikit-learn's, which would need a dozen copies of the maps (in AUROC and PRO
-    ties count half). Memory: two copies of the maps and little more.
+    The first two are scikit-learn's, exact or within ``error_bound`` (:class:`PixelMetrics`, which this feeds).
 
     Args:
-        maps: shape (N, H, W).
+        maps: N maps of shape (H, W), float32. May be a generator, like the masks: one of each is held at a time.
         masks: N bool arrays of shape (H, W), True on a defect; all False for a normal image; None leaves the image
-            out. May be a generator: one mask is held at a time.
+            out.
 
     Returns:
-        auroc, auprc (average precision; guessing gives the share of defect pixels, ``defect_share``), pro_0.3, and the
-        numbers of images and regions; None where no pixel or every pixel is a defect.
+        What :meth:`PixelMetrics.result` gives; None where no pixel or every pixel is a defect.
 
     Raises:
         ValueError: a mask of another type or shape, or a map that is not finite.
@@ -115,82 +108,8 @@ def pixel_metrics(maps: NDArray[np.float32], masks: Iterable[NDArray[np.bool_] |
         >>> found["auprc"], round(found["auroc"], 3)
         (0.5, 0.667)
     """
-    positive: list[NDArray[np.float32]] = []
-    weight: list[NDArray[np.float64]] = []
-    negative: list[NDArray[np.float32]] = []
-    images = regions = 0
-    for number, (anomaly_map, mask) in enumerate(zip(maps, masks, strict=True)):
-        if mask is None:
-            continue
-        if mask.dtype != np.bool_ or mask.shape != anomaly_map.shape:
-            raise ValueError(
-                f"mask {number} must be bool and of its map's shape, got {mask.dtype} of shape {mask.shape} for a map "
-                f"of shape {anomaly_map.shape}; mask > 0 makes numbers bool"
-            )
-        if bad := np.count_nonzero(~np.isfinite(anomaly_map)):
-            raise ValueError(f"{bad} of {anomaly_map.size} pixels of anomaly map {number} are not finite")
-        images += 1
-        negative.append(anomaly_map[~mask])
-        if mask.any():
-            label, count = ndimage.label(mask, structure=np.ones((3, 3)))
-            inside = label[mask]
-            positive.append(anomaly_map[mask])
-            weight.append(1 / np.bincount(inside)[inside])  # every region weighs 1, whatever its area
-            regions += count
-    if not positive or not sum(n.size for n in negative):
-        return None
-    high, low = np.concatenate(positive), np.concatenate(negative)
-    negative.clear()
-    low.sort()
-    return {
-        "auroc": _area_under_roc(high, np.ones(high.size), low, 1.0),
-        "auprc": _average_precision(high, low),
-        f"pro_{PRO_LIMIT}": _area_under_roc(high, np.concatenate(weight), low, PRO_LIMIT),
-        "defect_share": high.size / (high.size + low.size),
-        "images": images,
-        "regions": regions,
-    }
-
-
-def _average_precision(positive: NDArray[np.float32], negative: NDArray[np.float32]) -> float:
-    """Mean over the positives of the precision where all that scores at least as high is called; ``negative`` sorted.
-
-    This is scikit-learn's ``average_precision_score``: recall grows at values that a positive has, and nowhere else.
-    """
-    values, count = np.unique(positive, return_counts=True)
-    called = np.cumsum(count[::-1])[::-1]
-    false = negative.size - np.searchsorted(negative, values, side="left")
-    return float((count * (called / (called + false))).sum() / positive.size)
-
-
-def _area_under_roc(
-    positive: NDArray[np.float32], weight: NDArray[np.float64], negative: NDArray[np.float32], limit: float
-) -> float:
-    """Mean weighted true-positive rate over false-positive rates 0..limit; ``negative`` is sorted.
-
-    Every negative pixel is a strip of the curve. Its height is the weight of the positives above it, half the weight of
-    those tied with it. Only the tie that the limit cuts is different: of a straight piece of the curve its lower part
-    counts.
-    """
-    order = np.argsort(positive, kind="stable")
-    positive, weight = positive[order], weight[order]
-    below = np.concatenate(([0.0], np.cumsum(weight)))
-    total = below[-1]
-
-    def height(strips: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        over = total - below[np.searchsorted(positive, strips, side="right")]
-        return over, total - below[np.searchsorted(positive, strips, side="left")] - over
-
-    inside = limit * negative.size  # strips, perhaps with a fraction of one
-    top = negative[negative.size - int(np.ceil(inside)) :]
-    edge = top[0]
-    ties = int(np.searchsorted(negative, edge, side="right") - np.searchsorted(negative, edge, side="left"))
-    whole = top[np.searchsorted(top, edge, side="right") :]
-    area = 0.0
-    for start in range(0, whole.size, STRIPS):
-        over, tied = height(whole[start : start + STRIPS])
-        area += float((over + tied / 2).sum())
-    cut = inside - whole.size  # strips of the tie at the limit that count
-    over, tied = height(top[:1])
-    area += float(cut * (over[0] + tied[0] * cut / ties / 2))
-    return area / (inside * float(total))
+    seen = PixelMetrics()
+    for anomaly_map, mask in zip(maps, masks, strict=True):
+        if mask is not None:
+            seen.add(anomaly_map, mask)
+    return seen.result()

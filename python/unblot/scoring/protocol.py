@@ -79,9 +79,8 @@ class Protocol:
         """What was done, in whole sentences."""
         if self.reachable:
             return (
-                "Networks in evaluation mode, each image scored on its own, weights of the last epoch, threshold from "
-                "held-out normal images; no test image chose anything. These figures can be had in use, on images like "
-                "these."
+                "Networks in evaluation mode, each image scored on its own. No test image took part in the training, "
+                "the threshold or a choice. These figures can be had in use, on images like these."
             )
         parts = [
             "BatchNorm with the statistics of the test batch"

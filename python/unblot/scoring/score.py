@@ -2,11 +2,15 @@
 
 Networks are in eval mode, so that an image's score does not depend on the batch it stands in and no running statistic
 moves. Only the published protocol (:mod:`unblot.scoring.protocol`) is different, to show what it does to a figure.
+
+Scores come batch by batch (:func:`score_batches`), so that no more maps than a batch are held, whatever the number of
+images; :func:`score_set` gathers those of a small set.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -14,19 +18,35 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from unblot.data import ImageSet
 from unblot.errors import UserError
 from unblot.models.detector import Detector
 from unblot.models.pixels import to_signed
 from unblot.scoring.protocol import CLEAN, Protocol, batch_statistics
+from unblot.scoring.stream import ScoreBatch
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-__all__ = ["ScoreSet", "score_set"]
+    from unblot.data import ImageSet
+
+__all__ = ["Batch", "ScoreSet", "score_batches", "score_set", "scorer"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Scores of some images of a set; larger is more anomalous.
+
+    Attributes:
+        index: int64, shape (n,): where the images stand in the set.
+        image: float64, shape (n,).
+        maps: anomaly maps, float32, shape (n, size, size).
+    """
+
+    index: NDArray[np.int64]
+    image: NDArray[np.float64]
+    maps: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -44,6 +64,21 @@ class ScoreSet:
     images_per_second: float
 
 
+def scorer(detector: Detector, device: str | torch.device = "cpu", *, images: int = 1) -> ScoreBatch:
+    """The detector as :func:`unblot.scoring.score_files` takes it, ready for so many images; moved to ``device``, in
+    eval mode.
+    """
+    detector = detector.to(device).eval()
+    detector.expect(images)
+
+    def score(images: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+        with torch.no_grad():
+            result = detector.score(to_signed(torch.from_numpy(images).to(device)))
+        return result.image.double().cpu().numpy(), result.map.float().cpu().numpy()[:, 0]
+
+    return score
+
+
 def score_set(
     detector: Detector,
     images: ImageSet,
@@ -54,7 +89,32 @@ def score_set(
     progress: bool = True,
     fabric: Fabric | None = None,
 ) -> ScoreSet:
-    """Score every image of a set, in order. Moves ``detector`` to ``device`` and leaves it there in eval mode.
+    """Score every image of a set and keep all maps, in order; for sets that fit into memory.
+
+    Args, effects and errors are those of :func:`score_batches`.
+    """
+    n = len(images)
+    scores = np.zeros(n, dtype=np.float64)
+    maps = np.zeros((n, images.size, images.size), dtype=np.float32)
+    start = time.perf_counter()
+    for batch in score_batches(
+        detector, images, protocol=protocol, batch_size=batch_size, device=device, progress=progress, fabric=fabric
+    ):
+        scores[batch.index], maps[batch.index] = batch.image, batch.maps
+    return ScoreSet(scores, maps, n / max(time.perf_counter() - start, 1e-9))
+
+
+def score_batches(
+    detector: Detector,
+    images: ImageSet,
+    *,
+    protocol: Protocol = CLEAN,
+    batch_size: int = 64,
+    device: str | torch.device = "cpu",
+    progress: bool = True,
+    fabric: Fabric | None = None,
+) -> Iterator[Batch]:
+    """Score every image of a set, a batch at a time. Moves ``detector`` to ``device`` and leaves it there in eval mode.
 
     Args:
         detector: takes images of the set's channels and size.
@@ -64,11 +124,14 @@ def score_set(
         device: "auto" takes a GPU where there is one.
         progress: show a progress bar (only where stderr is a terminal).
         fabric: of several processes, which share the batches; each gets all scores, those of one process bit for bit,
-            since the batches are the same. All processes must call.
+            since the batches are the same. All processes must go through all batches.
+
+    Yields:
+        The batches; each image stands in exactly one. A clean protocol keeps the order of the set.
 
     Raises:
         ValueError: the detector was built for other channels or another size, or ``batch_size`` is not positive.
-        UserError: a score or a map is not finite; names the images.
+        UserError: at the end, a score or a map is not finite; names the images. Their batches are not given out.
     """
     if (detector.channels, detector.size) != (images.channels, images.size):
         raise ValueError(
@@ -77,32 +140,63 @@ def score_set(
         )
     if protocol.reachable:
         protocol = replace(protocol, batch_size=batch_size)
+    return _batches(detector, images, protocol, device, progress, fabric)
+
+
+def _batches(
+    detector: Detector,
+    images: ImageSet,
+    protocol: Protocol,
+    device: str | torch.device,
+    progress: bool,
+    fabric: Fabric | None,
+) -> Iterator[Batch]:
+    from torch.utils.data import DataLoader
+
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     detector = detector.to(device).eval()
-    n = len(images)
+    n, size = len(images), images.size
+    detector.expect(n)
     rank, world = (0, 1) if fabric is None else (fabric.global_rank, fabric.world_size)
-    scores = np.zeros(n, dtype=np.float64)
-    maps = np.zeros((n, images.size, images.size), dtype=np.float32)
-    seen = np.zeros(n, dtype=np.int64)
-    start = time.perf_counter()
+    batches = protocol.batches(images.labels)
+    most = max(map(len, batches), default=0)
+    mine = iter(DataLoader(images, batch_sampler=batches[rank::world]))
     mode = batch_statistics(detector) if protocol.batch_statistics else nullcontext()
     hidden = None if progress else True  # None: hidden unless stderr is a terminal
-    with torch.no_grad(), mode, tqdm(total=n, desc="scoring", unit="img", disable=hidden) as bar:
-        for batch in DataLoader(images, batch_sampler=protocol.batches(images.labels)[rank::world]):
-            result = detector.score(to_signed(batch["image"].to(device)))
-            at = batch["index"].numpy()
-            scores[at] = result.image.double().cpu().numpy()
-            maps[at] = result.map.float().cpu().numpy()[:, 0]
-            seen[at] += 1
-            bar.update(len(at))
-    if fabric is not None and world > 1:
-        scores, maps, seen = (_sum(fabric, part) for part in (scores, maps, seen))
-    if not (seen == 1).all():
-        raise RuntimeError(f"{np.count_nonzero(seen != 1)} of {n} images were not scored exactly once")
-    seconds = time.perf_counter() - start
-    _check_finite(scores, maps, images)
-    return ScoreSet(scores, maps, n / max(seconds, 1e-9))
+    bad: list[int] = []
+    missing = 0
+    with mode, tqdm(total=n, desc="scoring", unit="img", disable=hidden) as bar:
+        for first in range(0, len(batches), world):
+            turn = batches[first : first + world]
+            # The last column says that a process did its share.
+            image, maps = np.zeros((world, most + 1)), np.zeros((world, most, size, size), np.float32)
+            if rank < len(turn):
+                with torch.no_grad():
+                    result = detector.score(to_signed(next(mine)["image"].to(device)))
+                image[rank, : len(turn[rank])] = result.image.double().cpu().numpy()
+                image[rank, -1] = 1
+                maps[rank, : len(turn[rank])] = result.map.float().cpu().numpy()[:, 0]
+            if fabric is not None and world > 1:
+                image, maps = _sum(fabric, image), _sum(fabric, maps)
+            for place, at in enumerate(turn):
+                if image[place, -1] != 1:
+                    missing += len(at)
+                    continue
+                batch = Batch(np.array(at, np.int64), image[place, : len(at)], maps[place, : len(at)])
+                broken = ~(np.isfinite(batch.image) & np.isfinite(batch.maps).all(axis=(1, 2)))
+                bad += batch.index[broken].tolist()
+                if not broken.any():
+                    yield batch
+                bar.update(len(at))
+    if missing:
+        raise RuntimeError(f"{missing} of {n} images were not scored exactly once")
+    if bad:
+        names = ", ".join(images.items[i].name for i in sorted(bad)[:5])
+        raise UserError(
+            f"the scores of {len(bad)} of {n} images are not finite: {names}{', …' if len(bad) > 5 else ''}. "
+            "Training has probably diverged: train again with a lower learning rate or in fp32"
+        )
 
 
 def _sum(fabric: Fabric, part: NDArray[Any]) -> NDArray[Any]:
@@ -110,13 +204,3 @@ def _sum(fabric: Fabric, part: NDArray[Any]) -> NDArray[Any]:
     total = fabric.all_reduce(torch.from_numpy(part).to(fabric.device), reduce_op="sum")
     assert isinstance(total, torch.Tensor)  # one tensor in, one out
     return total.cpu().numpy()
-
-
-def _check_finite(scores: NDArray[np.float64], maps: NDArray[np.float32], images: ImageSet) -> None:
-    bad = np.flatnonzero(~(np.isfinite(scores) & np.isfinite(maps).all(axis=(1, 2))))
-    if bad.size:
-        names = ", ".join(images.items[i].name for i in bad[:5])
-        raise UserError(
-            f"the scores of {bad.size} of {len(scores)} images are not finite: {names}{', …' if bad.size > 5 else ''}. "
-            "Training has probably diverged: train again with a lower learning rate or in fp32"
-        )

@@ -20,9 +20,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-__all__ = ["PAPER_THRESHOLD", "Calibration", "calibrate", "expected_above", "fewest", "paper_threshold"]
+__all__ = ["PAPER_THRESHOLD", "PROMISES", "Calibration", "calibrate", "expected_above", "fewest", "paper_threshold"]
 
 PAPER_THRESHOLD = 0.2
+PROMISES = {
+    "split": "at most {share} % of new normal images like the held-out ones lie above it (split conformal prediction)",
+    "cross": "about {share} % of new normal images like these lie above it, {double} % at most in theory "
+    "(cross-conformal prediction)",
+    "none": "nothing is promised for new images",
+    "chosen": "about {share} % of new normal images may lie above it; nothing is promised, for the weights were chosen "
+    "on the same held-out images",
+}
+"""What a threshold promises, by kind; ``share`` and ``double`` are in percent."""
 ROUNDING = 1e-9  # 0.95 / (1 - 0.95) is a little below or above 19
 
 
@@ -37,6 +46,9 @@ class Calibration:
         left_out: how many of these are training images, each scored as if its group had not been trained on; the others
             are held out.
         method: how the quantile was taken, or the rule that took its place.
+        promise: what holds for new normal images, one of :data:`PROMISES`.
+        map_range: lowest value and 99.9 % quantile of the pixels of held-out normal maps, which heat maps are coloured
+            by; None where it was not measured.
     """
 
     threshold: float
@@ -44,6 +56,20 @@ class Calibration:
     n: int
     method: str = "conformal"
     left_out: int = 0
+    promise: str = "none"
+    map_range: tuple[float, float] | None = None
+
+    @property
+    def promised(self) -> str:
+        """What holds for new normal images, in a sentence.
+
+        Example:
+            >>> Calibration(1.5, 0.95, 300, promise="split").promised
+            'at most 5 % of new normal images like the held-out ones lie above it (split conformal prediction)'
+        """
+        share = "" if self.quantile is None else f"{100 * expected_above(self.quantile, self.n):.3g}"
+        double = "" if self.quantile is None else f"{200 * expected_above(self.quantile, self.n):.3g}"
+        return PROMISES[self.promise].format(share=share, double=double)
 
     def sources(self) -> str:
         """Which images it comes from, in words.
@@ -63,15 +89,38 @@ class Calibration:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Calibration:
-        """The inverse of :meth:`to_dict`; raises KeyError for a missing field and ignores others."""
-        quantile = values["quantile"]
-        return cls(
-            float(values["threshold"]),
-            None if quantile is None else float(quantile),
-            int(values["n"]),
-            str(values["method"]),
-            int(values.get("left_out", 0)),
-        )
+        """The inverse of :meth:`to_dict`; ignores fields that it does not know.
+
+        Raises:
+            KeyError: a field is missing.
+            ValueError: a value that no training writes, such as a threshold that is not finite: no image would lie
+                above it, whatever it shows.
+        """
+        quantile, n, left_out = values["quantile"], values["n"], values.get("left_out", 0)
+        threshold, span = _number("threshold", values["threshold"]), values.get("map_range")
+        if quantile is not None and not 0 < _number("quantile", quantile) <= 1:
+            raise ValueError(f"quantile must be above 0 and at most 1, got {quantile!r}")
+        for name, count in (("n", n), ("left_out", left_out)):
+            if not isinstance(count, int) or isinstance(count, bool) or count < 0:
+                raise ValueError(f"{name} must be a whole number, 0 or more; got {count!r}")
+        if left_out > n:
+            raise ValueError(f"left_out must be at most n = {n}, got {left_out}")
+        if span is not None:
+            if not isinstance(span, list | tuple) or len(span) != 2:
+                raise ValueError(f"map_range must hold two numbers, got {span!r}")
+            span = (_number("map_range", span[0]), _number("map_range", span[1]))
+        promise = values.get("promise", "none")
+        if promise not in PROMISES:
+            raise ValueError(f"promise must be one of {', '.join(PROMISES)}; got {promise!r}")
+        quantile = None if quantile is None else float(quantile)
+        return cls(threshold, quantile, n, str(values["method"]), left_out, promise, span)
+
+
+def _number(name: str, value: Any) -> float:
+    """A finite number."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        raise ValueError(f"{name} must be a finite number, got {value!r}")
+    return float(value)
 
 
 def fewest(quantile: float) -> int:
@@ -94,12 +143,13 @@ def expected_above(quantile: float, n: int) -> float:
     return max(1 - quantile, 1 / (n + 1))
 
 
-def calibrate(scores: ArrayLike, quantile: float = 0.95, *, left_out: int = 0) -> Calibration:
+def calibrate(scores: ArrayLike, quantile: float = 0.95, *, left_out: int = 0, promise: str = "split") -> Calibration:
     """Threshold from the scores of held-out normal images.
 
     Args:
         scores: shape (N,), finite.
         left_out: how many of them are of training images that were left out of what they are scored by.
+        promise: what holds of such scores, one of :data:`PROMISES`.
         quantile: in (0, 1]; above the threshold lies a new normal image with a probability of 1 - quantile at most.
 
     Raises:
@@ -117,7 +167,7 @@ def calibrate(scores: ArrayLike, quantile: float = 0.95, *, left_out: int = 0) -
     if not np.isfinite(values).all():
         raise ValueError(f"{np.count_nonzero(~np.isfinite(values))} of {values.size} held-out scores are not finite")
     rank = min(values.size, math.ceil(quantile * (values.size + 1) - ROUNDING))
-    return Calibration(float(np.sort(values)[rank - 1]), quantile, values.size, left_out=left_out)
+    return Calibration(float(np.sort(values)[rank - 1]), quantile, values.size, left_out=left_out, promise=promise)
 
 
 def paper_threshold(scores: ArrayLike) -> Calibration:

@@ -367,7 +367,15 @@ def _judge(training: Training, splits: Splits, protocol: Protocol, folder: Path,
     """Judge a finished run under one protocol and write its cell."""
     run = load_run(folder)
     device = training.config.device
-    evaluation = evaluate(run.detector, splits, run.calibration, protocol=protocol, device=device, progress=progress)
+    evaluation = evaluate(
+        run.detector,
+        splits,
+        run.calibration,
+        protocol=protocol,
+        device=device,
+        progress=progress,
+        provenance=run.provenance,
+    )
     place = folder / protocol.name
     evaluation.write(place)
     metrics, epoch = evaluation.metrics, None

@@ -40,6 +40,7 @@ class Position:
         step: finished batches of the whole run.
         finished: everything is done, calibration included.
         best: judgement of the best epoch of this phase so far; None where none was judged.
+        best_epoch: its number, from 1.
     """
 
     phase: int = 0
@@ -47,6 +48,7 @@ class Position:
     step: int = 0
     finished: bool = False
     best: float | None = None
+    best_epoch: int = 0
 
 
 @dataclass(frozen=True)
@@ -55,18 +57,20 @@ class Best:
 
     Attributes:
         value: of the judgement, larger is better.
+        epoch: the number of the epoch, from 1.
         tensors: parameters and buffers of the judged detector, by name.
     """
 
     value: float
+    epoch: int
     tensors: Mapping[str, Tensor]
 
 
-def better(best: Best | None, value: float, model: nn.Module) -> Best:
+def better(best: Best | None, value: float, epoch: int, model: nn.Module) -> Best:
     """``best``, or what ``model`` holds now if ``value`` is higher; a copy."""
     if best is not None and value <= best.value:
         return best
-    return Best(value, {name: tensor.detach().clone() for name, tensor in model.state_dict().items()})
+    return Best(value, epoch, {name: tensor.detach().clone() for name, tensor in model.state_dict().items()})
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,9 @@ class Checkpoint:
     def best(self) -> Best | None:
         """The best epoch so far of the phase that training stands in, if there is one."""
         tensors = _under("best/", self.tensors)
-        return None if self.position.best is None else Best(self.position.best, tensors)
+        if self.position.best is None:
+            return None
+        return Best(self.position.best, self.position.best_epoch, tensors)
 
     def restore_model(self, model: nn.Module) -> None:
         """Put parameters and buffers back.
@@ -139,7 +145,9 @@ def write(
                 tensors[f"optimizer/{name}/{number}/{moment}"] = value
     if best is not None:
         tensors |= {f"best/{name}": tensor for name, tensor in best.tensors.items()}
-    position = replace(position, best=None if best is None else best.value)
+    position = replace(
+        position, best=None if best is None else best.value, best_epoch=0 if best is None else best.epoch
+    )
     # A copy of its own for each: safetensors refuses tensors that share memory (tied weights).
     tensors = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
     header = {"format": FORMAT, "position": asdict(position), "crc32": _checksum(tensors, position)}

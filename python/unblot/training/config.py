@@ -23,12 +23,12 @@ UNLIKE = "unlike"
 class TrainConfig:
     """Settings of one training run; immutable, checked when built, JSON-able.
 
+    Corruption, epochs, batch size and rate that are left out are what suits the detector
+    (:class:`~unblot.models.Recommended`); epochs stay None until the number of images is known (:meth:`resolved`).
+
     Args:
         model: name of a detector (:func:`unblot.models.available`); :func:`unblot.models.default_model` by default.
         model_options: that detector's own keyword options, JSON values.
-        corruption, epochs, batch_size, lr: None, the default, is what suits the detector (:class:`~unblot.models.Recommended`).
-            All but ``epochs``, which also depends on the number of images (:meth:`resolved`), are filled in when this
-            value is built.
         corruption: a name that :func:`~unblot.corruption.named` knows, such as "box" (:class:`~unblot.BoxNoise` as it
             comes), "mixed" or "none", or the path of a corruption spec file.
         epochs: passes over the training images, for each phase that does not say its own.

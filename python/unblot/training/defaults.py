@@ -24,7 +24,7 @@ def size_for(config: TrainConfig, side: float) -> int:
 
     Example:
         >>> [size_for(TrainConfig(model), 140) for model in ("memory", "dae")]
-        [128, 32]
+        [224, 32]
     """
     own = recommended(config.model)
     try:

@@ -21,7 +21,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from unblot.corruption.spec import BoxNoise, FullGaussian
-from unblot.data import DataConfig, Splits
+from unblot.data import DataConfig, Kept, Splits
+from unblot.data.copies import refuse_one_image
 from unblot.errors import UserError
 from unblot.models import Batch, Detector, Phase, create
 from unblot.training.checkpoint import Position, better, read, write
@@ -41,7 +42,17 @@ from unblot.training.engine import (
 from unblot.training.feed import Feed, derived_seed, loading_failed
 from unblot.training.judge import Judge, due, judge_of
 from unblot.training.monitor import Log, LostProcessError, Means, NonFiniteLossError, collapse
-from unblot.training.run import CHECKPOINT, corruption_of, describe, load_run, only_writer, prepare
+from unblot.training.run import (
+    CHECKPOINT,
+    add_provenance,
+    corruption_of,
+    describe,
+    load_run,
+    only_writer,
+    prepare,
+    provenance_of,
+    weights_of,
+)
 from unblot.training.threshold import settle
 
 __all__ = ["build", "train"]
@@ -69,7 +80,8 @@ def train(
         config: the settings.
         splits: training and held-out normal images; or what the data are asked for, which also decides their size.
         out: the run directory: new or empty, or with ``resume`` that of the run to continue.
-        data: what the data were asked for, where ``splits`` are loaded images; kept with the run so that an evaluation finds them again.
+        data: what the data were asked for, where ``splits`` are loaded images; kept with the run so that an evaluation
+            finds them again.
         resume: continue the run in ``out``. All settings but ``device`` and ``workers`` must be the same.
         progress: show a progress bar (only where stderr is a terminal).
         after_epoch: called in the first process with the detector and the number of finished epochs, after each epoch
@@ -104,10 +116,11 @@ def train(
     if len(splits.train) < 2 * fabric.world_size:
         each = f" for each of {fabric.world_size} devices" if fabric.world_size > 1 else ""
         raise UserError(f"training needs at least 2 images{each}, got {len(splits.train)}. Give more normal images")
+    refuse_one_image(splits.train)
     description = describe(config, data, build(config, splits), spec)
     with only_writer(out, resume=resume) if fabric.is_global_zero else nullcontext():
         if fabric.is_global_zero:
-            prepare(out, description, resume=resume)
+            prepare(out, description, resume=resume, images=Kept.of(splits))
         if resume and (out / CHECKPOINT).exists() and read(out / CHECKPOINT).position.finished:
             logger.warning("%s is finished: there is nothing to resume", out)
         else:
@@ -150,6 +163,9 @@ def _train(
     at = saved.position if saved else Position()
     best = saved.best if saved else None
     log = Log(out / "log") if fabric.is_global_zero else None
+    chosen = (
+        any(entry["kept_by"] != "last" for entry in provenance_of(out).get("weights", {}).values()) if saved else False
+    )
     detector.expect(len(splits.train))
 
     for number in range(at.phase, len(phases)):
@@ -195,15 +211,20 @@ def _train(
             seconds = time.perf_counter() - start
             at = replace(at, epoch=epoch + 1, step=at.step + len(feed))
             last = at.epoch == epochs[number]
+            kept = None
             if judge and phase.judged is not None and due(at.epoch, epochs[number]):
                 values["judged_auroc"] = judge.auroc(phase.judged, fabric.device)
-                best = better(best, values["judged_auroc"], phase.judged)
+                best = better(best, values["judged_auroc"], at.epoch, phase.judged)
                 if last:
+                    kept = best.epoch
                     phase.judged.load_state_dict(best.tensors)
                     best = None
             if last:
                 detector.finish_phase(phase.name)
                 at = replace(at, phase=number + 1, epoch=0)
+                chosen = chosen or kept is not None
+                if log and phase.optimizers:
+                    add_provenance(out, weights={phase.name: weights_of(epoch + 1, kept)})
             if log:
                 values |= {f"lr_{name}": o.param_groups[0]["lr"] for name, o in phase.optimizers.items()}
                 log.epoch(phase.name, epoch, at.step, values | {"images_per_second": feed.images / seconds})
@@ -214,7 +235,7 @@ def _train(
                 if not any(begun.keeps for begun in phases[: number + 1]):
                     write(out / CHECKPOINT, detector, {} if last else phase.optimizers, at, best)
 
-    settle(fabric, detector, config, splits, judge, out, log)
+    settle(fabric, detector, config, splits, judge, out, log, chosen=chosen)
     if log:
         write(out / CHECKPOINT, detector, {}, replace(at, finished=True))
         log.close()

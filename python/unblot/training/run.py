@@ -1,7 +1,8 @@
 """The run directory: what was asked for, what came out, and the way back to a detector.
 
 ``config.json`` holds everything that was asked for; ``checkpoint.safetensors`` weights and position;
-``calibration.json`` the threshold; ``log/`` the losses (``docs/design.md``). The corruption is stored in full, so a run
+``images.json`` how its images were read and a digest of each; ``calibration.json`` the threshold; ``log/`` the losses
+(``docs/design.md``). The corruption is stored in full, so a run
 stays readable when the file that it came from is gone.
 """
 
@@ -10,39 +11,51 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
 from unblot import __version__
 from unblot.corruption.spec import BoxNoise, FullGaussian, load_spec, named
-from unblot.data import DataConfig
+from unblot.data.config import DataConfig
+from unblot.data.kept import Kept
+from unblot.data.reading import BEFORE, Reading
 from unblot.errors import UserError
 from unblot.models import Detector, create
-from unblot.scoring import Calibration
+from unblot.scoring.thresholds import Calibration
 from unblot.training.checkpoint import Position, read, write_atomically
 from unblot.training.config import TrainConfig
+
+if TYPE_CHECKING:
+    from unblot.data import ImageSet
 
 __all__ = [
     "CALIBRATION",
     "CHECKPOINT",
     "CONFIG",
     "FORMAT",
-    "NOTES",
+    "IMAGES",
+    "PROVENANCE",
     "Run",
+    "add_provenance",
     "corruption_of",
     "describe",
     "load_run",
     "only_writer",
     "prepare",
+    "provenance_of",
+    "read_images",
+    "refuse_taken",
+    "weights_of",
     "write_json",
 ]
 
-FORMAT = 1
-LOCK = ".lock"
-CONFIG, CHECKPOINT, CALIBRATION, NOTES = "config.json", "checkpoint.safetensors", "calibration.json", "notes.json"
+FORMAT = 2
+LOCK, LOG = ".lock", "log"
+CONFIG, CHECKPOINT, CALIBRATION = "config.json", "checkpoint.safetensors", "calibration.json"
+PROVENANCE, IMAGES = "provenance.json", "images.json"
 
 # Where a run computes, not what: these may differ when it is resumed.
 _PLACE = ("training.device", "training.workers")
@@ -59,7 +72,10 @@ class Run:
         corruption: the corruption that it trained with, None for none.
         position: where training stands; ``position.finished`` once all is done.
         data_config: what the data were asked for; None where the library was called without.
-        threshold: from the held-out normal images; None while training is unfinished or where there were none.
+        threshold: from left-out normal images; None while training is unfinished or where there were none.
+        provenance: what happened in the training: ``weights`` by phase (which epoch's were kept and by what) and what
+            the detector ``decided``.
+        images: how its images were read, and digests of those it learnt from; None for runs that keep none.
     """
 
     path: Path
@@ -69,6 +85,20 @@ class Run:
     position: Position
     data_config: DataConfig | None
     threshold: Calibration | None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    images: Kept | None = None
+
+    @property
+    def reading(self) -> Reading:
+        """How images for this run are read, and what those of its training were like."""
+        return BEFORE if self.images is None else self.images.reading
+
+    def said_of(self, images: ImageSet) -> list[str]:
+        """Sentences on images to be judged that the run learnt from, or that this cannot be told."""
+        if self.images is None:
+            return [f"{self.path} keeps no digests of its images, so test images that it learnt from are not found"]
+        names = [item.name for item in images.items]
+        return self.images.said_of(list(zip(names, images.digests(), strict=True)))
 
     @property
     def data(self) -> DataConfig:
@@ -115,8 +145,32 @@ def load_run(path: str | Path) -> Run:
         try:
             threshold = Calibration.from_dict(json.loads((path / CALIBRATION).read_text(encoding="utf-8")))
         except (KeyError, TypeError, ValueError) as error:
-            raise UserError(f"{path / CALIBRATION} cannot be used: {error!r}. Was it changed by hand?") from error
-    return Run(path, detector.eval(), train, corruption, checkpoint.position, data, threshold)
+            why = f"{error} is missing" if isinstance(error, KeyError) else error
+            raise UserError(f"{path / CALIBRATION} cannot be used: {why}. Was it changed by hand?") from error
+    found, images = provenance_of(path), read_images(path)
+    return Run(path, detector.eval(), train, corruption, checkpoint.position, data, threshold, found, images)
+
+
+def provenance_of(path: Path) -> dict[str, Any]:
+    """What is known of how a run came about; empty where nothing is."""
+    try:
+        found = json.loads((path / PROVENANCE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path / PROVENANCE} cannot be read: {error}. Was it changed by hand?") from error
+    return found if isinstance(found, dict) else {}
+
+
+def add_provenance(path: Path, **values: dict[str, Any]) -> None:
+    """Add what just happened to what is known of a run."""
+    known = provenance_of(path)
+    write_json(path / PROVENANCE, {**known, **{key: {**known.get(key, {}), **new} for key, new in values.items()}})
+
+
+def weights_of(epochs: int, chosen: int | None) -> dict[str, Any]:
+    """Which epoch's weights a phase left; ``chosen``: by the judge, on held-out normal images."""
+    return {"epochs": epochs, "kept": chosen or epochs, "kept_by": "judge" if chosen else "last"}
 
 
 def describe(
@@ -149,8 +203,7 @@ def only_writer(path: Path, *, resume: bool) -> Iterator[None]:
     Raises:
         UserError: another process trains into it, or the folder cannot be written.
     """
-    others = [p for p in path.iterdir() if p.name != LOCK] if path.is_dir() else [path] if path.exists() else []
-    if (others or resume) and not (path / CONFIG).exists():
+    if (_holds_others(path) or resume) and not (path / CONFIG).exists():
         yield
         return
     lock = FileLock(path / LOCK, timeout=0)
@@ -169,20 +222,47 @@ def only_writer(path: Path, *, resume: bool) -> Iterator[None]:
         lock.release()
 
 
-def prepare(path: Path, description: Mapping[str, Any], *, resume: bool) -> None:
-    """Make the run directory, or check that the one that is there may be continued.
+def refuse_taken(path: Path, *, resume: bool) -> None:
+    """Check, before any work, that a run may be written to ``path``, or continued there.
+
+    A run that failed before its first epoch ended holds nothing that was learnt: it does not stand in the way.
 
     Raises:
-        UserError: something is there and ``resume`` is off; nothing is there to resume; or what is there was asked for
-            with other values, which are named. Nothing is changed then.
+        UserError: something else is there and ``resume`` is off, or nothing is there to resume, or the place cannot be
+            written.
     """
-    if not resume:
-        if (path / CONFIG).exists():
-            raise UserError(f"{path} holds a run already. Continue it with --resume, or give another folder with --out")
-        if path.exists() and (not path.is_dir() or any(p.name != LOCK for p in path.iterdir())):
-            raise UserError(f"{path} exists and is not an empty folder; nothing was changed. Give another with --out")
+    if resume:
+        _read_config(path)
+        return
+    if (path / CONFIG).exists() and not _is_bare(path):
+        raise UserError(f"{path} holds a run already. Continue it with --resume, or give another folder with --out")
+    if not (path / CONFIG).exists() and _holds_others(path):
+        raise UserError(f"{path} exists and is not an empty folder; nothing was changed. Give another with --out")
+
+
+def prepare(path: Path, description: Mapping[str, Any], *, resume: bool, images: Kept | None = None) -> None:
+    """Make the run directory, or check that the one that is there may be continued.
+
+    Args:
+        path: the run directory.
+        description: what the run was asked for.
+        resume: go on with the run that is there.
+        images: what the run learns from; None keeps and compares nothing.
+
+    Raises:
+        UserError: what :func:`refuse_taken` refuses; or what is there was asked for with other values, or over other
+            images, which are named. Nothing is changed then.
+    """
+    refuse_taken(path, resume=resume)
+    if not resume or _is_bare(path):
         path.mkdir(parents=True, exist_ok=True)
+        for pattern in ("*.csv", "warnings.txt", "events.*"):  # of a start that failed
+            for file in (path / LOG).glob(pattern):
+                file.unlink(missing_ok=True)
         write_json(path / CONFIG, description)
+        if images is not None:
+            # Escaped, for names may hold bytes that are no text.
+            write_atomically(path / IMAGES, (json.dumps(images.to_dict(), separators=(",", ":")) + "\n").encode())
         return
     was, now = _flat(_read_config(path)), _flat(description)
     differ = [
@@ -199,6 +279,22 @@ def prepare(path: Path, description: Mapping[str, Any], *, resume: bool) -> None
             f"{path} cannot be resumed with other settings:\n  " + "\n  ".join(differ) + "\n"
             "Resume with the settings of the run, or train into another folder with --out"
         )
+    before = read_images(path)
+    if images is not None and before is not None and (why := before.differs(images)):
+        raise UserError(
+            f"{path} cannot be resumed over other images:\n  {why}\n"
+            "Put the images back as they were, or train into another folder with --out"
+        )
+
+
+def _is_bare(path: Path) -> bool:
+    """Whether a run directory holds settings and a log at most: no epoch was finished, nothing else lies there."""
+    return all(p.name in (CONFIG, IMAGES, LOCK, LOG) for p in path.iterdir())
+
+
+def _holds_others(path: Path) -> bool:
+    """Whether a path that is no run is anything but free."""
+    return path.exists() and (not path.is_dir() or any(p.name != LOCK for p in path.iterdir()))
 
 
 def corruption_of(name: str, setting: str = "corruption") -> BoxNoise | FullGaussian | None:
@@ -216,8 +312,9 @@ def corruption_of(name: str, setting: str = "corruption") -> BoxNoise | FullGaus
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Replace a JSON file as a whole."""
-    write_atomically(path, (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode())
+    """Replace a JSON file as a whole; names that are no text are written as JSON's own escapes, and read back."""
+    text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+    write_atomically(path, text.encode(errors="backslashreplace"))
 
 
 def _read_config(path: Path) -> dict[str, Any]:
@@ -234,9 +331,23 @@ def _read_config(path: Path) -> dict[str, Any]:
         by = config.get("version", "another version")
         raise UserError(
             f"{path} is a run of format {version!r}, written by unblot {by}; this is unblot {__version__}, "
-            f"which reads format {FORMAT}. Use that version, or train again"
+            f"which reads format {FORMAT}. Use that version, or train again: unblot train DATA --out ANOTHER_FOLDER"
         )
     return config  # type: ignore[no-any-return]
+
+
+def read_images(path: Path) -> Kept | None:
+    """What a run keeps of its images; None for runs that keep nothing.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    if not (path / IMAGES).exists():
+        return None
+    try:
+        return Kept.from_dict(json.loads((path / IMAGES).read_text(encoding="utf-8")))
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path / IMAGES} cannot be used: {error}. Was it changed by hand?") from error
 
 
 def _corruption_from(values: dict[str, Any] | None) -> BoxNoise | FullGaussian | None:

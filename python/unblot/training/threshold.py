@@ -9,6 +9,7 @@ where tens of few are held out (cross-conformal prediction: Vovk, arXiv 1208.080
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -19,12 +20,13 @@ from torch.utils.data import DataLoader
 
 from unblot.data import Splits
 from unblot.models import Detector, LeftOut, to_signed
-from unblot.scoring import calibrate, fewest, score_set
+from unblot.scoring import calibrate, fewest, score_batches
+from unblot.scoring.maps import MapRange
 from unblot.training.config import TrainConfig
 from unblot.training.feed import Anew
 from unblot.training.judge import Judge
 from unblot.training.monitor import Log
-from unblot.training.run import CALIBRATION, NOTES, write_json
+from unblot.training.run import CALIBRATION, add_provenance, write_json
 
 __all__ = ["settle"]
 
@@ -37,6 +39,8 @@ def settle(
     judge: Judge | None,
     out: Path,
     log: Log | None,
+    *,
+    chosen: bool,
 ) -> None:
     """Let a trained detector weigh its parts on held-out normal images, then take the threshold; both are kept in the
     run directory.
@@ -49,6 +53,7 @@ def settle(
         judge: makes defects that no part was trained on; None where there is none.
         out: the run directory.
         log: None in all processes but the one that writes.
+        chosen: whether weights were chosen on the held-out images.
     """
     held_out = splits.held_out
     detector.eval()
@@ -57,20 +62,24 @@ def settle(
         normal = Anew(lambda: (to_signed(sample["image"].to(fabric.device)) for sample in loader))
         blotted = Anew(partial(judge.blotted, fabric.device)) if judge else ()
         left_out = detector.calibrate(normal, blotted, torch.from_numpy(held_out.groups))
-    if left_out is None and len(held_out):
-        scores = score_set(
-            detector, held_out, batch_size=config.batch_size, device=fabric.device, progress=False, fabric=fabric
-        )
-        left_out = LeftOut(torch.from_numpy(scores.image))
+    scores, maps = np.zeros(len(held_out)), MapRange()
+    for batch in score_batches(
+        detector, held_out, batch_size=config.batch_size, device=fabric.device, progress=False, fabric=fabric
+    ):
+        scores[batch.index] = batch.image
+        maps.add(batch.maps)
+    promise = "chosen" if chosen else "split" if left_out is None else "cross"
+    if left_out is None:
+        left_out = LeftOut(torch.from_numpy(scores))
     if not log:
         return
-    if notes := detector.notes():
-        write_json(out / NOTES, notes)
-    if left_out is None or not len(left_out.held_out) + len(left_out.training):
+    add_provenance(out, decided=dict(detector.notes()))
+    if not len(left_out.held_out) + len(left_out.training):
         log.say_once("no threshold", "no normal images are held out, so this run can rank images but judge none")
         return
     scores_of = torch.cat([left_out.held_out.cpu(), left_out.training.cpu()]).double().numpy()
-    calibration = calibrate(scores_of, config.quantile, left_out=len(left_out.training))
+    calibration = calibrate(scores_of, config.quantile, left_out=len(left_out.training), promise=promise)
+    calibration = replace(calibration, map_range=maps.bounds() if len(held_out) else None)
     groups = len(np.unique(held_out.groups)) + len(torch.unique(left_out.groups))
     _say_doubts(log, calibration.n, groups, config.quantile)
     write_json(out / CALIBRATION, calibration.to_dict())

@@ -6,7 +6,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use half::{bf16, f16};
 use ndarray::Array4;
 use std::hint::black_box;
-use unblot_core::{Base, Index, Level, Noise, Pixel, Plan, PoissonMode, Shape, Spec, corrupt, draw, philox};
+use unblot_core::{Base, Corruption, Images, Index, Level, Noise, Pixel, Plan, PoissonMode, Shape, Spec, philox};
 
 const SIDE: usize = 1024;
 
@@ -35,8 +35,8 @@ fn time_kind<T: Pixel>(c: &mut Criterion, group: &str, id: BenchmarkId, plan: &P
     group.bench_function(id, |b| {
         b.iter(|| {
             seed += 1;
-            corrupt::<T>(plan, image.view_mut(), None, range, Index { seed, keys: &[1] }, 1, level)
-                .expect("a valid image")
+            let corruption = Corruption::new(plan, Index { seed, keys: &[1] }).range(range).threads(1).level(level);
+            corruption.run::<T>(Images::in_place(image.view_mut())).expect("a valid image")
         });
     });
 }
@@ -93,7 +93,8 @@ fn words(c: &mut Criterion) {
     const BLOCKS: u32 = 1024;
     let mut group = c.benchmark_group("philox word");
     group.throughput(Throughput::Elements(4 * u64::from(BLOCKS)));
-    for rounds in [7, philox::ROUNDS] {
+    // What the core takes, and what the authors recommend where time is no matter.
+    for rounds in [philox::ROUNDS, 10] {
         group.bench_with_input(BenchmarkId::new("scalar", rounds), &rounds, |b, rounds| {
             b.iter(|| (0..BLOCKS).fold(0, |sum, i| sum ^ philox::block(black_box([i, 0, 0, 0]), [1, 2], *rounds)[3]));
         });
@@ -119,7 +120,11 @@ fn batches(c: &mut Criterion) {
                 b.iter(|| {
                     seed += 1;
                     let index = Index { seed, keys: &keys };
-                    corrupt::<f32>(&plan, target.view_mut(), from.as_ref(), (0.0, 1.0), index, 1, Level::best())
+                    let images = match &from {
+                        Some(from) => Images::copied(from, target.view_mut()),
+                        None => Images::in_place(target.view_mut()),
+                    };
+                    Corruption::new(&plan, index).threads(1).run::<f32>(images).expect("a valid batch")
                 });
             });
         }
@@ -128,19 +133,31 @@ fn batches(c: &mut Criterion) {
 
 /// Boxes a second.
 fn boxes(c: &mut Criterion) {
-    let keys: Vec<u64> = (0..1024).collect();
     let mut group = c.benchmark_group("drawn box");
-    for (name, num_boxes) in [("one to four", (1, 4)), ("sixteen", (16, 16))] {
-        let plan = Plan::new(Spec { num_boxes, ..Spec::default() }).expect("a valid specification");
-        let index = |seed| Index { seed, keys: &keys };
+    let (small, wide, square) = ((224, 224), (8, 2048), (256, 256));
+    let full = |num_boxes| Spec { scale: (0.9, 0.9), ratio: (1.0, 1.0), num_boxes, ..Spec::default() };
+    // Time for a box may grow no more than a little from one line to the next, each with twice as many boxes in an image.
+    let rows = [
+        ("one to four", Spec::default(), small, 1024),
+        ("sixteen", Spec { num_boxes: (16, 16), ..Spec::default() }, small, 1024),
+        ("nine tenths of 8 x 512", full((1, 4)), (8, 512), 4),
+        ("nine tenths of 8 x 1024", full((1, 4)), (8, 1024), 4),
+        ("nine tenths of 8 x 2048", full((1, 4)), wide, 4),
+        ("nine tenths of 256 x 256 in 256", full((256, 256)), square, 4),
+        ("nine tenths of 256 x 256 in 512", full((512, 512)), square, 4),
+        ("nine tenths of 256 x 256 in 1024", full((1024, 1024)), square, 4),
+    ];
+    for (name, spec, size, images) in rows {
+        let keys: Vec<u64> = (0..images).collect();
+        let plan = Plan::new(spec).expect("a valid specification");
+        let drawn = |seed| Corruption::new(&plan, Index { seed, keys: &keys }).draw(size, 3).expect("a valid image");
         // As many as one seed draws; other seeds draw about as many.
-        let count = draw(&plan, (224, 224), 3, index(0)).expect("a valid image").len();
-        group.throughput(Throughput::Elements(count as u64));
+        group.throughput(Throughput::Elements(drawn(0).len() as u64));
         let mut seed = 0;
         group.bench_function(name, |b| {
             b.iter(|| {
                 seed += 1;
-                draw(&plan, (224, 224), 3, index(seed)).expect("a valid image")
+                drawn(seed)
             });
         });
     }

@@ -6,6 +6,7 @@
 //! channels alike use channel 0.
 
 mod blend;
+mod copy;
 mod flat;
 mod marks;
 
@@ -14,100 +15,126 @@ use std::ops::Range;
 use ndarray::{ArrayView3, ArrayView4, ArrayViewMut2, ArrayViewMut3, ArrayViewMut4, Axis, Slice};
 
 use crate::Error;
-use crate::boxes::{BoxDraw, Drawer, Kinds, check_size};
+use crate::boxes::{BoxDraw, Kinds};
+use crate::geometry::{Index, Stop, draw};
 use crate::level::{Level, Work};
 use crate::noise::{Field, gaussian, laplace, salt_pepper};
 use crate::overlay::Overlay;
-use crate::philox::{self, GROUP, Keys, Lanes, Layer, Sequence};
+use crate::philox::{self, GROUP, Keys, Lanes, Layer};
 use crate::pixel::{Pixel, clip};
 use crate::pool::{Crew, available_threads};
+use crate::shape::covers;
 use crate::spec::{Plan, PoissonTables};
 
 use flat::Flat;
 
-pub use marks::Marks;
+pub use marks::{Marks, mark_places};
 
-/// By what the images of a batch are drawn.
-#[derive(Debug, Clone, Copy)]
-pub struct Index<'a> {
-    /// The seed of everything random.
-    pub seed: u64,
-    /// A number for each image, by which it comes out the same in any batch.
-    pub keys: &'a [u64],
-}
-
-/// Draw the boxes of a batch: in image order, then in drawing order.
-pub fn draw(
-    plan: &Plan,
-    (height, width): (usize, usize),
-    channels: usize,
-    index: Index<'_>,
-) -> Result<Vec<BoxDraw>, Error> {
-    check_size(plan, height, width, channels)?;
-    Ok(Level::best().run_with_words(DrawAll { plan, size: (height, width), index }))
-}
-
-/// The boxes of all images.
-struct DrawAll<'a> {
+/// A corruption of a batch: what is drawn and by what, and how to go about it.
+///
+/// ```
+/// use ndarray::Array4;
+/// use unblot_core::{Corruption, Images, Index, Plan, Spec};
+///
+/// # fn main() -> Result<(), unblot_core::Error> {
+/// let plan = Plan::new(Spec { scale: (0.2, 0.2), ..Spec::default() })?;
+/// let mut images = Array4::<f32>::zeros((2, 3, 64, 64));
+/// let index = Index { seed: 1, keys: &[10, 11] };
+/// let boxes = Corruption::new(&plan, index).run::<f32>(Images::in_place(images.view_mut()))?;
+/// let covered: u32 = boxes.iter().filter(|b| b.image == 0).map(|b| b.height * b.width).sum();
+/// assert!(covered.abs_diff(64 * 64 / 5) <= 16);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy)]
+pub struct Corruption<'a> {
     plan: &'a Plan,
-    size: (usize, usize),
     index: Index<'a>,
+    range: (f32, f32),
+    threads: usize,
+    level: Level,
+    stop: Stop<'a>,
 }
 
-impl Work for DrawAll<'_> {
-    type Output = Vec<BoxDraw>;
+impl<'a> Corruption<'a> {
+    /// Pixels from 0 to 1, every core for all but small batches, the best instructions that the processor has.
+    #[must_use]
+    pub fn new(plan: &'a Plan, index: Index<'a>) -> Self {
+        Self { plan, index, range: (0.0, 1.0), threads: 0, level: Level::best(), stop: &|| false }
+    }
 
-    #[inline(always)]
-    fn run<L: Lanes>(self, lanes: L) -> Vec<BoxDraw> {
-        let Self { plan, size, index: Index { seed, keys } } = self;
-        let seed_keys = philox::keys(seed);
-        let mut boxes = Vec::with_capacity(keys.len() * plan.spec().num_boxes.1.min(8));
-        let mut drawer = Drawer::new(plan, keys.len());
-        for (image, &key) in keys.iter().enumerate() {
-            let random = &mut Sequence::new(lanes, &seed_keys, key);
-            drawer.draw(image, size, random, &mut boxes);
-        }
-        boxes
+    /// The lowest and the highest pixel value.
+    #[must_use]
+    pub fn range(self, range: (f32, f32)) -> Self {
+        Self { range, ..self }
+    }
+
+    /// 1 stays in the caller's thread, more use this process's pool, 0 takes every core for all but small batches.
+    #[must_use]
+    pub fn threads(self, threads: usize) -> Self {
+        Self { threads, ..self }
+    }
+
+    /// The instructions to compute with; all make the same bits.
+    #[must_use]
+    pub fn level(self, level: Level) -> Self {
+        Self { level, ..self }
+    }
+
+    /// What is asked now and then while boxes are drawn, in the caller's thread: true ends the work with [`Error::Stopped`]. Once pixels
+    /// are being written it is not asked any more.
+    #[must_use]
+    pub fn stop(self, stop: Stop<'a>) -> Self {
+        Self { stop, ..self }
+    }
+
+    /// Draw the boxes of a batch: in image order, then in drawing order.
+    pub fn draw(&self, size: (usize, usize), channels: usize) -> Result<Vec<BoxDraw>, Error> {
+        draw(self.plan, size, channels, self.index, self.stop)
+    }
+
+    /// How much is covered of every place of every box: the boxes in the order of [`draw`](Self::draw), each row by row; 0 where the
+    /// box leaves a pixel alone, 1 where it covers it wholly.
+    pub fn covers(&self, size: (usize, usize), channels: usize) -> Result<Vec<f32>, Error> {
+        Ok(covers(self.plan, &self.draw(size, channels)?, self.index, self.level))
+    }
+
+    /// Corrupt a batch of shape (N, C, H, W) and return its boxes. Everything that can fail fails before a pixel changes.
+    pub fn run<T: Pixel>(&self, images: Images<'_, '_, T::Raw>) -> Result<Vec<BoxDraw>, Error> {
+        run::<T>(self, images)
     }
 }
 
-/// Corrupt a batch of shape (N, C, H, W).
-///
-/// `dst` receives the images of `src` with their boxes filled; without `src` it holds the images already. `range` are the lowest and
-/// the highest pixel value. `threads`: 1 stays in the caller's thread, more use this process's pool, 0 takes every core for
-/// all but small batches.
-/// Everything that can fail fails before a pixel changes.
-pub fn corrupt<T: Pixel>(
-    plan: &Plan,
-    dst: ArrayViewMut4<'_, T::Raw>,
-    src: Option<&ArrayView4<'_, T::Raw>>,
-    range: (f32, f32),
-    index: Index<'_>,
-    threads: usize,
-    level: Level,
-) -> Result<Vec<BoxDraw>, Error> {
-    corrupt_marked::<T>(plan, Images { dst, src, marks: None }, range, index, threads, level)
-}
-
-/// The memory of a batch, as [`corrupt`] describes it.
+/// The memory of a batch, of shape (N, C, H, W).
 pub struct Images<'a, 'v, R> {
-    /// What is written.
-    pub dst: ArrayViewMut4<'a, R>,
-    /// What is read, unless `dst` holds it.
-    pub src: Option<&'a ArrayView4<'v, R>>,
-    /// Where to mark the pixels that changed.
-    pub marks: Option<Marks<'a>>,
+    dst: ArrayViewMut4<'a, R>,
+    src: Option<&'a ArrayView4<'v, R>>,
+    marks: Option<Marks<'a>>,
 }
 
-/// As [`corrupt`], and mark the pixels that changed.
-pub fn corrupt_marked<T: Pixel>(
-    plan: &Plan,
-    batch: Images<'_, '_, T::Raw>,
-    range: (f32, f32),
-    index: Index<'_>,
-    threads: usize,
-    level: Level,
-) -> Result<Vec<BoxDraw>, Error> {
+impl<'a, 'v, R> Images<'a, 'v, R> {
+    /// Images that are changed where they lie.
+    #[must_use]
+    pub fn in_place(images: ArrayViewMut4<'a, R>) -> Self {
+        Self { dst: images, src: None, marks: None }
+    }
+
+    /// Images that stay as they are, and where their corrupted copies go.
+    #[must_use]
+    pub fn copied(from: &'a ArrayView4<'v, R>, to: ArrayViewMut4<'a, R>) -> Self {
+        Self { dst: to, src: Some(from), marks: None }
+    }
+
+    /// Mark the pixels that changed, too.
+    #[must_use]
+    pub fn marked(self, marks: Marks<'a>) -> Self {
+        Self { marks: Some(marks), ..self }
+    }
+}
+
+/// See [`Corruption::run`].
+fn run<T: Pixel>(corruption: &Corruption<'_>, batch: Images<'_, '_, T::Raw>) -> Result<Vec<BoxDraw>, Error> {
+    let Corruption { plan, index, range, threads, level, .. } = *corruption;
     let Images { mut dst, src, mut marks } = batch;
     let (images, channels, height, width) = dst.dim();
     if index.keys.len() != images || src.is_some_and(|s| s.dim() != dst.dim()) {
@@ -123,7 +150,7 @@ pub fn corrupt_marked<T: Pixel>(
     {
         return Err(Error::Image(format!("a mask {:?} for images {:?}", marks.mask.dim(), dst.dim())));
     }
-    let boxes = draw(plan, (height, width), channels, index)?;
+    let boxes = corruption.draw((height, width), channels)?;
     let threads = match threads {
         // Waking a pool takes longer than filling a small batch.
         0 if dst.len() < SMALL => 1,
@@ -209,8 +236,11 @@ impl<R: Copy + Send + Sync> Job<'_, R> {
         mask: Option<ArrayViewMut2<'_, u8>>,
         scratch: &mut Scratch<R>,
     ) {
+        let boxes = &self.boxes[part.boxes.clone()];
         if let Some(src) = &src {
-            copy::<T>(&mut dst, src);
+            // What is blended with the pixels below, or made of them, needs them.
+            let opaque = self.overlays.is_empty() && !boxes.iter().any(|b| b.on_image(self.plan));
+            copy::copy(&mut dst, src, if opaque { boxes } else { &[] }, part.top);
         }
         let Some(mut mask) = mask else {
             return self.fill::<T>(part, &mut dst, scratch);
@@ -218,9 +248,8 @@ impl<R: Copy + Send + Sync> Job<'_, R> {
         let own = src.is_none().then(|| dst.to_owned());
         self.fill::<T>(part, &mut dst, scratch);
         if let Some(before) = src.or(own.as_ref().map(|own| own.view())) {
-            let boxes = self.boxes[part.boxes.clone()].iter();
             let least = self.threshold * (self.range.1 - self.range.0);
-            marks::mark::<T>(&mut mask, &before, &dst, boxes, part.top, least);
+            marks::mark::<T>(&mut mask, &before, &dst, boxes.iter(), part.top, least);
         }
     }
 
@@ -251,29 +280,26 @@ impl<T: Pixel> Work for Fill<'_, '_, T> {
             let (y, end) = (draw.y as usize, (draw.y + draw.height) as usize);
             let (from, to) = (y.max(top), end.min(bottom));
             if from < to {
-                let field = Field::new(lanes, &job.keys, job.index.keys[part.image], draw);
+                let field = Field::new(lanes, &job.keys, job.index.keys[part.image], draw.number);
                 let painter = Painter { plan: job.plan, draw, field, range: job.range };
                 let (start, rows) = (from - top, from - y..to - y);
-                match job.overlays.get(i) {
-                    Some(Some(overlay)) => painter.blend::<T>(&mut canvas, start, rows, overlay, scratch),
-                    _ => match Flat::of(&painter) {
-                        Some(flat) => flat.paint::<T>(&mut canvas, start, rows, scratch),
-                        None => painter.paint::<T>(&mut canvas, start, rows, scratch),
-                    },
+                let overlay = job.overlays.get(i).and_then(Option::as_ref);
+                let flat = if overlay.is_none() { Flat::of(&painter) } else { None };
+                if let Some(flat) = &flat
+                    && flat.paint_small::<T>(&mut canvas, start, &rows, scratch)
+                {
+                    continue;
+                }
+                scratch.bring(&mut canvas);
+                match (overlay, flat) {
+                    (Some(overlay), _) => painter.blend::<T>(&mut canvas, start, rows, overlay, scratch),
+                    (None, Some(flat)) => flat.paint::<T>(&mut canvas, start, rows, scratch),
+                    (None, None) => painter.paint::<T>(&mut canvas, start, rows, scratch),
                 }
             }
         }
+        scratch.bring(&mut canvas);
     }
-}
-
-fn copy<T: Pixel>(dst: &mut ArrayViewMut3<'_, T::Raw>, src: &ArrayView3<'_, T::Raw>) {
-    if dst.strides() == src.strides()
-        && let (Some(dst), Some(src)) = (dst.as_slice_memory_order_mut(), src.as_slice_memory_order())
-    {
-        dst.copy_from_slice(src);
-        return;
-    }
-    dst.assign(src);
 }
 
 /// Values of a batch below which one thread is as fast as several.
@@ -304,6 +330,10 @@ struct Scratch<R> {
     words: [u32; PIECE],
     rest: [u32; PIECE],
     encoded: [R; PIECE],
+    /// The pixels of a small box, and those of the one before, in turn.
+    small: [[R; PIECE]; 2],
+    /// The small box whose pixels are not in the image yet.
+    waiting: Option<Waiting>,
     /// A part for each channel of interleaved pixels, empty until there are such.
     planes: Vec<R>,
     /// Salt and pepper of boxes that go the general way, empty until there are such.
@@ -317,10 +347,40 @@ impl<R: Copy> Scratch<R> {
             words: [0; PIECE],
             rest: [0; PIECE],
             encoded: [T::encode(0.0); PIECE],
+            small: [[T::encode(0.0); PIECE]; 2],
+            waiting: None,
             planes: vec![],
             hits: vec![],
         }
     }
+}
+
+impl<R: Copy> Scratch<R> {
+    /// Copy the small box that waits into the image, if there is one.
+    #[inline(always)]
+    fn bring(&mut self, canvas: &mut Canvas<'_, '_, R>) {
+        let Some(Waiting { part, top, left, width, area, apart }) = self.waiting.take() else {
+            return;
+        };
+        let Canvas::Planar(planes, row) = canvas else { unreachable!("small boxes wait for planes alone") };
+        for (channel, plane) in planes.iter_mut().enumerate() {
+            copy_box(&mut plane[top * *row..], *row, left, &self.small[part][channel * apart..][..area], width);
+        }
+    }
+}
+
+/// Where a small box goes whose pixels are made. They wait until those of the next one are: what is read right after it was written, and
+/// in other steps, waits for the writing to end.
+#[derive(Clone, Copy)]
+struct Waiting {
+    /// Which of the buffers holds the pixels.
+    part: usize,
+    top: usize,
+    left: usize,
+    width: usize,
+    area: usize,
+    /// From the pixels of a channel to those of the next; 0 where all hold the same.
+    apart: usize,
 }
 
 /// A stretch of values of a box: whole groups, cut where the run of values begins and ends.

@@ -16,6 +16,9 @@ pub enum Error {
     /// The specification is valid but does not fit this image.
     #[error("{0}")]
     Image(String),
+    /// The caller asked for an end; no pixel has changed.
+    #[error("stopped before any pixel changed")]
+    Stopped,
 }
 
 impl Error {

@@ -3,24 +3,11 @@
 //! The loops run over groups of 64 values in lanes, so that the compiler can vectorise them; [`Level`](crate::level::Level) picks the widest
 //! instructions that the processor has. Every level computes the same operations in the same order on each lane, so the bits agree.
 
-use crate::boxes::{BoxDraw, Kinds};
 use crate::math::{cos_sin_word, minus_ln_word};
 use crate::philox::{GROUP, Keys, LANES, Lanes, Layer, Stream, Words, halves};
-use crate::spec::Noise;
 
 /// Values that pairs of words in two runs of lanes make.
 const PAIRS: usize = 2 * LANES;
-
-/// Bit of a noise kind.
-pub(crate) fn kind(noise: &Noise) -> u8 {
-    match noise {
-        Noise::Gaussian { .. } => Kinds::GAUSSIAN,
-        Noise::SaltPepper { .. } => Kinds::SALT_PEPPER,
-        Noise::Poisson { .. } => Kinds::POISSON,
-        Noise::Laplace { .. } => Kinds::LAPLACE,
-        Noise::Paste { .. } => Kinds::PASTE,
-    }
-}
 
 /// The random words of one box.
 #[derive(Clone, Copy)]
@@ -32,10 +19,10 @@ pub(crate) struct Field<'k, L: Lanes> {
 }
 
 impl<'k, L: Lanes> Field<'k, L> {
-    /// `keys` are those of the seed.
+    /// `keys` are those of the seed, `number` is that of the box in its image.
     #[inline(always)]
-    pub(crate) fn new(lanes: L, keys: &'k Keys, image_key: u64, draw: &BoxDraw) -> Self {
-        Self { lanes, keys, image: halves(image_key), number: draw.number }
+    pub(crate) fn new(lanes: L, keys: &'k Keys, image_key: u64, number: u32) -> Self {
+        Self { lanes, keys, image: halves(image_key), number }
     }
 
     #[inline(always)]

@@ -5,7 +5,7 @@
 use ndarray::{ArrayView4, Axis};
 
 use crate::boxes::{BoxDraw, Kinds};
-use crate::corrupt::Index;
+use crate::geometry::Index;
 use crate::level::Level;
 use crate::pool::Crew;
 use crate::shape::cover;

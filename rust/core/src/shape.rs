@@ -9,9 +9,8 @@
 //!
 //! A covered pixel counts in full from `edge` pixels inside the border on and fades out towards it.
 
-use crate::Error;
 use crate::boxes::BoxDraw;
-use crate::corrupt::{Index, draw};
+use crate::geometry::Index;
 use crate::level::Level;
 use crate::noise::Field;
 use crate::philox::{self, LANES, Layer, Plain, Words};
@@ -23,26 +22,24 @@ const NODES: usize = 6;
 /// Weight of the paraboloid against the grid's values.
 const HOLD: f32 = 0.7;
 
-/// How much is covered of every place of every box: the boxes in the order of [`draw`], each row by row; 0 where the box leaves a
-/// pixel alone, 1 where it covers it wholly.
-pub fn covers(plan: &Plan, size: (usize, usize), channels: usize, index: Index<'_>) -> Result<Vec<f32>, Error> {
-    let boxes = draw(plan, size, channels, index)?;
+/// How much is covered of every place of every box, row by row.
+pub(crate) fn covers(plan: &Plan, boxes: &[BoxDraw], index: Index<'_>, level: Level) -> Vec<f32> {
     let mut all = vec![];
-    for draw in &boxes {
+    for draw in boxes {
         let area = draw.height as usize * draw.width as usize;
         match draw.shape {
             Shape::Rectangle => all.resize(all.len() + area, 1.0),
-            _ => all.append(&mut cover(plan, draw, index, Level::best())),
+            _ => all.append(&mut cover(plan, draw, index, level)),
         }
     }
-    Ok(all)
+    all
 }
 
 /// How much of each place of a scar or blob is covered.
 pub(crate) fn cover(plan: &Plan, draw: &BoxDraw, index: Index<'_>, level: Level) -> Vec<f32> {
     let (height, width) = (draw.height as usize, draw.width as usize);
     let keys = philox::keys(index.seed);
-    let random = Field::new(Plain, &keys, index.keys[draw.image as usize], draw);
+    let random = Field::new(Plain, &keys, index.keys[draw.image as usize], draw.number);
     let mut field = vec![0.0; height * width];
     let words = random.group(Layer::Shape, 0);
     let bottom = level.run(

@@ -2,15 +2,15 @@
 
 mod common;
 
-use common::{gaussian, paste, salt_pepper};
+use common::{corrupt, covers, draw, gaussian, paste, salt_pepper};
 use half::{bf16, f16};
 use ndarray::{Array3, Array4, Axis, Slice};
 use proptest::prelude::*;
 use unblot_core::math::{cos_sin_word, minus_ln_word};
 use unblot_core::philox::{ROUNDS, block};
 use unblot_core::{
-    Base, BoxDraw, Error, Images, Index, Level, Marks, Mode, Noise, Overlap, Pixel, Placement, Plan, Shape, Spec,
-    corrupt, corrupt_marked, covers, draw,
+    Base, BoxDraw, Corruption, Error, Images, Index, Level, Marks, Mode, Noise, Overlap, Pixel, Placement, Plan, Shape,
+    Spec, mark_places,
 };
 
 const SEED: u64 = 0x1234_5678_9abc_def0;
@@ -364,8 +364,8 @@ proptest! {
         let mut whole = before.clone();
         let mut marked = Array3::from_elem((n, height, width), 7);
         let marks = Marks { threshold: 0.05, mask: marked.view_mut() };
-        let in_place = Images { dst: whole.view_mut(), src: None, marks: Some(marks) };
-        corrupt_marked::<f32>(&plan, in_place, range, index, 1, Level::scalar()).unwrap();
+        let in_place = Images::in_place(whole.view_mut()).marked(marks);
+        Corruption::new(&plan, index).threads(1).level(Level::scalar()).run::<f32>(in_place).unwrap();
 
         // The marks are what a comparison gives.
         for (at, mark) in marked.indexed_iter() {
@@ -377,8 +377,9 @@ proptest! {
             let mut again = Array3::zeros((n, height, width));
             let marks = Marks { threshold: 0.05, mask: again.view_mut() };
             let dst = out.view_mut().permuted_axes([0, 3, 1, 2]);
-            let apart = Images { dst, src: Some(&before.view()), marks: Some(marks) };
-            corrupt_marked::<f32>(&plan, apart, range, index, threads, level).unwrap();
+            let before = before.view();
+            let apart = Images::copied(&before, dst).marked(marks);
+            Corruption::new(&plan, index).threads(threads).level(level).run::<f32>(apart).unwrap();
             let out = out.permuted_axes([0, 3, 1, 2]).as_standard_layout().to_owned();
             prop_assert!(bits::<f32>(&whole) == bits::<f32>(&out), "{}, {} threads, channels last", name, threads);
             prop_assert!(marked == again, "marks: {}, {} threads", name, threads);
@@ -429,3 +430,40 @@ const GOLDEN: [[u64; 4]; 4] = [
     [0x9110b36d070e6325, 0x209d3aeda8c07043, 0x3b7bb3f4118c0325, 0x009ead74936b6325],
     [0x1dbf01aafc716325, 0x10bc023db6c10ac7, 0xa6305a174614c325, 0xa6abb6e5569f6325],
 ];
+
+/// The mask of places is 1 where a box covers a pixel, and wrong places are refused.
+#[test]
+fn places_are_marked() {
+    let plan =
+        Plan::new(Spec { num_boxes: (1, 30), shapes: vec![Shape::Rectangle], ..blots(Base::Gray, false) }).unwrap();
+    let shaped = Plan::new(blots(Base::Gray, false)).unwrap();
+    let keys: Vec<u64> = (0..6).collect();
+    let index = Index { seed: 5, keys: &keys };
+    for (plan, size) in [(&plan, (40, 90)), (&plan, (7, 33)), (&shaped, (64, 50))] {
+        let boxes = draw(plan, size, 1, index).unwrap();
+        let all = covers(plan, size, 1, index).unwrap();
+        let mut expected = Array3::<u8>::zeros((6, size.0, size.1));
+        let mut cover = all.iter();
+        for b in &boxes {
+            for y in b.y..b.y + b.height {
+                for x in b.x..b.x + b.width {
+                    let at = [b.image as usize, y as usize, x as usize];
+                    expected[at] |= u8::from(*cover.next().unwrap() > 0.0);
+                }
+            }
+        }
+        let places = || boxes.iter().map(|b| [b.image, b.y, b.x, b.height, b.width].map(|n| n as usize));
+        let mut mask = Array3::zeros(expected.dim());
+        mark_places(&mut mask.view_mut(), places(), Some(&all)).unwrap();
+        assert_eq!(mask, expected);
+        if plan.spec().shapes == [Shape::Rectangle] {
+            mask.fill(0);
+            mark_places(&mut mask.view_mut(), places(), None).unwrap();
+            assert_eq!(mask, expected);
+        }
+        let few = mark_places(&mut mask.view_mut(), places(), Some(&all[1..])).unwrap_err();
+        assert!(few.to_string().contains("too few"), "{few}");
+        let outside = mark_places(&mut mask.view_mut(), [[5, 0, 1, size.0, size.1]].into_iter(), None).unwrap_err();
+        assert!(outside.to_string().contains("does not lie in"), "{outside}");
+    }
+}

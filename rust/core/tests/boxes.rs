@@ -2,9 +2,15 @@
 
 mod common;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use common::draw;
 use common::statistics::{KS, kolmogorov};
+use ndarray::Array4;
 use proptest::prelude::*;
-use unblot_core::{AreaSplit, BoxDraw, Index, Mode, Overlap, Placement, Plan, RatioPer, RatioSampling, Spec, draw};
+use unblot_core::{
+    AreaSplit, BoxDraw, Corruption, Error, Images, Index, Mode, Overlap, Placement, Plan, RatioPer, RatioSampling, Spec,
+};
 
 fn draw_many(spec: &Spec, size: (usize, usize), images: u64) -> Vec<Vec<BoxDraw>> {
     let plan = Plan::new(spec.clone()).unwrap();
@@ -220,3 +226,49 @@ proptest! {
         }
     }
 }
+
+/// Many boxes in one image, and many images: the caller is asked now and then whether to go on.
+#[test]
+fn drawing_stops_when_asked_to() {
+    let plan = Plan::new(Spec { num_boxes: (64, 64), scale: (0.5, 0.5), ..Spec::default() }).unwrap();
+    let keys: Vec<u64> = (0..1000).collect();
+    let index = Index { seed: 1, keys: &keys };
+    let asked = AtomicUsize::new(0);
+    let third = || asked.fetch_add(1, Ordering::Relaxed) == 2;
+    let mut images = Array4::from_elem((1000, 1, 64, 64), 7_u8);
+    let stopped = Corruption::new(&plan, index).range((0.0, 255.0)).stop(&third);
+    assert_eq!(stopped.run::<u8>(Images::in_place(images.view_mut())), Err(Error::Stopped));
+    assert_eq!(asked.load(Ordering::Relaxed), 3);
+    assert!(images.iter().all(|pixel| *pixel == 7), "nothing has changed");
+    let never = || {
+        asked.fetch_add(1, Ordering::Relaxed);
+        false
+    };
+    let boxes = Corruption::new(&plan, index).stop(&never).draw((64, 64), 1).unwrap();
+    assert_eq!(boxes, draw(&plan, (64, 64), 1, index).unwrap());
+    let asked = asked.load(Ordering::Relaxed);
+    assert!((20..200).contains(&asked), "asked {asked} times for {} boxes", boxes.len());
+}
+
+/// Boxes at extreme scales, which take every way that there is to place them, are part of the contract as well.
+#[test]
+fn crowded_boxes_are_stable() {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    let rows = [
+        ((0.9, 0.9), (1, 4), (1.0, 1.0), (8, 600)),
+        ((0.85, 1.0), (200, 300), (0.3, 3.3), (120, 90)),
+        ((1.0, 1.0), (40, 90), (3.5, 3.5), (64, 64)),
+        ((0.6, 0.7), (30, 60), (0.01, 100.0), (50, 200)),
+    ];
+    for (scale, num_boxes, ratio, size) in rows {
+        let spec = Spec { scale, num_boxes, ratio, ..Spec::default() };
+        for b in draw_many(&spec, size, 5).iter().flatten() {
+            for word in [b.image, b.number, b.y, b.x, b.height, b.width, u32::from(b.kinds.0)] {
+                hash = (hash ^ u64::from(word)).wrapping_mul(0x100_0000_01b3);
+            }
+        }
+    }
+    assert_eq!(hash, CROWDED, "{hash:#x}");
+}
+
+const CROWDED: u64 = 0;

@@ -3,15 +3,13 @@
 mod common;
 
 use common::statistics::{laplace_cdf, normal_cdf};
-use common::{gaussian, laplace, poisson, salt_pepper};
+use common::{corrupt, gaussian, laplace, poisson, salt_pepper};
 use half::{bf16, f16};
 use ndarray::{Array4, Axis, Slice};
 use proptest::prelude::*;
 use unblot_core::math::{cos_sin_word, minus_ln_word};
 use unblot_core::philox::{ROUNDS, block};
-use unblot_core::{
-    Base, BoxDraw, Index, Level, Mode, Noise, Overlap, Pixel, Placement, Plan, PoissonMode, Spec, corrupt,
-};
+use unblot_core::{Base, BoxDraw, Index, Level, Mode, Noise, Overlap, Pixel, Placement, Plan, PoissonMode, Spec};
 
 const SEED: u64 = 0x1234_5678_9abc_def0;
 
@@ -378,3 +376,44 @@ const GOLDEN: [[u64; 4]; 4] = [
     [0x8f87f0165dbb6325, 0xf46fda026ae5d14a, 0x5aaaf37cd3ea2325, 0xf88acc7cb36e6325],
     [0xc0b91e459aee6325, 0xb727e63b2bab658a, 0xb0103cb87b506325, 0x57e89c49da236325],
 ];
+
+/// Out of place, what boxes cover is not copied first; every other pixel is, whatever the boxes hide of each other.
+#[test]
+fn what_boxes_leave_is_copied() {
+    let (images, channels, height, width) = (3, 3, 150, 260);
+    let keys = [5, 6, 7];
+    let index = Index { seed: SEED, keys: &keys };
+    let flat = Spec { scale: (0.3, 0.8), num_boxes: (1, 7), ..Spec::default() };
+    let specs = [
+        flat.clone(),
+        Spec { overlap: Overlap::Allow, base: Base::Levels(vec![0.2, 0.5, 0.9]), ..flat.clone() },
+        Spec { overlap: Overlap::Allow, placement: Placement::Clip, mode: Mode::None, ..flat.clone() },
+        Spec { num_boxes: (30, 40), ..flat.clone() },
+        Spec {
+            overlap: Overlap::Allow,
+            base: Base::Any,
+            noise: vec![gaussian(0.2)],
+            weights: vec![1.0],
+            ..flat.clone()
+        },
+        Spec { p: 0.0, ..flat },
+    ];
+    for spec in specs {
+        let plan = Plan::new(spec.clone()).unwrap();
+        let before = self::images::<f32>((images, channels, height, width), (0.0, 1.0));
+        let mut wanted = before.clone();
+        corrupt::<f32>(&plan, wanted.view_mut(), None, (0.0, 1.0), index, 1, Level::best()).unwrap();
+        let last = before.clone().permuted_axes([0, 2, 3, 1]).as_standard_layout().to_owned();
+        for threads in [1, 3] {
+            let mut planar = Array4::from_elem(before.dim(), 9.0);
+            corrupt::<f32>(&plan, planar.view_mut(), Some(&before.view()), (0.0, 1.0), index, threads, Level::best())
+                .unwrap();
+            assert!(planar == wanted, "{spec:?}");
+            let mut interleaved = Array4::from_elem(last.dim(), 9.0);
+            let from = last.view().permuted_axes([0, 3, 1, 2]);
+            let to = interleaved.view_mut().permuted_axes([0, 3, 1, 2]);
+            corrupt::<f32>(&plan, to, Some(&from), (0.0, 1.0), index, threads, Level::best()).unwrap();
+            assert!(interleaved.permuted_axes([0, 3, 1, 2]) == wanted, "{spec:?}, channels last");
+        }
+    }
+}

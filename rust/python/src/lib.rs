@@ -1,16 +1,21 @@
 //! The Python binding: arrays in, typed exceptions out, the GIL released in between. No formula lives here.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
+
+mod memory;
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use half::{bf16, f16};
 use numpy::{
-    Element, IntoPyArray, PyArray1, PyArray2, PyArray3, PyArray4, PyArrayMethods, PyReadwriteArray3,
-    PyUntypedArrayMethods,
+    Element, IntoPyArray, PyArray1, PyArray2, PyArray3, PyArrayMethods, PyReadwriteArray3, PyUntypedArrayMethods,
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
+use memory::{Reading, Writing};
 use unblot_core::{
-    AreaSplit, Base, BoxDraw, Error, Images, Index, Level, Marks, Mode, Noise, Overlap, Pixel, Placement, Plan,
+    AreaSplit, Base, BoxDraw, Corruption, Error, Images, Index, Marks, Mode, Noise, Overlap, Pixel, Placement, Plan,
     PoissonMode, RatioPer, RatioSampling, Shape, Spec,
 };
 
@@ -18,7 +23,7 @@ use unblot_core::{
 #[pymodule]
 mod _core {
     #[pymodule_export]
-    use super::{PyPlan, available_threads, corrupt, philox4x32, sampled_range};
+    use super::{PyPlan, available_threads, corrupt, mask, philox4x32, sampled_range};
 
     #[pymodule_export]
     #[allow(non_upper_case_globals)]
@@ -27,6 +32,28 @@ mod _core {
 
 fn value_error(error: &Error) -> PyErr {
     PyValueError::new_err(error.to_string())
+}
+
+/// How often Python is asked whether a signal, such as Ctrl-C, has come.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// Do work without the GIL that asks now and then whether to stop: it does where Python's signal handlers raise.
+fn unless_interrupted<R>(work: impl FnOnce(&(dyn Fn() -> bool + Sync)) -> Result<R, Error>) -> PyResult<R> {
+    let state = Mutex::new((Instant::now(), None));
+    let stop = || {
+        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.0.elapsed() < PATIENCE {
+            return false;
+        }
+        state.1 = Python::attach(|py| py.check_signals()).err();
+        state.0 = Instant::now();
+        state.1.is_some()
+    };
+    let result = work(&stop);
+    match (result, state.into_inner().unwrap_or_else(PoisonError::into_inner).1) {
+        (Err(Error::Stopped), Some(raised)) => Err(raised),
+        (result, _) => result.map_err(|e| value_error(&e)),
+    }
 }
 
 fn one_of<T: Copy>(name: &str, value: &str, accepted: &[(&str, T)]) -> PyResult<T> {
@@ -161,9 +188,10 @@ impl PyPlan {
         keys: &Bound<'py, PyArray1<u64>>,
     ) -> PyResult<Records<'py>> {
         let keys = keys.to_vec()?;
-        let boxes = py
-            .detach(|| unblot_core::draw(&self.0, (height, width), channels, Index { seed, keys: &keys }))
-            .map_err(|e| value_error(&e))?;
+        let boxes = py.detach(|| {
+            let corruption = Corruption::new(&self.0, Index { seed, keys: &keys });
+            unless_interrupted(|stop| corruption.stop(stop).draw((height, width), channels))
+        })?;
         records(py, &self.0, &boxes, channels)
     }
 
@@ -177,9 +205,10 @@ impl PyPlan {
         keys: &Bound<'py, PyArray1<u64>>,
     ) -> PyResult<Bound<'py, PyArray1<f32>>> {
         let keys = keys.to_vec()?;
-        let covers = py
-            .detach(|| unblot_core::covers(&self.0, (height, width), channels, Index { seed, keys: &keys }))
-            .map_err(|e| value_error(&e))?;
+        let covers = py.detach(|| {
+            let corruption = Corruption::new(&self.0, Index { seed, keys: &keys });
+            unless_interrupted(|stop| corruption.stop(stop).covers((height, width), channels))
+        })?;
         Ok(covers.into_pyarray(py))
     }
 
@@ -268,9 +297,7 @@ fn corrupt<'py>(
 #[pyfunction]
 fn sampled_range(images: &Bound<'_, PyAny>, dtype: &str) -> PyResult<(f32, f32)> {
     fn look<T: Pixel<Raw: Element>>(images: &Bound<'_, PyAny>) -> PyResult<(f32, f32)> {
-        let images = images.cast::<PyArray4<T::Raw>>()?.try_readonly();
-        let images = images.map_err(|e| PyValueError::new_err(format!("the images cannot be read: {e}")))?;
-        Ok(unblot_core::sampled_range::<T>(&images.as_array()))
+        Ok(unblot_core::sampled_range::<T>(&Reading::<T::Raw>::new(images)?.view()))
     }
     match dtype {
         "float32" => look::<f32>(images),
@@ -301,48 +328,50 @@ impl Call<'_> {
         T: Pixel<Raw: Element>,
     {
         let py = dst.py();
-        let dst = dst.cast::<PyArray4<T::Raw>>()?;
-        check_apart(dst)?;
-        let mut dst =
-            dst.try_readwrite().map_err(|e| PyValueError::new_err(format!("the output cannot be written: {e}")))?;
-        let src = match src {
-            None => None,
-            Some(src) => {
-                let src = src.cast::<PyArray4<T::Raw>>()?.try_readonly();
-                Some(src.map_err(|e| PyValueError::new_err(format!("the images overlap the output: {e}")))?)
-            }
-        };
-        let (mut to, from) = (dst.as_array_mut(), src.as_ref().map(|s| s.as_array()));
+        let mut dst = Writing::<T::Raw>::new(dst)?;
+        let src = src.map(Reading::<T::Raw>::new).transpose()?;
+        let from = src.as_ref().map(Reading::view);
         let mut changed = changed;
         let marks =
             changed.as_mut().map(|(threshold, mask)| Marks { threshold: *threshold, mask: mask.as_array_mut() });
-        let range = self.value_range.unwrap_or(default);
-        let boxes = py
-            .detach(|| {
-                let images = Images { dst: to.view_mut(), src: from.as_ref(), marks };
-                unblot_core::corrupt_marked::<T>(self.plan, images, range, self.index, self.threads, Level::best())
-            })
-            .map_err(|e| value_error(&e))?;
+        let corruption =
+            Corruption::new(self.plan, self.index).range(self.value_range.unwrap_or(default)).threads(self.threads);
+        let to = dst.view();
+        let boxes = py.detach(|| {
+            let images = match &from {
+                Some(from) => Images::copied(from, to),
+                None => Images::in_place(to),
+            };
+            let images = match marks {
+                Some(marks) => images.marked(marks),
+                None => images,
+            };
+            unless_interrupted(|stop| corruption.stop(stop).run::<T>(images))
+        })?;
         whole_numbers(py, &boxes)
     }
 }
 
-/// Refuse an output that holds one place of memory twice: threads would write it at once.
-fn check_apart<T: Element>(array: &Bound<'_, PyArray4<T>>) -> PyResult<()> {
-    let mut axes: Vec<(usize, usize)> = (array.strides().iter().zip(array.shape()))
-        .filter(|(_, n)| **n > 1)
-        .map(|(stride, n)| (stride.unsigned_abs(), *n))
-        .collect();
-    axes.sort_unstable();
-    let mut reach = size_of::<T>();
-    for (stride, n) in axes {
-        if stride < reach {
-            let text = "the output may hold one place of memory more than once (an expanded or strided view); give a contiguous copy";
-            return Err(PyValueError::new_err(text));
-        }
-        reach = stride * n;
-    }
-    Ok(())
+/// 1 in the pixels of boxes as `whole_numbers` gives them, else 0: those of an image where it is a single one, else (N, H, W).
+#[pyfunction]
+#[pyo3(signature = (records, images, height, width, covers=None))]
+fn mask<'py>(
+    py: Python<'py>,
+    records: &Bound<'py, PyArray2<i32>>,
+    images: usize,
+    height: usize,
+    width: usize,
+    covers: Option<&Bound<'py, PyArray1<f32>>>,
+) -> PyResult<Bound<'py, PyArray3<u8>>> {
+    let mask = PyArray3::zeros(py, [images, height, width], false);
+    let records = records.try_readonly()?;
+    let covers = covers.map(|covers| covers.try_readonly()).transpose()?;
+    let covers = covers.as_ref().map(|covers| covers.as_slice()).transpose()?;
+    let rows = records.as_array();
+    // A negative number is far outside.
+    let places = rows.rows().into_iter().map(|row| [0, 1, 2, 3, 4].map(|i| row[i].cast_unsigned() as usize));
+    unblot_core::mark_places(&mut mask.try_readwrite()?.as_array_mut(), places, covers).map_err(|e| value_error(&e))?;
+    Ok(mask)
 }
 
 /// One block of Philox4x32: four counter words and two key words to four random words.

@@ -17,8 +17,8 @@ use half::{bf16, f16};
 use libfuzzer_sys::fuzz_target;
 use ndarray::{Array4, ArrayView4, ArrayViewMut4, Axis, Slice};
 use unblot_core::{
-    AreaSplit, Base, BoxDraw, Error, Index, Kinds, Level, Mode, Noise, Overlap, Pixel, Placement, Plan, PoissonMode,
-    RatioPer, RatioSampling, Shape, Spec, corrupt, covers, draw,
+    AreaSplit, Base, BoxDraw, Corruption, Error, Images, Index, Kinds, Level, Mode, Noise, Overlap, Pixel, Placement, Plan, PoissonMode,
+    RatioPer, RatioSampling, Shape, Spec,
 };
 
 #[derive(Debug)]
@@ -339,7 +339,12 @@ fn run<T: Bits>(
     keys: &[u64],
     (threads, level): (usize, Level),
 ) -> Result<Vec<BoxDraw>, Error> {
-    corrupt::<T>(plan, dst, src, T::RANGE, Index { seed: case.seed, keys }, threads, level)
+    let images = match src {
+        Some(src) => Images::copied(src, dst),
+        None => Images::in_place(dst),
+    };
+    let index = Index { seed: case.seed, keys };
+    Corruption::new(plan, index).range(T::RANGE).threads(threads).level(level).run::<T>(images)
 }
 
 fn check<T: Bits>(case: &Case) {
@@ -350,7 +355,8 @@ fn check<T: Bits>(case: &Case) {
     let (_, channels, height, width) = case.shape;
     let before = images::<T>(case.shape, case.pixels);
     let mut after = before.clone();
-    let drawn = draw(&plan, (height, width), channels, Index { seed: case.seed, keys: &case.keys });
+    let corruption = Corruption::new(&plan, Index { seed: case.seed, keys: &case.keys });
+    let drawn = corruption.draw((height, width), channels);
     let boxes = match run::<T>(&plan, after.view_mut(), None, case, &case.keys, (1, Level::scalar())) {
         Ok(boxes) => boxes,
         Err(error) => {
@@ -365,8 +371,7 @@ fn check<T: Bits>(case: &Case) {
         let of_image: Vec<_> = boxes.iter().filter(|b| b.image as usize == image).collect();
         check_boxes(case, &of_image);
     }
-    let index = Index { seed: case.seed, keys: &case.keys };
-    check_pixels::<T>(case, &before, &after, &boxes, &covers(&plan, (height, width), channels, index).unwrap());
+    check_pixels::<T>(case, &before, &after, &boxes, &corruption.covers((height, width), channels).unwrap());
 
     let wanted = bits::<T>(&after.view());
     for (name, level) in Level::all() {

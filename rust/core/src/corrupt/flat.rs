@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::{Canvas, PIECE, PLANE, PLANES, Painter, Piece, Scratch, Segment, Window, copy_box};
+use super::{Canvas, PIECE, PLANE, PLANES, Painter, Piece, Scratch, Segment, Waiting, Window};
 use crate::boxes::Kinds;
 use crate::noise::{gaussian, laplace, salt_pepper};
 use crate::philox::{GROUP, Lanes, Layer};
@@ -60,6 +60,31 @@ impl<'p, 'a, L: Lanes> Flat<'p, 'a, L> {
         matches!(self.kind, Kind::SaltPepper) && !self.painter.draw.per_channel
     }
 
+    /// Fill a small box as a whole, if it is one. Its pixels are in the image when those of the next one are asked for.
+    #[inline(always)]
+    pub(super) fn paint_small<T: Pixel>(
+        &self,
+        canvas: &mut Canvas<'_, '_, T::Raw>,
+        top: usize,
+        rows: &Range<usize>,
+        scratch: &mut Scratch<T::Raw>,
+    ) -> bool {
+        let draw = self.painter.draw;
+        let (height, width) = (draw.height as usize, draw.width as usize);
+        let area = height * width;
+        let apart = if self.alike() { 0 } else { area };
+        let count = area + (canvas.channels() - 1) * apart;
+        if *rows != (0..height) || count > PIECE || !matches!(canvas, Canvas::Planar(..)) {
+            return false;
+        }
+        let part = scratch.waiting.map_or(0, |before| 1 - before.part);
+        let Scratch { small, words, values, .. } = scratch;
+        self.values::<T>(&mut small[part][..count.next_multiple_of(GROUP)], (words, values), 0);
+        scratch.bring(canvas);
+        scratch.waiting = Some(Waiting { part, top, left: draw.x as usize, width, area, apart });
+        true
+    }
+
     /// Fill some rows of the box, the first of which is row `top` of the canvas.
     #[inline(always)]
     pub(super) fn paint<T: Pixel>(
@@ -75,16 +100,7 @@ impl<'p, 'a, L: Lanes> Flat<'p, 'a, L> {
         let places = rows.start * width..rows.end * width;
         let channels = canvas.channels();
         let whole = rows == (0..height);
-        let count = if self.alike() { places.end } else { channels * places.end };
         match canvas {
-            Canvas::Planar(planes, row) if whole && count <= PIECE => {
-                let Scratch { encoded, words, values, .. } = scratch;
-                self.values::<T>(&mut encoded[..count.next_multiple_of(GROUP)], (words, values), 0);
-                for (channel, plane) in planes.iter_mut().enumerate() {
-                    let first = if self.alike() { 0 } else { channel * places.end };
-                    copy_box(&mut plane[top * *row..], *row, window.left, &encoded[first..][..places.end], width);
-                }
-            }
             Canvas::Interleaved(..) => self.paint_interleaved::<T>(canvas, &window, places, scratch),
             _ if self.alike() => self.paint_run::<T>(canvas, &window, places, channels, scratch),
             // All rows of all channels are one run of values; some rows are one for each channel.
@@ -219,6 +235,10 @@ impl<'p, 'a, L: Lanes> Flat<'p, 'a, L> {
             Kind::Gaussian => {
                 let (mean, sigma) = draw.gaussian;
                 let middle = base + mean;
+                if size_of::<T::Raw>() == size_of::<f32>() {
+                    gaussian(out, words, |out, normal| *out = finish(sigma.mul_add(normal, middle)));
+                    return;
+                }
                 // In two passes: narrow pixels would keep so long a loop from lanes.
                 let values = &mut values[..out.len()];
                 gaussian(values, words, |v, normal| *v = sigma.mul_add(normal, middle));

@@ -2,6 +2,7 @@
 
 use ndarray::{ArrayView3, ArrayViewMut2, ArrayViewMut3};
 
+use crate::Error;
 use crate::boxes::BoxDraw;
 use crate::pixel::Pixel;
 
@@ -36,5 +37,64 @@ pub(super) fn mark<'b, T: Pixel>(
                 }
             }
         }
+    }
+}
+
+/// Write 1 into a mask (N, H, W) wherever a box covers a pixel: all of it, or where the covers, box after box and row by row, are above 0.
+///
+/// A place is the image, the first row and column, and the height and width of a box.
+pub fn mark_places(
+    mask: &mut ArrayViewMut3<'_, u8>,
+    places: impl Iterator<Item = [usize; 5]>,
+    covers: Option<&[f32]>,
+) -> Result<(), Error> {
+    let (images, height, width) = mask.dim();
+    let Some(pixels) = mask.as_slice_mut() else {
+        return Err(Error::Image("a mask must be contiguous".into()));
+    };
+    let mut covers = covers;
+    for [image, y, x, h, w] in places {
+        if image >= images || y + h > height || x + w > width {
+            return Err(Error::Image(format!(
+                "a box of {h} x {w} at ({y}, {x}) of image {image} does not lie in {images} images of {height} x {width}"
+            )));
+        }
+        let rows =
+            pixels[(image * height + y) * width..].chunks_mut(width.max(1)).take(h).map(|row| &mut row[x..x + w]);
+        let Some(all) = covers else {
+            rows.for_each(ones);
+            continue;
+        };
+        let Some((own, rest)) = all.split_at_checked(h * w) else {
+            return Err(Error::Image(format!("{} covers are too few for the boxes", all.len())));
+        };
+        for (row, own) in rows.zip(own.chunks(w.max(1))) {
+            for (pixel, cover) in row.iter_mut().zip(own) {
+                *pixel |= u8::from(*cover > 0.0);
+            }
+        }
+        covers = Some(rest);
+    }
+    Ok(())
+}
+
+/// Fill a row that is often short: so many at a time, the last ones over again where the length is no multiple.
+fn ones(row: &mut [u8]) {
+    match row.len() {
+        64.. => row.fill(1),
+        16.. => ones_by::<16>(row),
+        8.. => ones_by::<8>(row),
+        4.. => ones_by::<4>(row),
+        _ => ones_by::<1>(row),
+    }
+}
+
+#[inline(always)]
+fn ones_by<const STEP: usize>(row: &mut [u8]) {
+    for part in row.as_chunks_mut::<STEP>().0 {
+        *part = [1; STEP];
+    }
+    if let Some(last) = row.last_chunk_mut::<STEP>() {
+        *last = [1; STEP];
     }
 }

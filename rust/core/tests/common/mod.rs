@@ -1,9 +1,37 @@
-//! Noise kinds for the tests, of which each file takes some.
+//! Short forms for the tests, of which each file takes some.
 #![allow(dead_code)]
 
 pub mod statistics;
 
-use unblot_core::{Noise, PoissonMode};
+use ndarray::{ArrayView4, ArrayViewMut4};
+use unblot_core::{BoxDraw, Corruption, Error, Images, Index, Level, Noise, Pixel, Plan, PoissonMode};
+
+/// The boxes of a batch.
+pub fn draw(plan: &Plan, size: (usize, usize), channels: usize, index: Index<'_>) -> Result<Vec<BoxDraw>, Error> {
+    Corruption::new(plan, index).draw(size, channels)
+}
+
+/// How much of each of their places is covered.
+pub fn covers(plan: &Plan, size: (usize, usize), channels: usize, index: Index<'_>) -> Result<Vec<f32>, Error> {
+    Corruption::new(plan, index).covers(size, channels)
+}
+
+/// Corrupt `src` into `dst`, or `dst` in place.
+pub fn corrupt<T: Pixel>(
+    plan: &Plan,
+    dst: ArrayViewMut4<'_, T::Raw>,
+    src: Option<&ArrayView4<'_, T::Raw>>,
+    range: (f32, f32),
+    index: Index<'_>,
+    threads: usize,
+    level: Level,
+) -> Result<Vec<BoxDraw>, Error> {
+    let images = match src {
+        Some(src) => Images::copied(src, dst),
+        None => Images::in_place(dst),
+    };
+    Corruption::new(plan, index).range(range).threads(threads).level(level).run::<T>(images)
+}
 
 pub fn gaussian(sigma: f64) -> Noise {
     Noise::Gaussian { sigma: (sigma, sigma), mean: (0.0, 0.0) }

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,9 +22,12 @@ from numpy.typing import NDArray
 from unblot.data import ImageSet, Splits
 from unblot.data.tables import csv_text
 from unblot.models.detector import Detector
-from unblot.scoring.metrics import image_metrics, pixel_metrics
+from unblot.scoring.maps import MapStore
+from unblot.scoring.metrics import image_metrics
+from unblot.scoring.pixels import PixelMetrics
 from unblot.scoring.protocol import CLEAN, NOT_REACHABLE, Protocol
-from unblot.scoring.score import ScoreSet, score_set
+from unblot.scoring.provenance import told
+from unblot.scoring.score import score_batches
 from unblot.scoring.thresholds import Calibration, paper_threshold
 
 if TYPE_CHECKING:
@@ -31,6 +36,8 @@ if TYPE_CHECKING:
 __all__ = ["FORMAT", "Evaluation", "evaluate"]
 
 FORMAT = 1
+KEPT = ((250, 256), (1000, 160))  # up to so many test images, maps of this side are kept for a report; of more:
+KEPT_OF_MANY = 96
 
 
 @dataclass(frozen=True)
@@ -43,21 +50,23 @@ class Evaluation:
             ``counts``, ``threshold`` (value and provenance), ``per_kind`` (n, auroc, recall of each kind of defect
             against all normals), ``pixel`` (of :func:`pixel_metrics`, at the size that was loaded, or None),
             ``images_per_second``, ``warnings``, ``reachable_in_use`` and the protocol's ``switches``.
-        scores: of the test images, in order.
+        scores: of the test images, in order; float64, shape (N,).
+        maps: their anomaly maps as a report shows them, shrunk; on disk.
         splits: the data.
         calibration: the threshold.
     """
 
     protocol: Protocol
     metrics: dict[str, Any]
-    scores: ScoreSet
+    scores: NDArray[np.float64]
+    maps: MapStore
     splits: Splits
     calibration: Calibration
 
     @property
     def predicted(self) -> NDArray[np.int64]:
         """1 where the score lies above the threshold, shape (N,)."""
-        return (self.scores.image > self.calibration.threshold).astype(np.int64)
+        return (self.scores > self.calibration.threshold).astype(np.int64)
 
     def write(self, folder: str | Path) -> None:
         """Write ``metrics.json`` and ``scores.csv`` (name, kind, group, label, score, predicted) into ``folder``.
@@ -68,7 +77,7 @@ class Evaluation:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         label = {} if self.protocol.reachable else {"protocol": self.protocol.label}
-        rows = zip(self.splits.test.items, self.scores.image.tolist(), self.predicted.tolist(), strict=True)
+        rows = zip(self.splits.test.items, self.scores.tolist(), self.predicted.tolist(), strict=True)
         table = csv_text(
             ["name", "kind", "group", "label", "score", "predicted", *label],
             ([i.name, i.kind, i.group, i.label, repr(score), called, *label.values()] for i, score, called in rows),
@@ -88,8 +97,9 @@ def evaluate(
     device: str | torch.device = "cpu",
     progress: bool = True,
     fabric: Fabric | None = None,
+    provenance: Mapping[str, Any] | None = None,
 ) -> Evaluation:
-    """Score the test images with the detector as it is and judge the scores.
+    """Score the test images with the detector as it is and judge the scores. No more maps than a batch are in memory.
 
     Args:
         detector: fits the images.
@@ -97,10 +107,11 @@ def evaluate(
         calibration: the threshold. The paper's takes its place under a protocol that is not reachable in use, whose
             scores are on a scale of their own.
         protocol: how to score. ``best_epoch`` is not looked at: the weights of other epochs are gone.
-        batch_size: as in :func:`score_set`.
-        device: as in :func:`score_set`.
+        batch_size: as in :func:`score_batches`.
+        device: as in :func:`score_batches`.
         progress: show a progress bar (only where stderr is a terminal).
-        fabric: as in :func:`score_set`; every process returns the same figures.
+        fabric: as in :func:`score_batches`; every process returns the same figures.
+        provenance: what happened in the training (:attr:`unblot.training.Run.provenance`); goes into the figures.
 
     Raises:
         ValueError: the detector does not fit the images.
@@ -108,12 +119,22 @@ def evaluate(
     """
     test = splits.test
     protocol = protocol.at_last_epoch()
-    scores = score_set(
+    scores = np.zeros(len(test), np.float64)
+    maps = MapStore(len(test), test.size, next((side for most, side in KEPT if len(test) <= most), KEPT_OF_MANY))
+    pixels = PixelMetrics() if test.has_masks else None
+    start = time.perf_counter()
+    for batch in score_batches(
         detector, test, protocol=protocol, batch_size=batch_size, device=device, progress=progress, fabric=fabric
-    )
+    ):
+        scores[batch.index] = batch.image
+        maps.add(batch.index.tolist(), batch.maps)
+        for i, anomaly_map in zip(batch.index.tolist(), batch.maps, strict=True) if pixels else ():
+            if (mask := test.mask(i)) is not None and pixels is not None:
+                pixels.add(anomaly_map, mask)
+    seconds = time.perf_counter() - start
     source = calibration.sources()
     if not protocol.reachable:
-        calibration, source = paper_threshold(scores.image), f"test images ({NOT_REACHABLE})"
+        calibration, source = paper_threshold(scores), f"test images ({NOT_REACHABLE})"
     metrics: dict[str, Any] = {
         "format": FORMAT,
         "protocol": protocol.name,
@@ -127,13 +148,14 @@ def evaluate(
             "test_abnormal": int((test.labels == 1).sum()),
         },
         "threshold": {**calibration.to_dict(), "source": source},
-        **image_metrics(test.labels, scores.image, calibration.threshold),
-        "per_kind": _per_kind(test, scores.image, calibration.threshold),
-        "pixel": pixel_metrics(scores.maps, map(test.mask, range(len(test)))) if test.has_masks else None,
-        "images_per_second": round(scores.images_per_second, 1),
+        "provenance": {**(provenance or {}), "told": told(provenance or {}, calibration)},
+        **image_metrics(test.labels, scores, calibration.threshold),
+        "per_kind": _per_kind(test, scores, calibration.threshold),
+        "pixel": pixels.result() if pixels else None,
+        "images_per_second": round(len(test) / max(seconds, 1e-9), 1),
         "warnings": list(splits.warnings),
     }
-    return Evaluation(protocol, metrics, scores, splits, calibration)
+    return Evaluation(protocol, metrics, scores, maps, splits, calibration)
 
 
 def _per_kind(test: ImageSet, scores: NDArray[np.float64], threshold: float) -> dict[str, dict[str, Any]]:
