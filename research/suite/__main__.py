@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from research.suite.cells import Cell, CellError, Model, find_sets, run_cell
+from research.suite.cells import Cell, CellError, Model, find_sets, finished, run_cell
 from research.suite.placing import layout
 from research.suite.recipes import RECIPES
 from research.suite.source import Source, SourceError
@@ -92,22 +92,19 @@ def _run(given: argparse.Namespace) -> int:
         (given.out / "table.md").open("a").close()
     except OSError as error:
         raise CellError(f"cannot write below --out {given.out}: {error.strerror}; name another folder") from error
-    finished, failed = [], 0
-    done = {cell: result for cell in cells if (result := cell.result()) is not None}
-    for number, cell in enumerate(cells, 1):
-        place = f"{number}/{len(cells)} {cell.images.name}, {cell.model.text}"
-        if cell not in done:
-            print(f"{place} …", flush=True)
-            result = run_cell(cell, given.keep_runs)
-            if result["error"]:
-                failed += 1
-                print(f"{place} failed: {result['error']}", file=sys.stderr)
-                continue
-            done[cell] = result
-            print(f"{place}: AUROC {result['auroc']:.3f}, {result['training']['seconds']:.0f} s", flush=True)
-        finished.append(done[cell])
-        _write(given.out, [done[c] for c in cells if c in done], [m.text for m in models])
-    print(f"{len(finished)} of {len(cells)} cells, table {given.out / 'table.md'}")
+    missing, failed = [cell for cell in cells if cell.result() is None], 0
+    for number, cell in enumerate(missing, 1):
+        place = f"{number}/{len(missing)} {cell.images.name}, {cell.model.text}"
+        print(f"{place} …", flush=True)
+        result = run_cell(cell, given.keep_runs)
+        if result["error"]:
+            failed += 1
+            print(f"{place} failed: {result['error']}", file=sys.stderr)
+            continue
+        print(f"{place}: AUROC {result['auroc']:.3f}, {result['training']['seconds']:.0f} s", flush=True)
+        _write(given.out, models)
+    _write(given.out, models)
+    print(f"{len(cells) - failed} of {len(cells)} cells are finished, table {given.out / 'table.md'}")
     return 1 if failed else 0
 
 
@@ -127,10 +124,11 @@ def _models(text: str) -> list[Model]:
     return models
 
 
-def _write(out: Path, cells: list[dict[str, Any]], models: list[str]) -> None:
-    """The table so far, as Markdown and as JSON; each is replaced whole."""
-    table = {"cells": cells, "summary": summary(cells, models)}
-    for name, text in (("table.md", as_markdown(cells, models)), ("table.json", json.dumps(table, indent=2) + "\n")):
+def _write(out: Path, models: Sequence[Model]) -> None:
+    """The table of all that is finished below ``out``, as Markdown and as JSON; each is replaced whole."""
+    cells, names = finished(out), [model.text for model in models]
+    table = {"cells": cells, "summary": summary(cells, names)}
+    for name, text in (("table.md", as_markdown(cells, names)), ("table.json", json.dumps(table, indent=2) + "\n")):
         partial = out / f".{name}.part"
         partial.write_text(text, encoding="utf-8")
         partial.replace(out / name)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["FORMAT", "Cell", "CellError", "ImageFolder", "Model", "find_sets", "recall_at", "run_cell"]
+__all__ = ["FORMAT", "Cell", "CellError", "ImageFolder", "Model", "find_sets", "finished", "recall_at", "run_cell"]
 
 FORMAT = 1
 KEPT = ("auroc", "auprc", "f1", "precision", "recall", "false_positive_rate", "images_per_second", "counts")
@@ -156,6 +156,12 @@ def run_cell(cell: Cell, keep_run: bool = False) -> dict[str, Any]:
     if not keep_run:
         shutil.rmtree(run, ignore_errors=True)
     return result
+
+
+def finished(out: Path) -> list[dict[str, Any]]:
+    """All results below ``out`` that did not fail, whichever call they are of, by set and model."""
+    stored = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((out / "cells").glob("*/*.json"))]
+    return [result for result in stored if result.get("format") == FORMAT and not result["error"]]
 
 
 def recall_at(false_alarms: float, scores: Path) -> float:

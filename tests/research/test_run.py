@@ -34,6 +34,7 @@ def result(images: str, model: str, auroc: float, **more: Any) -> dict[str, Any]
     return base | more
 
 
+@pytest.mark.slow
 def test_a_suite_is_trained_once_and_resumed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,6 +113,24 @@ def test_models_and_sets_are_checked_before_anything_is_trained(
         assert main([*ask, *more]) == 2
         assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_the_table_holds_what_earlier_calls_have_finished(tmp_path: Path) -> None:
+    make_set(tmp_path / "sets" / "b")
+    for images, model, auroc in (("a", "auto", 0.75), ("b", "memory", 0.5)):
+        file = tmp_path / "out" / "cells" / images / f"{model}.json"
+        file.parent.mkdir(parents=True)
+        file.write_text(json.dumps(result(images, model, auroc)))
+    broken = tmp_path / "out" / "cells" / "a" / "memory.json"
+    broken.write_text(json.dumps({"format": cells.FORMAT, "error": "no such luck"}))
+    ask = ["run", "--sets", str(tmp_path / "sets"), "--out", str(tmp_path / "out"), "--models", "memory"]
+    assert main(ask) == 0
+    rows = [line for line in (tmp_path / "out" / "table.md").read_text().splitlines() if "| `" in line]
+    assert [row.split("|")[1:4] for row in rows[:2]] == [
+        [" a ", " `auto` ", " 0.750 "],
+        [" b ", " `memory` ", " 0.500 "],
+    ]
+    assert json.loads((tmp_path / "out" / "table.json").read_text())["summary"]["sets"] == ["b"]
 
 
 def test_sets_are_found_with_their_groups(tmp_path: Path) -> None:
