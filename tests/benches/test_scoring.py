@@ -10,7 +10,7 @@ pytest.importorskip("timm")
 from benches.scoring import WEIGHTED, cases, images, seconds
 from unblot.models.fusion import FROM_SCRATCH, PARTS, Fusion
 
-from unblot.models.memory import Bank
+from unblot.models.bank import Bank
 
 
 def test_each_way_to_weigh_the_default_is_timed_with_what_it_asks_alone() -> None:

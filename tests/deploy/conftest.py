@@ -13,7 +13,7 @@ from unblot.models.fusion import FROM_SCRATCH, Fusion
 from unblot.corruption.spec import named
 from unblot.data import DataConfig
 from unblot.models import create
-from unblot.models.memory import Bank
+from unblot.models.bank import Bank
 from unblot.scoring import Calibration
 from unblot.training import Position, Run, TrainConfig
 

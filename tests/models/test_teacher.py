@@ -7,7 +7,7 @@ from unblot.models.fusion import FROM_SCRATCH, PARTS
 
 from unblot.models.detector import create
 from unblot.models.filters import FILTERS
-from unblot.models.memory import Bank
+from unblot.models.bank import Bank
 from unblot.models.scratch import SCRATCH
 from unblot.models.teacher import PACKAGED, Teacher
 
