@@ -45,6 +45,7 @@ def test_a_run_says_all_that_was_asked_for(run: Path, make_config: Config) -> No
         "calibration.json",
         "checkpoint.safetensors",
         "config.json",
+        "images.json",
         "log",
         "provenance.json",
     }
