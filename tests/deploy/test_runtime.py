@@ -116,5 +116,43 @@ def test_a_score_that_is_not_finite_is_named(
     export(run, tmp_path / "m.onnx")
     detector = load_onnx(tmp_path / "m.onnx")
     monkeypatch.setattr(detector, "run", lambda batch: (np.full(len(batch), np.nan), np.zeros((len(batch), 16, 16))))
-    with pytest.raises(UserError, match=r"6 scores are not finite.*0\.png"):
+    with pytest.raises(UserError, match=r"6 of 6 images have no score.*0\.png is not finite"):
         detector.score_paths([photos], progress=False)
+
+
+def test_a_broken_file_costs_its_own_score(make_run: Callable[..., Run], photos: Path, tmp_path: Path) -> None:
+    from unblot.deploy.export import export
+
+    export(make_run("dae", size=16), tmp_path / "m.onnx")
+    detector = load_onnx(tmp_path / "m.onnx", device="cpu")
+    _, whole = detector.score_paths([photos], progress=False)
+    (photos / "2.png").write_bytes((photos / "2.png").read_bytes()[:200])
+    entries = [e for batch in detector.stream_paths([photos], batch_size=4, progress=False) for e in batch]
+    assert [entry.score is None for entry in entries] == [False, False, True, False, False, False]
+    for entry, score in zip(entries, whole.image, strict=True):
+        assert entry.score is None or entry.score == pytest.approx(score, rel=1e-4)
+    assert entries[2].map is None
+    assert "2.png cannot be read" in str(entries[2].problem)
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "value"),
+    [
+        ("threshold", "threshold", float("nan")),
+        ("threshold", "threshold", float("inf")),
+        ("threshold", "threshold", "high"),
+        ("threshold", "quantile", -1),
+        ("threshold", "n", float("nan")),
+        ("input", "size", float("nan")),
+        ("input", "size", 0),
+        ("input", "channels", 4),
+        ("input", "channels", True),
+    ],
+)
+def test_numbers_that_no_export_writes_are_refused(tmp_path: Path, part: str, name: str, value: object) -> None:
+    calibration = {"threshold": 0.5, "quantile": 0.95, "n": 20, "method": "conformal"}
+    metadata = {"format": 1, "input": {"channels": 1, "size": 16}, "threshold": calibration}
+    assert load_onnx(other(tmp_path / "good.onnx", {"unblot": json.dumps(metadata)})).threshold == 0.5
+    metadata[part] = metadata[part] | {name: value}  # type: ignore[operator]
+    with pytest.raises(UserError, match=rf"the metadata of .*bad\.onnx cannot be used: .*{name}"):
+        load_onnx(other(tmp_path / "bad.onnx", {"unblot": json.dumps(metadata)}))

@@ -37,3 +37,12 @@ def test_a_network_that_takes_one_size_alone_is_a_teacher_of_that_size() -> None
     assert teacher.channels == [192]
     with torch.no_grad():
         assert teacher(torch.zeros(1, 3, 224, 224))[0].shape == (1, 192, 14, 14)
+
+
+@pytest.mark.parametrize("name", ["hf-hub:stranger/model", "hf_hub:stranger/model", "local-dir:/there", "no_such_net"])
+def test_only_names_that_timm_itself_knows_are_built(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run from elsewhere names its teacher: nothing may be fetched, nor read, from where such a name points."""
+    timm = pytest.importorskip("timm")
+    monkeypatch.setattr(timm, "create_model", lambda *_, **__: pytest.fail("asked for it"))
+    with pytest.raises(ValueError, match="has no model"):
+        Teacher(name, (8, 16))

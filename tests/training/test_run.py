@@ -10,7 +10,7 @@ from unblot.corruption.spec import save_spec
 from unblot.data import DataConfig, Splits
 from unblot.errors import UserError
 from unblot.training import TrainConfig, load_run, train
-from unblot.training.run import corruption_of
+from unblot.training.run import corruption_of, write_json
 
 Config = Callable[..., TrainConfig]
 DATA = DataConfig("digits", abnormal=("3",), size=16)
@@ -200,3 +200,40 @@ def test_what_a_run_does_not_know_is_said_when_it_is_asked(
         _ = run.calibration
     with pytest.raises(UserError, match="which data"):
         _ = run.data
+
+
+def test_a_start_that_failed_before_its_first_epoch_is_not_in_the_way(
+    make_config: Any, splits: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mended command trains into the same folder, with --resume or without."""
+
+    def fails(*_: object, **__: object) -> None:
+        raise UserError("no weights to be had")
+
+    for resume in (False, True):
+        out = tmp_path / f"run {resume}"
+        with monkeypatch.context() as patch:
+            patch.setattr("unblot.training.loop._train", fails)
+            with pytest.raises(UserError, match="no weights"):
+                train(make_config(epochs=1), splits, out, progress=False)
+        assert (out / "config.json").exists()
+        train(make_config(epochs=1, lr=1e-4), splits, out, resume=resume, progress=False)
+        assert load_run(out).train.lr == 1e-4
+    (tmp_path / "run False" / "mine.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(UserError, match="holds a run already"):
+        train(make_config(epochs=1), splits, tmp_path / "run False", progress=False)
+
+
+def test_a_folder_with_settings_and_a_file_of_the_users_is_left_alone(
+    make_config: Any, splits: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "config.json").write_text("{}", encoding="utf-8")
+    (tmp_path / "mine.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(UserError, match="holds a run already"):
+        train(make_config(epochs=1), splits, tmp_path, progress=False)
+    assert (tmp_path / "config.json").read_text(encoding="utf-8") == "{}"
+
+
+def test_names_that_are_no_text_come_back_from_a_run(tmp_path: Path) -> None:
+    write_json(tmp_path / "x.json", {"data": "pr\udcfcfung ü"})
+    assert json.loads((tmp_path / "x.json").read_text(encoding="utf-8")) == {"data": "pr\udcfcfung ü"}

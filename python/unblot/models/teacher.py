@@ -253,7 +253,7 @@ def _made(name: str, indices: Sequence[int], *, pretrained: bool) -> nn.Module:
     """The network of that name from timm, in eval mode, without a last stage that is not the first at its stride.
 
     That stage, of EfficientNet and its relatives, prepares the decision between ImageNet's classes. What the stage
-    before it gives at the same stride tells defects from normals better (docs/detection.md).
+    before it gives at the same stride tells defects from normals better (``docs/research-log``).
     """
     network = _timm().create_model(name, pretrained=pretrained, features_only=True, out_indices=indices).eval()
     *_, before, last = network.feature_info.info

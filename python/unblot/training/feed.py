@@ -20,6 +20,7 @@ from unblot.corruption.spec import BoxNoise, FullGaussian
 from unblot.data import ImageSet
 from unblot.errors import UserError
 from unblot.models import Batch, to_signed
+from unblot.training.draws import seed_draws
 
 __all__ = ["Anew", "EpochBatches", "Feed", "derived_seed", "loading_failed", "to_batch"]
 
@@ -169,11 +170,11 @@ class Feed:
         return min(self.batches.share, len(self) * self.batches.batch_size)
 
     def epoch(self, number: int) -> Iterator[Batch]:
-        """The batches of an epoch; ``number`` counts over all phases. Seeds torch's generator."""
+        """The batches of an epoch; ``number`` counts over all phases. Seeds the training's generators."""
         self.batches.epoch = number
         self.collate.set_epoch(number)
         samples = iter(self.loader)  # draws from torch's generator where it starts workers, so seed after it
-        torch.manual_seed(derived_seed(self.seed, "torch", number, self.rank))
+        seed_draws(derived_seed(self.seed, "torch", number, self.rank))
         return (to_batch(sample, self.device) for sample in _handed_over(samples))
 
 
