@@ -7,7 +7,6 @@ import torch
 from tests.models.conftest import blotted
 from torch import Tensor
 
-from unblot.errors import UserError
 from unblot.models import Batch, LeftOut, create
 from unblot.models.auto import MARK, TOP, TRUST, Auto, _known
 from unblot.models.pooling import spread, top_mean
@@ -218,12 +217,11 @@ def test_images_that_are_all_equal_give_finite_scores() -> None:
     assert (bad.image >= good.image).all()
 
 
-def test_without_a_corruption_it_says_what_to_do() -> None:
-    clean = blotted(4, seed=0).clean
-    number = torch.arange(4)
-    made = small()
-    with pytest.raises(UserError, match=r"--corruption mixed.*memory"):
-        list(made.training_step(MARK, Batch(clean, clean, clean[:, :1], number, number)))
+def test_a_batch_in_which_nothing_was_changed_is_learnt_from() -> None:
+    clean, number = blotted(4, seed=0).clean, torch.arange(4)
+    made = trained(Batch(clean, clean, clean[:, :1] * 0, number, number))
+    with torch.no_grad():
+        assert made.score(clean).image.isfinite().all()
 
 
 def test_the_same_seed_makes_the_same_bits() -> None:

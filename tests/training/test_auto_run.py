@@ -134,6 +134,11 @@ def test_without_a_corruption_the_default_is_refused_and_says_what_to_do(
 ) -> None:
     with pytest.raises(UserError, match=r"auto learns to mark.*--corruption mixed.*memory"):
         train(config(corruption="none"), make_splits(12, size=64), tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists(), "it is known before any work"
+    with pytest.raises(UserError, match=r"teacher 'scratch' learns to mark.*--corruption mixed"):
+        settings = config("memory", model_options={"teacher": "scratch"}, corruption="none")
+        train(settings, make_splits(12, size=64), tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(("images", "held_out"), [(2, 0), (2, 1), (5, 0)])

@@ -119,7 +119,13 @@ def train(
         each = f" for each of {fabric.world_size} devices" if fabric.world_size > 1 else ""
         raise UserError(f"training needs at least 2 images{each}, got {len(splits.train)}. Give more normal images")
     refuse_one_image(splits.train)
-    description = describe(config, data, build(config, splits), spec)
+    detector = build(config, splits)
+    if spec is None and (why := detector.needs_corruption):
+        raise UserError(
+            f"{why}, and this training makes none; give it a corruption (--corruption mixed), or take a detector that "
+            "needs none, such as memory with pretrained weights"
+        )
+    description = describe(config, data, detector, spec)
     with only_writer(out, resume=resume) if fabric.is_global_zero else nullcontext():
         if fabric.is_global_zero:
             prepare(out, description, resume=resume, images=Kept.of(splits))
