@@ -67,7 +67,7 @@ def test_only_a_search_is_refused(make_run: MakeRun) -> None:
     assert [name for name in available() if refusal(make_run(name).detector)] == ["anogan"]
 
 
-def test_a_fusion_with_a_part_that_is_no_graph_is_refused(make_run: MakeRun) -> None:
+def test_a_detector_with_a_part_that_is_no_graph_is_refused(make_run: MakeRun) -> None:
     run = make_run("dae")
     run.detector.add_module("part", make_run("anogan").detector)
     assert "anogan cannot be exported" in str(refusal(run.detector))

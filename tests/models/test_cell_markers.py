@@ -106,3 +106,28 @@ def test_an_image_is_marked_by_the_network_that_did_not_see_its_group_or_by_the_
         alone = markers(known, groups)
     for i, group in enumerate(groups.tolist()):
         torch.testing.assert_close(alone[i], each[group % 3][i])
+
+
+def test_a_network_that_did_not_see_a_group_tells_what_it_did_not_learn() -> None:
+    """Cells of one fold alone have corruption with the opposite sign: the others' networks learn it, its own cannot."""
+    torch.manual_seed(0)
+    made, drawn = CellMarkers(2, 3, 8, 0.0), Cells()
+    adam = torch.optim.Adam(made.parameters(), 1e-2)
+
+    def shown(group: int) -> tuple[Tensor, Tensor]:
+        target = (torch.rand(4, 1, 8, 8) > 0.5).float()
+        sign = -1.0 if group == 1 else 1.0
+        return torch.cat([sign * (target - 0.5), torch.full_like(target, float(group == 1))], 1), target
+
+    for group in (0, 1, 2, 3, 4, 5):
+        drawn.add(*shown(group % 3), made.folds(torch.full((4,), group % 3)))
+    for _ in range(60):
+        adam.zero_grad()
+        torch.stack([*made.losses(drawn).values()]).sum().backward()
+        adam.step()
+    made.eval()
+    known, target = shown(1)
+    own, others = made(known, torch.full((4,), 1)), made(known, torch.full((4,), 0))
+    at, off = target > 0.5, target < 0.5
+    assert others[at].mean() > others[off].mean() + 1, "seen, and learnt"
+    assert own[at].mean() < own[off].mean(), "unseen: it takes the sign of the others"

@@ -159,3 +159,14 @@ def test_options_out_of_range_are_named(wrong: dict[str, float]) -> None:
 def test_strides_must_be_those_of_the_teacher(strides: list[int]) -> None:
     with pytest.raises(ValueError, match="stride"):
         create("memory", channels=1, size=64, teacher="filters", strides=strides)
+
+
+def test_its_phase_keeps_and_shows_every_image_once() -> None:
+    (phase,) = Memory(channels=1, size=64, teacher="filters").phases(1e-3)
+    assert (phase.optimizers, phase.keeps, phase.images) == ({}, True, None)
+
+
+def test_images_are_loaded_no_larger_than_its_teacher_looks_at_them() -> None:
+    assert Memory.useful_size(512, {}) == 512
+    assert Memory.useful_size(512, {"teacher": "filters"}) == 256
+    assert Memory.useful_size(128, {"teacher": "filters"}) == 128

@@ -32,7 +32,7 @@ class Lite0(nn.Module):
     """Features of images at several strides.
 
     The last stage, which prepares the decision between ImageNet's classes, is left out of them: what the stage before
-    it gives at the same stride tells defects from normals better (``docs/detection.md``).
+    it gives at the same stride tells defects from normals better (``docs/research-log``).
 
     Args:
         strides: ascending, of :data:`STRIDES`; None builds the whole classifier, which only holds weights.

@@ -28,6 +28,7 @@ from unblot.models import Batch, Detector, Phase, create
 from unblot.training.checkpoint import Position, better, read, write
 from unblot.training.config import TrainConfig
 from unblot.training.defaults import resolve
+from unblot.training.draws import own_draws, seed_draws
 from unblot.training.engine import (
     average_gradients,
     average_statistics,
@@ -60,6 +61,7 @@ __all__ = ["build", "train"]
 logger = logging.getLogger("unblot.training")
 
 
+@own_draws()
 def train(
     config: TrainConfig,
     splits: Splits | DataConfig,
@@ -74,7 +76,7 @@ def train(
 
     The same settings give the same bits on the CPU (same machine, same number of threads). A checkpoint is written
     after each epoch; a run that was stopped in any way continues from there with ``resume`` and ends with the bits of
-    one that was not. Seeds torch's global generator.
+    one that was not. Torch's global generator is left alone, so trainings may run in threads.
 
     Args:
         config: the settings.
@@ -117,7 +119,13 @@ def train(
         each = f" for each of {fabric.world_size} devices" if fabric.world_size > 1 else ""
         raise UserError(f"training needs at least 2 images{each}, got {len(splits.train)}. Give more normal images")
     refuse_one_image(splits.train)
-    description = describe(config, data, build(config, splits), spec)
+    detector = build(config, splits)
+    if spec is None and (why := detector.needs_corruption):
+        raise UserError(
+            f"{why}, and this training makes none; give it a corruption (--corruption mixed), or take a detector that "
+            "needs none, such as memory with pretrained weights"
+        )
+    description = describe(config, data, detector, spec)
     with only_writer(out, resume=resume) if fabric.is_global_zero else nullcontext():
         if fabric.is_global_zero:
             prepare(out, description, resume=resume, images=Kept.of(splits))
@@ -140,6 +148,7 @@ def train(
     return load_run(out).detector
 
 
+@own_draws()
 def _train(
     fabric: Fabric,
     *,
@@ -266,9 +275,10 @@ def _epoch(fabric: Fabric, detector: Detector, phase: Phase, batches: Iterator[B
     return means.values()
 
 
+@own_draws()
 def build(config: TrainConfig, splits: Splits) -> Detector:
     """The untrained detector: initial weights from ``config.seed``, the same in every process."""
-    torch.manual_seed(derived_seed(config.seed, "weights"))
+    seed_draws(derived_seed(config.seed, "weights"))
     images = splits.train
     try:
         return create(config.model, channels=images.channels, size=images.size, **config.model_options)

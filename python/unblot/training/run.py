@@ -27,6 +27,7 @@ from unblot.models import Detector, create
 from unblot.scoring.thresholds import Calibration
 from unblot.training.checkpoint import Position, read, write_atomically
 from unblot.training.config import TrainConfig
+from unblot.training.draws import own_draws
 
 if TYPE_CHECKING:
     from unblot.data import ImageSet
@@ -120,6 +121,7 @@ class Run:
         return self.threshold
 
 
+@own_draws()
 def load_run(path: str | Path) -> Run:
     """Read a run directory.
 
