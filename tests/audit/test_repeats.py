@@ -10,10 +10,11 @@ import torch
 from numpy.typing import NDArray
 from tests.audit.conftest import Photograph, source, splits_of
 
+from unblot.audit import quick_warnings
 from unblot.audit.neighbours import gradient_histograms, nearest
 from unblot.audit.repeats import NEIGHBOURS, _near, bursts, near_duplicates
 from unblot.audit.sample import Sample
-from unblot.data import Splits
+from unblot.data import DataConfig, Found, Item, Source, Splits, load_found
 
 
 @pytest.mark.parametrize("dimensions", [2, 8, 30])

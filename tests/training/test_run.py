@@ -3,11 +3,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from unblot import BoxNoise
 from unblot.corruption.spec import save_spec
-from unblot.data import DataConfig, Splits
+from unblot.data import DataConfig, ImageSet, Item, Source, Splits
 from unblot.errors import UserError
 from unblot.training import TrainConfig, load_run, train
 from unblot.training.run import corruption_of, write_json
@@ -237,3 +238,48 @@ def test_a_folder_with_settings_and_a_file_of_the_users_is_left_alone(
 def test_names_that_are_no_text_come_back_from_a_run(tmp_path: Path) -> None:
     write_json(tmp_path / "x.json", {"data": "pr\udcfcfung ü"})
     assert json.loads((tmp_path / "x.json").read_text(encoding="utf-8")) == {"data": "pr\udcfcfung ü"}
+
+
+def test_a_run_goes_on_only_over_the_images_that_it_began_with(
+    tmp_path: Path, make_splits: Any, make_config: Config
+) -> None:
+    def stop(_: Any, epoch: int) -> None:
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    out, config = tmp_path / "run", make_config(epochs=3)
+    with pytest.raises(KeyboardInterrupt):
+        train(config, make_splits(train=20), out, progress=False, after_epoch=stop)
+    before = contents(out)
+    with pytest.raises(
+        UserError, match=r"cannot be resumed over other images:\n  2 of 20 training images are no longer"
+    ):
+        train(config, make_splits(train=18), out, progress=False, resume=True)
+    assert contents(out) == before
+    train(config, make_splits(train=20), out, progress=False, resume=True)
+    assert load_run(out).position.finished
+
+
+def test_a_run_keeps_how_images_are_read_and_knows_those_it_learnt_from(run: Path, splits: Splits) -> None:
+    found = load_run(run)
+    assert (found.reading.depths, found.reading.width, found.reading.gray) == ((8,), (16, 16), True)
+    assert found.said_of(splits.test) == []
+    (said,) = found.said_of(splits.train)
+    assert said.startswith(
+        "20 of 20 images are images that the run learnt from, pixel for pixel (20 trained on, 0 held"
+    )
+    (run / "images.json").unlink()
+    assert load_run(run).reading.alpha == "drop"
+    assert "keeps no digests" in load_run(run).said_of(splits.train)[0]
+    (run / "images.json").write_text('{"format": 1}', encoding="utf-8")
+    with pytest.raises(UserError, match=r"images\.json cannot be used"):
+        load_run(run)
+
+
+def test_images_that_are_all_the_same_are_refused(tmp_path: Path, splits: Splits, make_config: Config) -> None:
+    same = ImageSet(
+        [Source(Item(str(i), 0, "x", str(i)), np.zeros((8, 8), np.uint8)) for i in range(9)], channels=1, size=16
+    )
+    with pytest.raises(UserError, match="all 9 training images are the same, pixel for pixel"):
+        train(make_config(), Splits("x", same, splits.held_out, splits.test), tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()

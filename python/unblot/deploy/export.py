@@ -111,7 +111,7 @@ def _rounded(sums: Tensor) -> Tensor:
 
 
 def refusal(detector: Detector) -> str | None:
-    """Why a detector cannot be a graph; None where it can. Looks into the parts of a fusion."""
+    """Why a detector cannot be a graph; None where it can. Looks into detectors that it holds."""
     for part in detector.modules():
         if isinstance(part, Detector) and part.no_graph:
             return f"{part.name} cannot be exported: {part.no_graph}"
