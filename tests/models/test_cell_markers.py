@@ -57,6 +57,15 @@ def test_cells_are_drawn_evenly() -> None:
     assert 800 < chi < 1250  # 1023 degrees of freedom: five standard deviations of 45
 
 
+def test_cells_are_copied_when_new_ones_are_drawn_alone() -> None:
+    found = Cells()
+    for _ in range(2):
+        found.add(torch.randn(2, 3, 8, 8), torch.rand(2, 1, 8, 8), torch.zeros(2, dtype=torch.int64))
+        first, again = found.taken(), found.taken()
+        assert all(one.data_ptr() == other.data_ptr() for one, other in zip(first, again, strict=True))
+    assert [len(x) for x in again] == [256] * 3
+
+
 class Noted(torch.nn.Module):
     """A network that keeps what it was shown."""
 

@@ -17,6 +17,13 @@ from unblot.training import TrainConfig, load_run, train
 OPTIONS = {"teacher": "filters", "entries": 50}
 
 
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten rounds of 12 corrupted images and 40 steps."""
+    monkeypatch.setattr("unblot.models.auto.SHOWN", 120)
+    monkeypatch.setattr("unblot.models.auto.STEPS", 40)
+
+
 def config(model: str = "auto", **settings: object) -> TrainConfig:
     plain: dict[str, object] = {"model_options": OPTIONS, "batch_size": 8, "device": "cpu", "judge": "none"}
     return TrainConfig(model, **(plain | settings))  # type: ignore[arg-type]
@@ -40,7 +47,7 @@ def killed_in(monkeypatch: pytest.MonkeyPatch, phase: str, batch: int) -> None:
     monkeypatch.setattr(Auto, "training_step", step)
 
 
-@pytest.mark.parametrize(("phase", "batch"), [("remember", 2), (MARK, 30)])
+@pytest.mark.parametrize(("phase", "batch"), [("remember", 2), (MARK, 13)])
 def test_killed_within_phases_that_keep_it_is_trained_anew_to_the_same_bytes(
     phase: str, batch: int, tmp_path: Path, make_splits: Callable[..., Splits], monkeypatch: pytest.MonkeyPatch
 ) -> None:

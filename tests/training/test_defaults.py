@@ -55,6 +55,13 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[TrainConfig, Splits]]
     return seen
 
 
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The default's marking networks take 40 steps on 120 corrupted images."""
+    monkeypatch.setattr("unblot.models.auto.SHOWN", 120)
+    monkeypatch.setattr("unblot.models.auto.STEPS", 40)
+
+
 def cli_words(folder: Path, out: Path) -> list[str]:
     return [str(folder), "--normal", "fine", "--abnormal", "bad", "--device", "cpu", "--quiet", "--out", str(out)]
 
