@@ -2,6 +2,7 @@
 
 import csv
 import json
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import pytest
 import torch
 
 from unblot import __main__ as start
-from unblot.deploy.runtime import load_onnx
+from unblot.deploy.runtime import FORMAT, load_onnx
 from unblot.errors import UserError
 from unblot.scoring import score_set
 from unblot.training import Run
@@ -90,6 +91,32 @@ def other(path: Path, metadata: dict[str, str]) -> Path:
     onnx.helper.set_model_props(model, metadata)
     path.write_bytes(model.SerializeToString())
     return path
+
+
+def made_here(path: Path, threshold: float) -> Path:
+    """A small file of ours."""
+    reading = {"channels": 1, "size": 8}
+    metadata = {"format": FORMAT, "input": reading, "threshold": {"threshold": threshold, "quantile": 0.9, "n": 9}}
+    return other(path, {"unblot": json.dumps(metadata)})
+
+
+def test_a_detector_goes_to_another_process_and_the_file_must_stay_what_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = made_here(tmp_path / "model.onnx", 0.5)
+    monkeypatch.chdir(tmp_path)
+    detector = load_onnx("model.onnx", device="cpu", threads=1)
+    sent = pickle.dumps(detector)
+    monkeypatch.chdir(tmp_path.parent)  # a worker may stand elsewhere
+    again = pickle.loads(sent)
+    assert again.metadata == detector.metadata
+    assert again._session.get_session_options().intra_op_num_threads == 1
+    made_here(path, 0.7)
+    with pytest.raises(UserError, match="no longer the model"):
+        pickle.loads(sent)
+    path.unlink()
+    with pytest.raises(UserError, match="no file"):
+        pickle.loads(sent)
 
 
 def test_files_that_are_not_ours_are_refused(tmp_path: Path) -> None:
