@@ -14,6 +14,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -58,15 +59,12 @@ def trained(model: str, splits: Splits) -> tuple[Detector, float]:
         return made, time.perf_counter() - start
 
 
-class Usual(torch.nn.Module):
+class Usual(PatchCore):
     """PatchCore with the backbone that its users have."""
 
     def __init__(self) -> None:
         super().__init__()
         self.inner = PatchcoreModel(layers=["layer2", "layer3"], backbone="wide_resnet50_2", pre_trained=False)
-        self.teacher = Teacher(PACKAGED, (8, 16))  # standardises alike
-
-    remember, score = PatchCore.remember, PatchCore.score
 
 
 def main() -> None:
@@ -80,7 +78,8 @@ def main() -> None:
     args = ask.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
-    splits = Splits("noise", *(image_set(n, args.size, k) for k, n in enumerate((args.images, 20, 2))))
+    shown, held_out, test = (image_set(n, args.size, k) for k, n in enumerate((args.images, 20, 2)))
+    splits = Splits("noise", shown, held_out, test)
     batch = to_signed(torch.stack([splits.held_out[i]["image"] for i in range(BATCH)]))
     rows: list[tuple[str, float | None, Callable[[Tensor], object]]] = []
     for engine, images in (("torch", 0), ("the engine", 10**6)):
@@ -93,19 +92,19 @@ def main() -> None:
         detector.expect(10**6)
         rows.append((f"`{model}`", seconds, detector.score))
     for name, other in (("PatchCore, the same backbone", PatchCore()), ("PatchCore, wide_resnet50_2", Usual())):
-        seconds = timed(lambda other=other: other.remember(splits.train, ENTRIES, args.candidates))
+        seconds = timed(partial(other.remember, splits.train, ENTRIES, args.candidates))
         rows.append((name, seconds, other.score))
     times: list[list[float]] = [[] for _ in rows]
     with torch.no_grad():
         for number in range(args.rounds + 1):
             for (_, _, score), found in zip(rows, times, strict=True):
-                took = timed(lambda score=score: score(batch))
+                took = timed(partial(score, batch))
                 if number:  # the first is for caches
                     found.append(took / BATCH * 1e3)
     print(f"{args.images} training images, {args.size} px, {args.threads} threads, medians of {args.rounds}\n")
     print("| | training, s | scoring, ms an image |\n|---|---|---|")
-    for (name, took, _), found in zip(rows, times, strict=True):
-        print(f"| {name} | {'' if took is None else f'{took:.1f}'} | {statistics.median(found):.1f} |")
+    for (name, training, _), found in zip(rows, times, strict=True):
+        print(f"| {name} | {'' if training is None else f'{training:.1f}'} | {statistics.median(found):.1f} |")
 
 
 if __name__ == "__main__":

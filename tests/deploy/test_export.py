@@ -112,7 +112,9 @@ def test_the_file_holds_no_path_of_the_training_machine(make_run: MakeRun, tmp_p
     run = make_run("dae", size=16)
     assert run.data_config is not None
     secret = tmp_path / "secret place"
-    data = replace(run.data_config, data=str(secret / "parts"), normal=(str(secret / "good"),), root=str(secret))
+    data = replace(
+        run.data_config, data=str(secret / "parts"), normal=(str(secret / "good"),), root=str(secret / "sets")
+    )
     run = replace(run, data_config=data, train=replace(run.train, corruption=str(secret / "own noise.json")))
     export(run, tmp_path / "m.onnx")
     held = (tmp_path / "m.onnx").read_bytes()
