@@ -73,7 +73,8 @@ def _word(upper: NDArray[np.uint8], lower: NDArray[np.uint8]) -> NDArray[np.uint
 
 def _wide_colour(image: Image.Image) -> bool:
     if image.format == "PPM":
-        return image.mode == "RGB" and _arguments(image)[-1] > 255
+        largest = _arguments(image)[-1]
+        return image.mode == "RGB" and isinstance(largest, int) and largest > 255
     return ";16" in (raw := _raw_mode(image)) and not raw.startswith(("CMYK", "RGBa"))
 
 

@@ -13,7 +13,7 @@ from unblot.data import mvtec
 from unblot.data.config import DataConfig
 from unblot.data.items import ABNORMAL, NORMAL, UNKNOWN, Found, Item, Source
 from unblot.data.listing import ARCHIVES, Passed, list_images, no_images
-from unblot.data.masks import RULE, Masks, beside, said_of_masks
+from unblot.data.masks import RULE, Masks, beside, said_of_masks, spare_masks
 from unblot.data.meaning import may_be_normal, means_abnormal
 from unblot.data.own import without_own
 from unblot.errors import UserError
@@ -87,16 +87,9 @@ def _plain(config: DataConfig, root: Path) -> Found:
         raise no_images(normal[0], passed)
     if masks and abnormal and any(s.item.label for s in sources) and not any(s.mask for s in sources):
         raise UserError(f"no mask in {', '.join(config.masks)} belongs to an abnormal image; {RULE}")
-    used = {s.mask for s in sources}
-    spare = [mask for found in all_masks if found for mask in found.files if mask not in used]
-    of_image = {
-        found.of(path.relative_to(folder))
-        for folder, found in zip(abnormal, all_masks, strict=True)
-        if found
-        for path in pool
-        if path.is_relative_to(folder)
-    }
-    warnings = [*doubts, *said_of_masks(sources, [m for m in spare if m not in of_image], [], near)]
+    given = [(found, folder) for found, folder in zip(all_masks, abnormal, strict=True) if found]
+    unused, second, spare = spare_masks(given, sources)
+    warnings = [*doubts, *said_of_masks(sources, unused, second, near)]
     return Found(root.resolve().name, sources, spare_masks=spare, passed=passed, warnings=warnings)
 
 

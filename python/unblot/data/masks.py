@@ -6,7 +6,7 @@ or "_gt"; capitals count only where two masks differ by them alone. Beside its i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from pathlib import Path, PurePath
 
 from unblot.data.items import ABNORMAL, Source
@@ -14,7 +14,7 @@ from unblot.data.meaning import mask_of
 from unblot.data.pixels import in_threads, lossy
 from unblot.errors import UserError
 
-__all__ = ["RULE", "Masks", "beside", "said_of_masks"]
+__all__ = ["RULE", "Masks", "beside", "said_of_masks", "spare_masks"]
 
 RULE = (
     "a mask has its image's path below the folder, with any suffix, its name optionally ending in _mask, _gt, _label "
@@ -31,13 +31,13 @@ class Masks:
         files: those in it, at any depth.
 
     Attributes:
-        files: as given.
+        folder, files: as given.
     """
 
     def __init__(self, folder: Path, files: Iterable[Path]) -> None:
-        self.files = list(files)
+        self.folder, self.files = folder, list(files)
         self._levels: list[dict[str, Path]] = [{} for _ in range(4)]
-        for path in self.files:
+        for path in sorted(self.files, key=lambda p: mask_of(p.stem) is None):  # an ending goes before none
             for level, key in zip(self._levels, _keys(path.relative_to(folder)), strict=True):
                 level.setdefault(key, path)
 
@@ -47,12 +47,45 @@ class Masks:
         keys = (stem, stem, stem.casefold(), stem.casefold())
         return next((level[key] for level, key in zip(self._levels, keys, strict=True) if key in level), None)
 
+    def spare(self, used: Container[Path | None], images: Iterable[PurePath]) -> tuple[list[Path], list[Path]]:
+        """Masks that are not used: those whose name fits an image all the same, and those that fit none.
+
+        Args:
+            used: masks that an image has.
+            images: paths of images below the folder that the masks mirror.
+        """
+        stems = {image.with_suffix("").as_posix().casefold() for image in images}
+        left = [path for path in self.files if path not in used]
+        fitting = [p for p in left if stems & {key.casefold() for key in _keys(p.relative_to(self.folder))}]
+        return fitting, [path for path in left if path not in set(fitting)]
+
 
 def _keys(below: PurePath) -> tuple[str, str, str, str]:
     """Names of the image that a mask may be of, the likeliest first."""
     stem = below.with_suffix("")
     full, bare = stem.as_posix(), stem.with_name(mask_of(stem.name) or stem.name).as_posix()
     return bare, full, bare.casefold(), full.casefold()
+
+
+def spare_masks(
+    given: Iterable[tuple[Masks, Path]], sources: Sequence[Source]
+) -> tuple[list[Path], list[Path], list[Path]]:
+    """Masks that no image has: those whose name fits none, those of abnormal images that have another, and all.
+
+    Args:
+        given: masks, each with the folder of images that they mirror.
+        sources: all images, with the masks that they have.
+    """
+    used = {s.mask for s in sources}
+    unused, second, every = list[Path](), list[Path](), list[Path]()
+    for masks, folder in given:
+        files = [(s.item.label, s.image) for s in sources if isinstance(s.image, Path)]
+        below = [(label, file.relative_to(folder)) for label, file in files if file.is_relative_to(folder)]
+        second += masks.spare(used, [path for label, path in below if label == ABNORMAL])[0]
+        fitting, none = masks.spare(used, [path for _, path in below])
+        unused += none
+        every += sorted([*fitting, *none], key=masks.files.index)
+    return unused, second, every
 
 
 def beside(images: Sequence[Path]) -> dict[Path, Path]:

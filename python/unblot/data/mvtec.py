@@ -10,7 +10,7 @@ from pathlib import Path
 
 from unblot.data.items import ABNORMAL, NORMAL, Found, Item, Source
 from unblot.data.listing import Passed, is_image, list_images, no_images, what_it_is
-from unblot.data.masks import Masks, beside, said_of_masks
+from unblot.data.masks import Masks, beside, said_of_masks, spare_masks
 from unblot.data.meaning import may_be_normal, same_folder
 from unblot.errors import UserError
 
@@ -44,13 +44,11 @@ def find(root: Path) -> Found:
     if test is None or not tested:
         missing = "no folder test" if test is None else "no images in test"
         note = f"{missing}: its normal images are taken from {_below(root, good[0])}"
-        unused = said_of_masks(train, given.files if given else [], [], list(near))
-        return Found(name, train, passed=passed, notes=[note], warnings=doubts + unused)
+        said = said_of_masks(train, given.files if given else [], [], list(near))
+        return Found(name, train, passed=passed, notes=[note], warnings=doubts + said)
     by_image = beside(tested)
     near |= dict.fromkeys(by_image.values())
-    of_normal: set[Path | None] = set()
-    second: set[Path | None] = set()
-    sources = []
+    sources, second = list[Source](), list[Path]()
     for path in tested:
         if path in near:
             continue
@@ -60,28 +58,21 @@ def find(root: Path) -> Found:
                 f"{path} lies in no folder of test/; normal images belong in test/good, others in test/<defect>"
             )
         label = NORMAL if same_folder(below.parts[0], _GOOD) or may_be_normal(below.parts[0]) else ABNORMAL
-        mask = given.of(below) if given else None
-        if label == NORMAL:
-            of_normal.add(mask)
-            mask = None
-        elif mask is None:
-            mask = by_image.get(path)
-        else:
-            second.add(by_image.get(path))
+        mask = given.of(below) if given and label else None
+        near_by = by_image.get(path)
+        if mask is not None and near_by is not None:
+            second.append(near_by)
+        mask = mask or near_by if label else None
         kind = _GOOD if same_folder(below.parts[0], _GOOD) else below.parts[0]
         sources.append(_source(root, path, label, kind, mask))
     likely = sorted({s.item.kind for s in sources if s.item.label == NORMAL} - {_GOOD})
     if likely:
         doubts.append(
             f"test/{', test/'.join(likely)} {'are' if len(likely) > 1 else 'is'} taken for normal images by name; "
-            "name it "
-            "test/good if it is, or as a defect if not"
+            "name it test/good if it is, or as a defect if not"
         )
-    used = {s.mask for s in sources}
-    spare = [mask for mask in (given.files if given else []) if mask not in used]
-    fits = {given.of(Path(s.item.name).relative_to(test.name)) for s in sources} if given else set()
-    of_none = [m for m in spare if m not in of_normal and m not in fits]
-    warnings = doubts + said_of_masks(sources, of_none, sorted(filter(None, second)), list(near))
+    unused, more, spare = spare_masks([(given, test)] if given else [], sources)
+    warnings = doubts + said_of_masks(sources, unused, second + more, list(near))
     return Found(name, train, sources, spare_masks=spare, passed=passed, warnings=warnings)
 
 

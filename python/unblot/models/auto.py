@@ -15,7 +15,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unblot.errors import UserError
 from unblot.models.cell_markers import CellMarkers, Cells, cells
 from unblot.models.detector import Batch, Phase, Recommended, Step, register
 from unblot.models.marking import changed, disguised
@@ -103,6 +102,11 @@ class Auto(Memory):
         return [*super().phases(lr), mark]
 
     @property
+    def needs_corruption(self) -> str | None:
+        """Its networks learn from nothing else."""
+        return "auto learns to mark corrupted regions"
+
+    @property
     def _images(self) -> int:
         """Corrupted images of a round."""
         return max(2, round(EACH * self.steps * min(1.0, (SIDE / self.size) ** 2) / ROUNDS))
@@ -112,11 +116,6 @@ class Auto(Memory):
         if phase != MARK:
             yield from super().training_step(phase, batch)
             return
-        if torch.equal(batch.noisy, batch.clean):
-            raise UserError(
-                "auto learns to mark corrupted regions, and this training makes none; give it a corruption "
-                "(--corruption mixed), or train memory, which needs none"
-            )
         with torch.no_grad():
             clean, noisy = disguised(batch.clean, batch.noisy, soften=True, augment=AUGMENT, mirror=False)
             features = self.teacher(noisy)

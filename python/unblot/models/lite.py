@@ -1,8 +1,8 @@
 """EfficientNet-Lite0 as a network of features, so that reading a run need not load timm's thousand architectures.
 
-Source: Tan and Le, "EfficientNet" (arXiv 1905.11946), in Google's Lite variant: no squeeze and excitation, ReLU6, TensorFlow's
-"same" padding. Parameters and buffers are named as timm names them, in its order, so that weights of either fit both;
-a test compares the features of the two.
+Source: Tan and Le, "EfficientNet" (arXiv 1905.11946), in Google's Lite variant: no squeeze and excitation, ReLU6,
+TensorFlow's "same" padding. Parameters and buffers are named as timm names them, in its order, so that weights of
+either fit both; a test compares the features of the two.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -33,12 +32,13 @@ class Lite0(nn.Module):
     """Features of images at several strides.
 
     The last stage, which prepares the decision between ImageNet's classes, is left out of them: what the stage before
-    it gives at the same stride tells defects from normals better (``docs/detection.md``).
+    it gives at the same stride tells defects from normals better (``docs/research-log``).
 
     Args:
         strides: ascending, of :data:`STRIDES`; None builds the whole classifier, which only holds weights.
 
     Example:
+        >>> import torch
         >>> network = Lite0((8, 16)).eval()
         >>> [tuple(features.shape) for features in network(torch.zeros(1, 3, 64, 64))]
         [(1, 40, 8, 8), (1, 112, 4, 4)]
@@ -96,7 +96,9 @@ class _Same(nn.Conv2d):
 
 
 def _block(channels: int, out: int, kernel: int, stride: int, expansion: int) -> nn.Module:
-    return _Separable(channels, out, kernel, stride) if expansion == 1 else _Inverted(channels, out, kernel, stride, expansion)
+    if expansion == 1:
+        return _Separable(channels, out, kernel, stride)
+    return _Inverted(channels, out, kernel, stride, expansion)
 
 
 class _Separable(nn.Module):
@@ -130,7 +132,7 @@ class _Inverted(nn.Module):
         self.skips = stride == 1 and channels == out
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.relu6(self.bn1(self.conv_pw(x)))
+        y: Tensor = F.relu6(self.bn1(self.conv_pw(x)))
         y = F.relu6(self.bn2(self.conv_dw(y)))
         y = self.bn3(self.conv_pwl(y))
         return x + y if self.skips else y

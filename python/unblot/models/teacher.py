@@ -134,6 +134,11 @@ class Teacher(nn.Module):
         """Whether it is trained on the user's normal images, in a phase of its own."""
         return isinstance(self.network, BlotNet)
 
+    @property
+    def needs_corruption(self) -> str | None:
+        """Why it cannot be trained without a corruption; None where it is not trained."""
+        return f"the teacher {self.name!r} learns to mark corrupted regions" if self.learns else None
+
     def phases(self, lr: float) -> list[Phase]:
         """What a detector trains before all else: nothing, or the phase :data:`LEARN` of a teacher from scratch."""
         if not self.learns:
@@ -141,18 +146,9 @@ class Teacher(nn.Module):
         return [Phase(LEARN, {LEARN: torch.optim.AdamW(self.network.parameters(), lr, weight_decay=1e-2)})]
 
     def training_step(self, batch: Batch) -> Iterator[Step]:
-        """A step of that phase.
-
-        Raises:
-            UserError: the training corrupts nothing.
-        """
+        """A step of that phase."""
         assert isinstance(self.network, BlotNet), "only a teacher from scratch has a phase"
         assert self.below is not None
-        if torch.equal(batch.noisy, batch.clean):
-            raise UserError(
-                f"the teacher {SCRATCH!r} learns to mark blots, and this training makes none; give it a corruption "
-                "(--corruption mixed)"
-            )
         yield Step(LEARN, {"teacher": self.network.loss(batch.clean, batch.noisy, self.below)})
 
     def load_pretrained(self) -> None:
@@ -269,7 +265,7 @@ def _made(name: str, indices: Sequence[int], *, pretrained: bool) -> nn.Module:
     """The network of that name from timm, in eval mode, without a last stage that is not the first at its stride.
 
     That stage, of EfficientNet and its relatives, prepares the decision between ImageNet's classes. What the stage
-    before it gives at the same stride tells defects from normals better (docs/detection.md).
+    before it gives at the same stride tells defects from normals better (``docs/research-log``).
     """
     network = _timm().create_model(name, pretrained=pretrained, features_only=True, out_indices=indices).eval()
     *_, before, last = network.feature_info.info

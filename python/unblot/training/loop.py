@@ -119,7 +119,13 @@ def train(
         each = f" for each of {fabric.world_size} devices" if fabric.world_size > 1 else ""
         raise UserError(f"training needs at least 2 images{each}, got {len(splits.train)}. Give more normal images")
     refuse_one_image(splits.train)
-    description = describe(config, data, build(config, splits), spec)
+    detector = build(config, splits)
+    if spec is None and (why := detector.needs_corruption):
+        raise UserError(
+            f"{why}, and this training makes none; give it a corruption (--corruption mixed), or take a detector that "
+            "needs none, such as memory with pretrained weights"
+        )
+    description = describe(config, data, detector, spec)
     with only_writer(out, resume=resume) if fabric.is_global_zero else nullcontext():
         if fabric.is_global_zero:
             prepare(out, description, resume=resume, images=Kept.of(splits))
@@ -214,20 +220,20 @@ def _train(
             seconds = time.perf_counter() - start
             at = replace(at, epoch=epoch + 1, step=at.step + len(feed))
             last = at.epoch == epochs[number]
-            kept = None
+            chosen_epoch: int | None = None
             if judge and phase.judged is not None and due(at.epoch, epochs[number]):
                 values["judged_auroc"] = judge.auroc(phase.judged, fabric.device)
                 best = better(best, values["judged_auroc"], at.epoch, phase.judged)
                 if last:
-                    kept = best.epoch
+                    chosen_epoch = best.epoch
                     phase.judged.load_state_dict(best.tensors)
                     best = None
             if last:
                 detector.finish_phase(phase.name)
                 at = replace(at, phase=number + 1, epoch=0)
-                chosen = chosen or kept is not None
+                chosen = chosen or chosen_epoch is not None
                 if log and phase.optimizers:
-                    add_provenance(out, weights={phase.name: weights_of(epoch + 1, kept)})
+                    add_provenance(out, weights={phase.name: weights_of(epoch + 1, chosen_epoch)})
             if log:
                 values |= {f"lr_{name}": o.param_groups[0]["lr"] for name, o in phase.optimizers.items()}
                 log.epoch(phase.name, epoch, at.step, values | {"images_per_second": feed.images / seconds})
