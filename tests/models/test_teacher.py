@@ -46,3 +46,23 @@ def test_only_names_that_timm_itself_knows_are_built(name: str, monkeypatch: pyt
     monkeypatch.setattr(timm, "create_model", lambda *_, **__: pytest.fail("asked for it"))
     with pytest.raises(ValueError, match="has no model"):
         Teacher(name, (8, 16))
+
+
+@pytest.mark.parametrize("name", ["swin_tiny_patch4_window7_224", "swinv2_cr_tiny_224"])
+def test_channels_come_first_whatever_the_network_does(name: str) -> None:
+    teacher = Teacher(name, (8, 16))
+    images = torch.rand(2, 3, 224, 224) * 2 - 1
+    with torch.no_grad():
+        eights, sixteens = teacher(images)
+        plain = teacher.network(teacher.standardised(images))[0]
+    assert eights.shape == (2, 192, 28, 28)
+    assert sixteens.shape == (2, 384, 14, 14)
+    first = plain.permute(0, 3, 1, 2) if plain.shape[-1] == 192 else plain
+    torch.testing.assert_close(eights, first, rtol=1e-3, atol=1e-3)
+
+
+def test_features_of_another_shape_than_announced_are_refused() -> None:
+    teacher = Teacher("resnet18", (8,))
+    teacher.channels = [64]
+    with pytest.raises(ValueError, match=r"resnet18.*\(1, 128, 8, 8\).*64"), torch.no_grad():
+        teacher(torch.zeros(1, 3, 64, 64))

@@ -83,7 +83,7 @@ def _load(found: Found, config: DataConfig, progress: bool | None) -> tuple[Foun
 
 def _said(splits: Splits) -> list[Finding]:
     """What loading the data warned of, but for repeats, which have a finding of their own."""
-    text = " ".join(f"{w}." for w in splits.warnings if "pixel for pixel" not in w)
+    text = " ".join(f"{w}." for w in splits.warnings if "are also in training" not in w)
     return [Finding("what loading says", WARNING, text)] if text else []
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from unblot.data.folders import sources_of
 from unblot.data.reading import BEFORE, Reading
-from unblot.errors import UserError
+from unblot.errors import UserError, shown
 from unblot.scoring.stream import FileScore, score_files
 from unblot.scoring.thresholds import Calibration
 
@@ -51,8 +51,15 @@ class OnnxDetector:
         metadata: what ``unblot export`` wrote into it (``docs/deploy.md``).
     """
 
-    def __init__(self, path: Path, session: Any, metadata: dict[str, Any]) -> None:
+    def __init__(
+        self, path: Path, session: Any, metadata: dict[str, Any], *, device: str = "auto", threads: int | None = None
+    ) -> None:
         self.path, self._session, self.metadata = path, session, metadata
+        self._device, self._threads = device, threads
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A session does not travel; whoever gets the pickle opens the file again.
+        return _reopened, (self.path.resolve(), self._device, self._threads, self.metadata)
 
     @property
     def channels(self) -> int:
@@ -159,6 +166,18 @@ class OnnxDetector:
         return [entry.name for entry in entries], GraphScores(scores, maps, len(entries) / max(seconds, 1e-9))
 
 
+def _reopened(path: Path, device: str, threads: int | None, metadata: dict[str, Any]) -> OnnxDetector:
+    """The detector of a pickle.
+
+    Raises:
+        UserError: the file is no longer there, or another one.
+    """
+    detector = load_onnx(path, device=device, threads=threads)
+    if detector.metadata != metadata:
+        raise UserError(f"{path} is no longer the model that was sent here; open it again with load_onnx")
+    return detector
+
+
 def load_onnx(path: str | Path, *, device: str = "auto", threads: int | None = None) -> OnnxDetector:
     """Open a file that ``unblot export`` wrote.
 
@@ -185,6 +204,8 @@ def load_onnx(path: str | Path, *, device: str = "auto", threads: int | None = N
     options = ort.SessionOptions()
     options.log_severity_level = 3  # errors alone: what is wrong is said by our own words
     if threads is not None:
+        if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= 1024:
+            raise UserError(f"threads must be a whole number from 1 to 1024, or None; got {shown(threads)}")
         options.intra_op_num_threads = threads
     providers = [*(["CUDAExecutionProvider"] if has_gpu and device != "cpu" else []), "CPUExecutionProvider"]
     try:
@@ -194,7 +215,7 @@ def load_onnx(path: str | Path, *, device: str = "auto", threads: int | None = N
         raise UserError(
             f"{path} cannot be opened as an ONNX model ({str(error)[:200]}). Export the run again"
         ) from error
-    return OnnxDetector(path, session, _metadata(path, held))
+    return OnnxDetector(path, session, _metadata(path, held), device=device, threads=threads)
 
 
 def _metadata(path: Path, held: dict[str, str]) -> dict[str, Any]:

@@ -194,10 +194,22 @@ class Teacher(nn.Module):
         """
         given = [self.standardised(images)] if self.below is None else self.below(images)
         if images.device.type != "cpu" or torch.compiler.is_exporting():
-            return self._run(*given)
+            return self._channels_first(self._run(*given))
         count = max(1, PIXELS // (images.shape[2] * images.shape[3]))
         parts = [self._run(*part) for part in zip(*(torch.split(g, count) for g in given), strict=True)]
-        return [torch.cat(features) for features in zip(*parts, strict=True)]
+        return self._channels_first([torch.cat(features) for features in zip(*parts, strict=True)])
+
+    def _channels_first(self, features: list[Tensor]) -> list[Tensor]:
+        """Features of shape (N, C, H, W); some networks (Swin) give (N, H, W, C)."""
+        if str(getattr(self.network, "output_fmt", "NCHW")).endswith("NHWC"):
+            features = [f.permute(0, 3, 1, 2).contiguous() for f in features]
+        for found, channels in zip(features, self.channels, strict=True):
+            if found.ndim != 4 or found.shape[1] != channels:
+                raise ValueError(
+                    f"{self.name} gives features of shape {tuple(found.shape)} where (N, {channels}, H, W) was "
+                    "announced; take another teacher"
+                )
+        return features
 
 
 class ChannelScale(nn.Module):
