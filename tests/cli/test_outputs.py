@@ -20,7 +20,7 @@ from typer.testing import CliRunner, Result
 
 from unblot import cli
 from unblot.cli import failures
-from unblot.data.folders import list_images
+from unblot.data.listing import list_images
 from unblot.scoring import stream
 
 TINY = ["--model", "dae", "--set", "width=4", "--size", "8", "--epochs", "1", "--batch-size", "8", "--device", "cpu"]

@@ -201,6 +201,12 @@ def singles() -> list[Any]:
     return [(image, label, key), [image, label, key], Sample(image, label, key), mapping, OrderedDict(mapping)]
 
 
+def unbatched(one: Any, collate: BoxNoiseCollate) -> Any:
+    """What a loader that makes no batches gives for a data set of one entry."""
+    data: Any = [one]
+    return DataLoader(data, batch_size=None, collate_fn=collate)
+
+
 @pytest.mark.parametrize("output", ["replace", "pair", "dict"])
 @pytest.mark.parametrize("form", range(5))
 def test_a_loader_without_batches_gives_what_a_batch_of_one_holds(output: str, form: int) -> None:
@@ -208,7 +214,7 @@ def test_a_loader_without_batches_gives_what_a_batch_of_one_holds(output: str, f
     named = not isinstance(sample, list) and type(sample) is not tuple
     places: dict[str, Any] = {"image": "picture", "index": "number"} if named else {"index": 2}
     collate = BoxNoiseCollate(SPEC, output, mask=True, seed=3, **places)
-    (alone,) = DataLoader([sample], batch_size=None, collate_fn=collate)
+    (alone,) = unbatched(sample, collate)
     whole = collate([sample])
     assert type(alone) is type(whole)
     pairs = (
@@ -222,7 +228,7 @@ def test_a_loader_without_batches_gives_what_a_batch_of_one_holds(output: str, f
 def test_a_bare_image_has_its_boxes_in_all_channels() -> None:
     white = BoxNoise(scale=0.3, base="white", mode="none")
     for image in (torch.zeros(3, 12, 10), np.zeros((12, 10, 3), np.float32)):
-        (noisy,) = DataLoader([image], batch_size=None, collate_fn=BoxNoiseCollate(white))
+        (noisy,) = unbatched(image, BoxNoiseCollate(white))
         assert noisy.shape == image.shape
         channels = noisy if noisy.shape[0] == 3 else noisy.permute(2, 0, 1)
         assert torch.equal(channels[0], channels[1])
@@ -234,11 +240,12 @@ def test_a_bare_image_has_its_boxes_in_all_channels() -> None:
 def test_batches_that_the_data_set_makes_are_batches() -> None:
     batch = {"picture": IMAGES, "number": torch.tensor(KEYS), "names": ["a", "b", "c", "d"]}
     collate = BoxNoiseCollate(SPEC, image="picture", index="number", mask=True, seed=3)
-    (made,) = DataLoader([batch], batch_size=None, collate_fn=collate)
+    (made,) = unbatched(batch, collate)
     assert torch.equal(made["picture"], NOISY)
     assert torch.equal(made["mask"], MASK)
     assert made["names"] == batch["names"]
-    empty = collate({"picture": IMAGES[:0], "number": torch.tensor([], dtype=torch.int64)})
+    nothing: Any = {"picture": IMAGES[:0], "number": torch.tensor([], dtype=torch.int64)}
+    empty = collate(nothing)
     assert empty["picture"].shape == (0, 3, 10, 8)
     assert empty["mask"].shape == (0, 10, 8)
 

@@ -218,7 +218,7 @@ def test_a_value_is_shown_in_one_line_that_can_be_read() -> None:
 @pytest.mark.parametrize("noise", [Gaussian(), SaltPepper(0.2), Poisson(), Laplace(), Paste()])
 def test_the_most_extreme_ranges_give_numbers(span: tuple[float, float], noise: Any) -> None:
     images = np.random.default_rng(0).uniform(*span, (4, 1, 16, 16)).astype(np.float32)
-    low, high = np.float32(span)
+    low, high = np.asarray(span, np.float32)
     done = corrupt(images, BoxNoise(scale=0.5, base="image", noise=noise, value_range=span)).images
     assert np.isfinite(done).all()
     assert low <= done.min() < done.max() <= high

@@ -179,7 +179,7 @@ def test_masks_in_a_lossy_format_are_said_and_marked_from_half(
     values = np.zeros((32, 32), np.uint8)
     values[3:13, 5:17] = 255
     (tmp_path / "ground_truth/hole").mkdir(parents=True)
-    Image.fromarray(values).save(tmp_path / f"ground_truth/hole/0_mask.{suffix}", **options)
+    Image.fromarray(values).save(tmp_path / f"ground_truth/hole/0_mask.{suffix}", None, **options)
     splits = load_data(DataConfig(str(tmp_path), size=32))
     assert any("1 masks are in a lossy format" in w for w in splits.warnings)
     mask = splits.test.mask([i.name for i in splits.test.items].index("test/hole/0.png"))

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from unblot.data import DataConfig, find_groups, load_data, split_by_group
-from unblot.data.folders import list_images, sources_of
+from unblot.data.folders import sources_of
+from unblot.data.listing import list_images
 from unblot.data.splits import draw_limit
 from unblot.data.tables import csv_text
 from unblot.errors import UserError

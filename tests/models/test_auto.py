@@ -160,9 +160,12 @@ def test_networks_learn_from_distances_without_the_images_group(monkeypatch: pyt
         made.finish_phase("remember")
     asked: list[Tensor | None] = []
     plain = made.memory.distances
-    monkeypatch.setattr(
-        made.memory, "distances", lambda features, without=None: (asked.append(without), plain(features, without))[1]
-    )
+
+    def noted(features: list[Tensor], without: Tensor | None = None) -> list[Tensor]:
+        asked.append(without)
+        return plain(features, without)
+
+    monkeypatch.setattr(made.memory, "distances", noted)
     list(made.training_step(MARK, batch))
     assert [None if a is None else a.tolist() for a in asked] == [batch.group.tolist()]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -32,8 +34,8 @@ def test_features_are_timms(strides: tuple[int, ...], shape: tuple[int, int]) ->
         torch.testing.assert_close(features, wanted[stride])
 
 
-def _stem(network: torch.nn.Module, images: torch.Tensor, stages: int) -> torch.Tensor:
-    x = network.bn1(network.conv_stem(images))
+def _stem(network: Any, images: torch.Tensor, stages: int) -> torch.Tensor:
+    x: torch.Tensor = network.bn1(network.conv_stem(images))
     for stage in network.blocks[:stages]:
         x = stage(x)
     return x

@@ -117,6 +117,7 @@ def test_the_threshold_comes_from_held_out_and_training_images(
     monkeypatch.setattr(Memory, "calibrate", noted)
     train(config(model, quantile=0.5), splits, tmp_path / "run", progress=False)
     run, (left_out,) = load_run(tmp_path / "run"), seen
+    assert left_out is not None
     assert (run.calibration.n, run.calibration.left_out) == (22, 12)
     assert run.calibration.promise == "cross"
     scores = np.sort(torch.cat([left_out.held_out, left_out.training]).double().numpy())

@@ -46,7 +46,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[TrainConfig, Splits]]
 
     def stop(config: TrainConfig, splits: Any, *_: Any, **__: Any) -> Detector:
         if isinstance(splits, DataConfig):
-            config, _, splits = resolve(config, splits)
+            config, _data, splits = resolve(config, splits)
         seen.append((config.resolved(len(splits.train), splits.train.size), splits))
         raise EnoughError
 
@@ -125,7 +125,7 @@ def test_what_was_asked_for_is_never_replaced(folder: Path) -> None:
 def test_images_without_a_size_are_loaded_as_the_general_rule_says(folder: Path) -> None:
     data = DataConfig(str(folder), normal=("fine",), abnormal=("bad",))
     assert load_data(data).train.size == resolve(TrainConfig("memory"), data)[1].size
-    assert resolve(TrainConfig("memory", model_options={"teacher": "filters"}), data)[1].size <= 256
+    assert resolve(TrainConfig("memory", model_options={"teacher": "filters"}), data)[2].train.size <= 256
 
 
 def test_compare_runs_a_memory_alone(folder: Path, tmp_path: Path) -> None:

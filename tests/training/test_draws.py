@@ -13,7 +13,7 @@ from unblot.training.draws import own_draws, seed_draws
 
 def network() -> Tensor:
     made = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Linear(4, 4), nn.ConvTranspose2d(8, 3, 2))
-    nn.init.trunc_normal_(made[1].weight)
+    nn.init.trunc_normal_(next(iter(made[1].parameters())))
     return torch.cat([p.detach().flatten() for p in made.parameters()])
 
 
