@@ -12,11 +12,13 @@ SOURCES = Cargo.toml Cargo.lock pyproject.toml README.md $(shell find rust pytho
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
 
-demo: $(VENV)/train.stamp  ## train and evaluate a detector on real digits, leave a report to open
+demo: $(VENV)/train.stamp  ## train and evaluate the default on real digits, leave a report to open
 	rm -rf runs/demo
-	$(BIN)/unblot train digits --model dae --out runs/demo
+	$(BIN)/unblot train digits --out runs/demo
 	$(BIN)/unblot eval runs/demo
-	@echo "open runs/demo/eval/report.html"
+	@echo
+	@echo "The report:   open runs/demo/eval/report.html in a browser"
+	@echo "Next, yours:  $(BIN)/unblot train FOLDER --normal good --abnormal bad"
 
 test: test-rust test-python test-numpy-only  ## run all tests, the Python ones against the installed wheel
 

@@ -8,7 +8,7 @@ structural ones: gradient magnitude similarity at several scales (RIAD) and SSIM
     python -m benches.masked_scoring RUN [RUN ...] [--every K]
 
 Every line is one way of scoring the test images of a finished run, or each K-th of them; nothing is chosen here. What
-came of it stands in ``docs/results.md``.
+came of it stands in ``docs/research-log``.
 """
 
 from __future__ import annotations

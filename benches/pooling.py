@@ -6,7 +6,7 @@
 Each run in ``GRID/runs`` scores its test images once, clean, and its maps are pooled in every way; beside them stands
 the score that the detector itself gives. A row is a detector with a corruption: mean AUROC over the classes that were
 left out, then mean ± standard deviation over seeds. Nothing is chosen here. What came of it stands in
-``docs/results.md``.
+``docs/research-log``.
 """
 
 from __future__ import annotations

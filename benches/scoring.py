@@ -1,8 +1,8 @@
 """Speed of scoring on a CPU: ``python -m benches.scoring``.
 
 Images per second of ``score`` alone, on batches of 16 RGB images that lie ready in memory, for ``feature_dae`` and for
-the default detector, ``auto``, with and without ImageNet weights, by which of its parts have a weight: what the judge
-gave no weight is not asked. All are measured in turn, A B C A B C, so that what slows the machine slows all of them.
+the default detector, ``auto``: with ImageNet weights in torch and in OpenVINO, where that is installed, and from
+scratch. All are measured in turn, A B C A B C, so that what slows the machine slows all of them.
 
 What is remembered is noise, for the time depends on how much is remembered and not on what.
 """
@@ -12,20 +12,24 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
-from unblot.models.fusion import FROM_SCRATCH, PARTS, Fusion
 
 from unblot.models import Batch, Detector, create
+from unblot.models.auto import MARK
+from unblot.models.engines import openvino_engine
+from unblot.models.memory import Memory
+from unblot.models.scratch import SCRATCH
+from unblot.models.teacher import PACKAGED
 
 BATCH = 16
 SHOWN = 400  # images to a memory: more patches than it keeps at any stride but the coarsest
 BARS = {"feature_dae": 100, "default": 50}  # images per second at 128 px on two cores, asked of the project
-WEIGHTED = ((0, 1, 0), (1, 1, 0), (0, 1, 1), (1, 1, 1))  # which parts of the default have a weight
+MANY = 10_000  # images that are scored: an engine pays
 
 
 def images(count: int, size: int) -> Tensor:
@@ -35,18 +39,19 @@ def images(count: int, size: int) -> Tensor:
 
 
 @torch.no_grad()
-def remembering(parts: Sequence[str], size: int, shown: int = SHOWN) -> Fusion:
-    """The default's parts as after a training, but for what networks learn by gradients."""
-    made = create("fusion", channels=3, size=size, parts=list(parts)).eval()
-    assert isinstance(made, Fusion)
+def remembering(teacher: str, size: int, shown: int = SHOWN, engine: bool = False) -> Memory:
+    """The default as after a training, but for what networks learn by gradients."""
+    made = create("auto", channels=3, size=size, teacher=teacher).eval()
+    assert isinstance(made, Memory)
     made.start()
-    for phase in made.phases(1e-3):
-        if phase.name.endswith("/remember"):
-            for group in range(0, shown, BATCH):
-                seen, number = images(BATCH, size), torch.arange(group, group + BATCH)
-                list(made.training_step(phase.name, Batch(seen, seen, seen[:, :1], number, number)))
-            made.finish_phase(phase.name)
+    for group in range(0, shown, BATCH):
+        seen, number = images(BATCH, size), torch.arange(group, group + BATCH)
+        list(made.training_step("remember", Batch(seen, seen, seen[:, :1], number, number)))
+    for phase in ("remember", MARK):
+        made.finish_phase(phase)
     made.calibrate([images(BATCH, size)], [], torch.arange(BATCH))
+    if engine:
+        made.expect(MANY)
     return made
 
 
@@ -63,12 +68,10 @@ def cases(size: int, shown: int = SHOWN) -> Iterator[tuple[str, int, Detector]]:
     restoring = create("feature_dae", channels=3, size=size).eval()
     restoring.start()
     yield "feature_dae", BARS["feature_dae"], restoring
-    for kind, parts in (("ImageNet weights", PARTS), ("from scratch", FROM_SCRATCH)):
-        whole = remembering(parts, size, shown)
-        for weights in WEIGHTED:
-            asked = [part for part, weight in zip(parts, weights, strict=True) if weight]
-            whole.weights = torch.tensor(weights) / sum(weights)
-            yield f"auto, {kind}: {' + '.join(asked)}", BARS["default"], whole.asked()
+    yield "auto, ImageNet weights", BARS["default"], remembering(PACKAGED, size, shown)
+    if openvino_engine() is not None:
+        yield "auto, ImageNet weights, OpenVINO", BARS["default"], remembering(PACKAGED, size, shown, engine=True)
+    yield "auto, from scratch", BARS["default"], remembering(SCRATCH, size, shown)
 
 
 def main() -> None:

@@ -20,12 +20,20 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import check_estimator
 
 from unblot.data import ImageSet, Item, Source, Splits
+from unblot.models.teacher import packaged
 from unblot.scoring import score_set
 from unblot.sklearn import AnomalyDetector
 from unblot.training import TrainConfig, load_run, train
 
 ODD = st.sampled_from([0.0, 3.5, 16.0, 40.0, np.nan, np.inf])
-SMALL: dict[str, Any] = {"size": 16, "epochs": 1, "batch_size": 16, "model_options": {"width": 4}, "random_state": 0}
+SMALL: dict[str, Any] = {
+    "model": "dae",
+    "size": 16,
+    "epochs": 1,
+    "batch_size": 16,
+    "model_options": {"width": 4},
+    "random_state": 0,
+}
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +100,18 @@ def test_it_is_the_same_training_and_scoring(tmp_path: Path, digits: tuple[Any, 
     expected = score_set(run.detector, sets[0], batch_size=16, progress=False).image
     given = -estimator.score_samples(pixels[sorted(set(range(60)) - held_out)])
     assert (given == expected).all()
+
+
+@pytest.mark.skipif(not packaged(), reason="without weights the default is trained from scratch, which takes minutes")
+def test_the_plain_default_takes_and_judges_arrays(digits: tuple[Any, Any]) -> None:
+    normal = digits[0][digits[1] == 1]
+    estimator = AnomalyDetector(value_range=(0, 16), random_state=0, device="cpu").fit(normal[:40])
+    assert estimator.detector_.name == "auto"
+    assert estimator.size_ == 64
+    assert estimator.anomaly_maps(normal[40:42]).shape == (2, 64, 64)
+    other = digits[0][digits[1] == 0][:20]
+    assert estimator.score_samples(other).mean() < estimator.score_samples(normal[40:60]).mean()
+    assert (estimator.predict(other) == -1).mean() > 0.5
 
 
 def test_groups_are_not_divided(digits: tuple[Any, Any]) -> None:

@@ -14,14 +14,16 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.utils import validation
 from sklearn.utils.validation import check_array, check_is_fitted, check_random_state
 
+from unblot.corruption._arrays import ROUNDING
 from unblot.data import ImageSet, Item, Source, Splits, split_by_group
 from unblot.scoring import score_set
 from unblot.training import TrainConfig, load_run, size_for, train
+from unblot.training.draws import own_draws
 
 __all__ = ["AnomalyDetector"]
 
@@ -55,6 +57,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         detector_: the trained :class:`~unblot.models.Detector`, on the CPU.
         offset_: threshold of ``score_samples``: below it an image is called abnormal.
         n_features_in_: pixels of one image, all channels.
+        feature_names_in_: names of the columns, where X was a table whose columns have names; others are refused later.
         held_out_: positions in X of the images that were kept out of training, for the threshold.
 
     Example:
@@ -140,9 +143,9 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         train_set, held_out = (
             self._set([images[i] for i in at], [labels[i] for i in at]) for at in (parts.train, parts.held_out)
         )
-        # The loop seeds torch's generator and writes a run directory; neither is the caller's concern. It looks at no
-        # test images, so the held-out ones may stand in their place.
-        with torch.random.fork_rng(), TemporaryDirectory(prefix="unblot-") as folder:
+        # The loop writes a run directory, which is not the caller's concern. It looks at no test images, so the
+        # held-out ones may stand in their place.
+        with TemporaryDirectory(prefix="unblot-") as folder:
             train(config, Splits("arrays", train_set, held_out, test=held_out), f"{folder}/run", progress=False)
             run = load_run(f"{folder}/run")
         self.detector_, self.offset_ = run.detector, -run.calibration.threshold
@@ -164,6 +167,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         """Where each image is abnormal: higher is more anomalous, shape (n_images, size, size)."""
         return self._score(X)[1]
 
+    @own_draws()
     def _score(self, X: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float32]]:  # noqa: N803
         check_is_fitted(self)
         images = self._images(X, fitting=False)
@@ -187,6 +191,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         array = check_array(X, allow_nd=True, dtype=None, estimator=self, ensure_min_samples=2 if fitting else 1)
         if array.dtype.kind not in "uifb":
             array = check_array(array, allow_nd=True, dtype=np.float64, estimator=self)
+        _check_names(self, X, fitting=fitting)
         features = int(np.prod(array.shape[1:]))
         if fitting:
             self.n_features_in_ = features
@@ -244,6 +249,14 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         )
 
 
+def _check_names(estimator: BaseEstimator, X: Any, *, fitting: bool) -> None:  # noqa: N803
+    """Keep the names of a table's columns (``feature_names_in_``), or refuse other ones."""
+    if hasattr(validation, "validate_data"):
+        validation.validate_data(estimator, X, reset=fitting, skip_check_array=True, ensure_2d=False)
+    else:  # scikit-learn before 1.6
+        estimator._check_feature_names(X, reset=fitting)
+
+
 def _to_bytes(array: NDArray[Any], value_range: tuple[float, float] | None) -> NDArray[np.uint8]:
     """Pixels as uint8, the range of values spread over 0 to 255."""
     if array.dtype == np.uint8 and value_range is None:
@@ -256,9 +269,10 @@ def _to_bytes(array: NDArray[Any], value_range: tuple[float, float] | None) -> N
         raise ValueError(
             f"value_range must be two finite numbers (lowest, highest), the second larger; got {value_range!r}"
         )
-    if value_range is None and array.size and not (low <= array.min() and array.max() <= high):
+    beyond = ROUNDING.get(array.dtype.name, 1e-5)
+    if value_range is None and array.size and not (low - beyond <= array.min() and array.max() <= high + beyond):
         raise ValueError(
-            f"X holds values from {array.min():g} to {array.max():g} of type {array.dtype}; give "
+            f"X holds values from {array.min()!s} to {array.max()!s} of type {array.dtype}; give "
             "value_range=(lowest, highest), for example (0, 255), or scale to [0, 1]"
         )
     scaled = (np.clip(array.astype(np.float64), low, high) - low) / (high - low)

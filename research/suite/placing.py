@@ -70,9 +70,24 @@ def layout(recipe: Recipe, source: Source, out: Path) -> dict[str, int]:
         raise SourceError(f"--out {out} exists already; name a new folder, or remove that one")
     part = out.with_name(f".{out.name}.part")
     shutil.rmtree(part, ignore_errors=True)
+    try:
+        counts = _written(recipe, source, part)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+    about = {"name": recipe.name, "repository": recipe.repository, "commit": recipe.commit, "group": recipe.group}
+    (part / "set.json").write_text(json.dumps({**about, "counts": dict(counts)}, indent=2) + "\n")
+    if out.exists():
+        out.rmdir()
+    part.replace(out)
+    return dict(counts)
+
+
+def _written(recipe: Recipe, source: Source, folder: Path) -> Counter[str]:
+    """Write the files and count them by part."""
     counts: Counter[str] = Counter()
     for placed in recipe.place(source):
-        path = part / placed.path
+        path = folder / placed.path
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists():
             raise SourceError(f"recipe {recipe.name} names {placed.path} twice; its names must keep images apart")
@@ -80,17 +95,11 @@ def layout(recipe: Recipe, source: Source, out: Path) -> dict[str, int]:
         top, kind = placed.path.split("/")[:2]
         counts["masks" if top == "ground_truth" else f"{top} {'good' if kind == 'good' else 'bad'}"] += 1
     if missing := [p for p in ("train good", "test good", "test bad") if not counts[p]]:
-        shutil.rmtree(part, ignore_errors=True)
         raise SourceError(
             f"{source.where} gave no images for {', '.join(missing)} of {recipe.name}; "
             f"it needs github.com/{recipe.repository} at commit {recipe.commit}"
         )
-    about = {"name": recipe.name, "repository": recipe.repository, "commit": recipe.commit, "group": recipe.group}
-    (part / "set.json").write_text(json.dumps({**about, "counts": dict(counts)}, indent=2) + "\n")
-    if out.exists():
-        out.rmdir()
-    part.replace(out)
-    return dict(counts)
+    return counts
 
 
 def spread(items: Sequence[T], number: int) -> list[T]:

@@ -57,6 +57,13 @@ class Source:
         self._paths = sorted(self._blobs)
         self._known = set(self._paths)
 
+    @classmethod
+    def none(cls) -> Self:
+        """Of a set that a package bundles: no files."""
+        empty = cls.__new__(cls)
+        empty.where, empty._cat, empty._blobs, empty._paths, empty._known = Path(), None, {}, [], set()
+        return empty
+
     def paths(self, prefix: str = "", *suffixes: str) -> list[str]:
         """Paths that begin with ``prefix`` and end with one of ``suffixes`` (small letters; none: any), sorted."""
         return [p for p in self._paths if p.startswith(prefix) and (not suffixes or p.lower().endswith(suffixes))]

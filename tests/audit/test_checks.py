@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -87,11 +88,13 @@ def test_the_type_of_a_file_may_not_tell_the_label(write: Write, tmp_path: Path)
 
 
 def test_exact_repeats_are_counted_by_label(write: Write, tmp_path: Path) -> None:
-    config = write()
+    config = replace(write(), group="none")  # which keeps copies apart
     training = [i.name for i in load_data(config).train.items]
     for i in range(3):
         (tmp_path / f"bad/copy{i}.png").write_bytes((tmp_path / training[i]).read_bytes())
-    found = finding(audit(config), "exact repeats")
+    all_found = audit(config)
+    found = finding(all_found, "exact repeats")
+    assert "among the normal and among the abnormal" in finding(all_found, "what loading says").text
     assert found.level == "fake"
     assert (found.figures["count"], found.figures["abnormal"]) == (3, 3)
     assert found.figures["share"] == pytest.approx(3 / 18)
@@ -140,9 +143,10 @@ def test_what_no_file_is_to_blame_for_is_refused_as_ever(tmp_path: Path, write: 
 
 def test_a_training_is_told_what_would_fake_its_result(photograph: Photograph) -> None:
     pictures = [source(f"shot{4 * part + n}", photograph(part, n)) for n in range(4) for part in range(60)]
-    first, second = quick_warnings(splits_of(pictures[48:], pictures[:48]))
+    first, second, third = quick_warnings(splits_of(pictures[48:], pictures[:48]))
     assert first.startswith("near-duplicates across the split: ")
     assert second.startswith("sessions in the order of names: ")
+    assert third.startswith("near-copies in training: ")
     alone = [source(f"shot{part}", photograph(part, 0)) for part in range(200)]
     assert quick_warnings(splits_of(alone[40:], alone[:40])) == []
 

@@ -10,10 +10,11 @@ import torch
 from numpy.typing import NDArray
 from tests.audit.conftest import Photograph, source, splits_of
 
+from unblot.audit import quick_warnings
 from unblot.audit.neighbours import gradient_histograms, nearest
 from unblot.audit.repeats import NEIGHBOURS, _near, bursts, near_duplicates
 from unblot.audit.sample import Sample
-from unblot.data import Splits
+from unblot.data import DataConfig, Found, Item, Source, Splits, load_found
 
 
 @pytest.mark.parametrize("dimensions", [2, 8, 30])
@@ -134,3 +135,27 @@ def test_a_sample_says_that_it_is_one(photograph: Photograph) -> None:
         assert np.allclose(
             gradient_histograms(torch.from_numpy(shown.pixels)[None])[0], sample.reference_vectors[i], atol=1e-6
         )
+
+
+def still_camera(parts: int, each: int) -> Splits:
+    """Photographs of parts, ``each`` of the same one, that differ by the camera's noise alone."""
+    rng = np.random.default_rng(parts)
+    sources = []
+    for part in range(parts):
+        picture = 128 + 40 * np.sin(np.mgrid[:48, :48][1] / 4 + rng.uniform(0, 6)) + rng.normal(0, 8, (48, 48))
+        for number in range(each):
+            pixels = (picture + rng.normal(0, 2, picture.shape)).clip(0, 255).astype(np.uint8)
+            name = f"{number}-{part}.png"
+            sources.append(Source(Item(name, 0, "normal", name), pixels))
+    return load_found(Found("still", sources), DataConfig(size=48))
+
+
+@pytest.mark.parametrize(("parts", "each", "said"), [(8, 6, True), (15, 5, True), (30, 1, False), (70, 1, False)])
+def test_near_copies_in_training_are_counted_in_a_warning_that_names_the_remedy(
+    parts: int, each: int, said: bool
+) -> None:
+    found = [w for w in quick_warnings(still_camera(parts, each)) if w.startswith("near-copies in training")]
+    assert len(found) == said
+    if said:
+        assert "have near-copies among them in another group" in found[0]
+        assert "--group" in found[0]

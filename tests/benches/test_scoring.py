@@ -1,4 +1,4 @@
-"""What the benchmark of scoring times: the default's parts as after a training."""
+"""What the benchmark of scoring times: the default as after a training."""
 
 from __future__ import annotations
 
@@ -7,26 +7,25 @@ import torch
 
 pytest.importorskip("timm")
 
-from benches.scoring import WEIGHTED, cases, images, seconds
-from unblot.models.fusion import FROM_SCRATCH, PARTS, Fusion
+from benches.scoring import cases, images, seconds
 
-from unblot.models.memory import Bank
+from unblot.models.auto import Auto
+from unblot.models.bank import Bank
+from unblot.models.engines import openvino_engine
 
 
-def test_each_way_to_weigh_the_default_is_timed_with_what_it_asks_alone() -> None:
+def test_the_default_is_timed_with_each_teacher_and_engine_and_full_memories() -> None:
     torch.manual_seed(0)
-    restoring, *ways = cases(64, shown=96)
+    restoring, *ways = cases(64, shown=48)
     assert restoring[:2] == ("feature_dae", 100)
-    asked = [
-        [part for part, w in zip(parts, weights, strict=True) if w]
-        for parts in (PARTS, FROM_SCRATCH)
-        for weights in WEIGHTED
-    ]
-    for (title, bar, detector), parts in zip(ways, asked, strict=True):
+    engine = ["auto, ImageNet weights, OpenVINO"] if openvino_engine() else []
+    assert [title for title, _, _ in ways] == ["auto, ImageNet weights", *engine, "auto, from scratch"]
+    for title, bar, detector in ways:
         assert bar == 50
-        assert title.endswith(" + ".join(parts))
-        assert isinstance(detector, Fusion)
-        assert list(detector.parts) == parts
-        fine = [bank for bank in detector.modules() if isinstance(bank, Bank) and len(bank.memory) == 5000]
+        assert isinstance(detector, Auto)
+        fine = [bank for bank in detector.modules() if isinstance(bank, Bank) and len(bank.memory) == bank.entries]
         assert fine, "at stride 8 there are more patches than are kept"
+        assert (detector.scale[1] != 1).any(), "calibrated"
         assert seconds(detector, images(2, 64)) > 0
+        run = detector.teacher._run
+        assert (getattr(run, "_fast", None) is not None) == title.endswith("OpenVINO")

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from collections import OrderedDict, UserDict, defaultdict
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -119,8 +120,9 @@ def test_bare_images_of_every_kind() -> None:
     ):
         torch.manual_seed(1)
         batch = BoxNoiseCollate(SPEC, "pair", mask=True)(images)
-        assert all(type(part) is torch.Tensor for part in batch)
         noisy, clean, mask = batch
+        assert type(noisy) is type(clean) is (type(images[0]) if isinstance(images[0], torch.Tensor) else torch.Tensor)
+        assert type(mask) is torch.Tensor
         assert same(expected, (noisy.permute(axes), clean.permute(axes), mask))
     torch.manual_seed(1)
     assert torch.equal(BoxNoiseCollate(SPEC)(list(IMAGES)), expected[0])
@@ -187,6 +189,78 @@ def test_a_copy_keeps_its_epoch_and_shares_with_its_own_workers(copied: Any) -> 
     collate.set_epoch(5)
     assert not same(collate(tuples()), other(tuples()))
     assert other._epoch.is_shared()
+
+
+# --- one sample at a time, and what keeps its class -------------------------------------------------------------------
+
+
+def singles() -> list[Any]:
+    """Every form of a sample, the image at "picture" or 0, the index at "number" or 2."""
+    image, label, key = tuples()[0]
+    mapping = {"label": label, "picture": image, "number": key}
+    return [(image, label, key), [image, label, key], Sample(image, label, key), mapping, OrderedDict(mapping)]
+
+
+@pytest.mark.parametrize("output", ["replace", "pair", "dict"])
+@pytest.mark.parametrize("form", range(5))
+def test_a_loader_without_batches_gives_what_a_batch_of_one_holds(output: str, form: int) -> None:
+    sample = singles()[form]
+    named = not isinstance(sample, list) and type(sample) is not tuple
+    places: dict[str, Any] = {"image": "picture", "index": "number"} if named else {"index": 2}
+    collate = BoxNoiseCollate(SPEC, output, mask=True, seed=3, **places)
+    (alone,) = DataLoader([sample], batch_size=None, collate_fn=collate)
+    whole = collate([sample])
+    assert type(alone) is type(whole)
+    pairs = (
+        zip(alone.values(), whole.values(), strict=True) if isinstance(alone, dict) else zip(alone, whole, strict=True)
+    )
+    for one, many in pairs:
+        for part, all_of_it in zip(one, many, strict=True) if isinstance(many, list) else [(one, many)]:
+            assert torch.equal(torch.as_tensor(part), all_of_it[0].to(torch.as_tensor(part).dtype))
+
+
+def test_a_bare_image_has_its_boxes_in_all_channels() -> None:
+    white = BoxNoise(scale=0.3, base="white", mode="none")
+    for image in (torch.zeros(3, 12, 10), np.zeros((12, 10, 3), np.float32)):
+        (noisy,) = DataLoader([image], batch_size=None, collate_fn=BoxNoiseCollate(white))
+        assert noisy.shape == image.shape
+        channels = noisy if noisy.shape[0] == 3 else noisy.permute(2, 0, 1)
+        assert torch.equal(channels[0], channels[1])
+        assert torch.equal(channels[0], channels[2])
+        assert 0 < channels.mean() < 1
+        assert not image.any(), "the data set's image must stay"
+
+
+def test_batches_that_the_data_set_makes_are_batches() -> None:
+    batch = {"picture": IMAGES, "number": torch.tensor(KEYS), "names": ["a", "b", "c", "d"]}
+    collate = BoxNoiseCollate(SPEC, image="picture", index="number", mask=True, seed=3)
+    (made,) = DataLoader([batch], batch_size=None, collate_fn=collate)
+    assert torch.equal(made["picture"], NOISY)
+    assert torch.equal(made["mask"], MASK)
+    assert made["names"] == batch["names"]
+    empty = collate({"picture": IMAGES[:0], "number": torch.tensor([], dtype=torch.int64)})
+    assert empty["picture"].shape == (0, 3, 10, 8)
+    assert empty["mask"].shape == (0, 10, 8)
+
+
+class Meta(dict[str, Any]):
+    """A mapping with something beside its entries."""
+
+    source = "nobody"
+
+
+@pytest.mark.parametrize("kind", [OrderedDict, UserDict, Meta, lambda entries: defaultdict(list, entries)])
+@pytest.mark.parametrize("mask", [False, True])
+def test_a_mapping_stays_of_its_class(kind: Any, mask: bool) -> None:
+    samples = [kind(sample) for sample in dicts()]
+    if isinstance(samples[0], Meta):
+        samples[0].source = "camera 2"
+    made = BoxNoiseCollate(SPEC, image="picture", index="number", mask=mask, seed=3)(samples)
+    assert type(made) is type(samples[0])
+    assert torch.equal(made["picture"], NOISY)
+    assert list(made) == ["label", "picture", "number"] + ["mask"] * mask
+    assert getattr(made, "source", "camera 2") == "camera 2"
+    assert list(samples[0]) == ["label", "picture", "number"]
 
 
 # --- workers ----------------------------------------------------------------------------------------------------------
@@ -258,6 +332,8 @@ def test_without_an_index_torchs_seed_governs_the_workers() -> None:
         (ValueError, "image and index.*0", {"index": 0}),
         (TypeError, "mask.*1", {"mask": 1}),
         (TypeError, "mask.*'box'", {"mask": "box"}),
+        (TypeError, "mask.*array", {"mask": np.zeros(2)}),
+        (ValueError, "output.*array", {"output": np.zeros(2)}),
         (ValueError, "changed.*1.5", {"changed": 1.5}),
         (TypeError, "changed.*'a'", {"changed": "a"}),
         (ValueError, "seed.*-1", {"seed": -1}),
@@ -293,6 +369,7 @@ ODD = [(torch.zeros(1, 4, 4), 0), (torch.zeros(1, 5, 4), 1)]
         (ValueError, "'mask' of their own", {"image": "x", "mask": True}, [{"x": IMAGES[0], "mask": 1}]),
         (ValueError, "'clean' of their own", {"image": "x", "output": "dict"}, [{"x": IMAGES[0], "clean": 1}]),
         (ValueError, "value_range", {}, [IMAGES[0].float()]),
+        (ValueError, "samples is an empty list", {}, []),
         (ValueError, r"same entries.*\[0, 1\].*\[0\]", {}, [(IMAGES[0], 1), (IMAGES[0],)]),
         (ValueError, "same entries.*picture.*None", {"image": "picture"}, [{"picture": IMAGES[0]}, IMAGES[0]]),
     ],

@@ -98,7 +98,7 @@ def test_images_directly_in_test_have_no_kind(mvtec: Path, picture: Picture) -> 
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [(None, "it is empty"), ("notes.txt", r"1 \.txt"), (".hidden.png", "it is empty")]
+    ("content", "said"), [(None, "it is empty"), ("notes.txt", r"1 \.txt file"), (".hidden.png", "1 hidden file")]
 )
 def test_a_folder_without_images_is_named(mvtec: Path, content: str | None, said: str) -> None:
     for path in (mvtec / "train/good").iterdir():

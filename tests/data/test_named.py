@@ -91,7 +91,7 @@ class FakeCIFAR10:
 
 def test_cifar10_from_torchvision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torchvision.datasets.CIFAR10", FakeCIFAR10)
-    splits = load_data(DataConfig("cifar10", root=str(tmp_path), abnormal=("dog",)))
+    splits = load_data(DataConfig("cifar10", root=str(tmp_path), abnormal=("dog",), size=32))
     assert Counter(splits.test.labels.tolist()) == {0: 9, 1: 6}
     name = splits.test.items[0].name
     source = FakeCIFAR10("", train=name.startswith("train"), download=True)

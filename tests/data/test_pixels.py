@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from unblot.data import DataConfig, load_data, load_paths
-from unblot.data.pixels import decode, decode_mask, in_threads, probe
+from unblot.data.pixels import Look, decode, decode_mask, in_threads, probe
 from unblot.errors import UserError
 
 Picture = Callable[..., Path]
@@ -23,7 +23,7 @@ def test_16_bit_grayscale_is_scaled_from_its_full_range(tmp_path: Path) -> None:
     Image.fromarray(values).save(tmp_path / "deep.png")
     Image.fromarray(values).save(tmp_path / "deep.tif")
     for name in ("deep.png", "deep.tif"):
-        assert probe(tmp_path / name) == (True, (3, 2))
+        assert probe(tmp_path / name) == Look(gray=True, size=(3, 2), deep=True)
         pixels = decode(tmp_path / name, channels=1, size=6)
         assert (pixels.min(), pixels.max()) == (0, 255)
     square = np.full((4, 4), 32896, np.uint16)

@@ -8,18 +8,19 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from unblot.models.fusion import FROM_SCRATCH, Fusion
 
 from unblot.corruption.spec import named
 from unblot.data import DataConfig
 from unblot.models import create
-from unblot.models.memory import Bank
+from unblot.models.auto import Auto
+from unblot.models.bank import Bank
 from unblot.scoring import Calibration
 from unblot.training import Position, Run, TrainConfig
 
 TINY: dict[str, dict[str, Any]] = {
     "alad": {"width": 8, "latent": 8},
     "anogan": {"width": 8, "latent": 8, "search_steps": 2},
+    "auto": {"teacher": "scratch", "entries": 70},
     "dae": {"width": 4, "latent": 4},
     "egbad": {"width": 8, "latent": 8},
     "f_anogan": {"width": 8, "latent": 8},
@@ -27,18 +28,9 @@ TINY: dict[str, dict[str, Any]] = {
     "feature_mask": {"width": 8},
     "ganomaly": {"width": 8},
     "mask": {"width": 4},
-    "memory": {"entries": 70, "views": 4},
+    "memory": {"entries": 70},
     "nested": {"width": 0.125},
     "skip_ganomaly": {"width": 8},
-    "fusion": {"parts": ["memory", "mask"], "part_options": {"memory": {"entries": 70}, "mask": {"width": 4}}},
-    "auto": {
-        "parts": list(FROM_SCRATCH),
-        "part_options": {
-            "feature_mask@filters": {"width": 8},
-            "memory@scratch": {"entries": 70},
-            "memory@filters": {"entries": 70},
-        },
-    },
 }
 
 
@@ -53,7 +45,7 @@ def make_run(tmp_path: Path) -> Callable[..., Run]:
             if isinstance(part, Bank):
                 part.memory = torch.randn(70, part.memory.shape[1])
                 part.typical = torch.rand(70) + 0.5
-            if isinstance(part, Fusion):
+            if isinstance(part, Auto):
                 part.scale = torch.rand_like(part.scale) + 0.5
         config = TrainConfig(model, model_options=TINY.get(model, {}), device="cpu")
         spec, data = named("box"), DataConfig("digits", size=size)

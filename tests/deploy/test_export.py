@@ -1,6 +1,7 @@
 """An exported file gives what the run gives, for every detector there is, or the detector says why there is none."""
 
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from unblot.deploy.export import check, export, metadata_of, refusal, resize
+from unblot.deploy.export import check, export, metadata_of, refusal, resize, without_places
 from unblot.deploy.runtime import load_onnx
 from unblot.errors import UserError
 from unblot.models import available
@@ -66,7 +67,7 @@ def test_only_a_search_is_refused(make_run: MakeRun) -> None:
     assert [name for name in available() if refusal(make_run(name).detector)] == ["anogan"]
 
 
-def test_a_fusion_with_a_part_that_is_no_graph_is_refused(make_run: MakeRun) -> None:
+def test_a_detector_with_a_part_that_is_no_graph_is_refused(make_run: MakeRun) -> None:
     run = make_run("dae")
     run.detector.add_module("part", make_run("anogan").detector)
     assert "anogan cannot be exported" in str(refusal(run.detector))
@@ -111,10 +112,40 @@ def test_the_file_holds_no_path_of_the_training_machine(make_run: MakeRun, tmp_p
     run = make_run("dae", size=16)
     assert run.data_config is not None
     secret = tmp_path / "secret place"
-    held = replace(run.data_config, data=str(secret / "parts"), normal=(str(secret / "good"),))
-    text = json.dumps(metadata_of(replace(run, data_config=held)))
-    assert "secret" not in text
-    assert "parts" in text
+    data = replace(
+        run.data_config, data=str(secret / "parts"), normal=(str(secret / "good"),), root=str(secret / "sets")
+    )
+    run = replace(run, data_config=data, train=replace(run.train, corruption=str(secret / "own noise.json")))
+    export(run, tmp_path / "m.onnx")
+    held = (tmp_path / "m.onnx").read_bytes()
+    places = [tmp_path, Path.home(), Path.cwd(), Path(sys.prefix), Path(sys.base_prefix), Path(torch.__file__).parent]
+    for place in (
+        *map(str, places),
+        *(str(place.resolve()) for place in places),
+        "secret place",
+        "site-packages",
+        '.py"',
+    ):
+        assert len(place) < 3 or place.encode() not in held, place
+    metadata = load_onnx(tmp_path / "m.onnx").metadata
+    assert (metadata["data"]["data"], metadata["data"]["normal"]) == ("parts", ["good"])
+    assert metadata["training"]["corruption"] == "own noise.json"
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ({"data": "C:\\Users\\jo\\parts"}, {"data": "parts"}),
+        ({"data": "digits", "corruption": "box"}, {"data": "digits", "corruption": "box"}),
+        ({"group": "(part\\d+)/"}, {"group": "(part\\d+)/"}),
+        ({"group": "../customer/groups.CSV"}, {"group": "groups.CSV"}),
+        ({"options": {"weights": "/home/jo/w.pt", "width": 3}}, {"options": {"weights": "w.pt", "width": 3}}),
+        ({"masks": ("../customer/masks/",), "lr": 1e-3}, {"masks": ["masks"], "lr": 1e-3}),
+        ({"data": "/", "root": None}, {"data": "", "root": None}),
+    ],
+)
+def test_settings_keep_the_last_name_of_a_place(given: dict[str, Any], kept: dict[str, Any]) -> None:
+    assert without_places(given) == kept
 
 
 def test_a_run_without_a_threshold_is_exported_and_says_so(make_run: MakeRun, tmp_path: Path) -> None:

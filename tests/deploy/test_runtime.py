@@ -2,17 +2,20 @@
 
 import csv
 import json
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from unblot import __main__ as start
-from unblot.deploy.runtime import load_onnx
+from unblot.deploy.runtime import FORMAT, OnnxDetector, load_onnx
 from unblot.errors import UserError
 from unblot.scoring import score_set
 from unblot.training import Run
@@ -92,6 +95,32 @@ def other(path: Path, metadata: dict[str, str]) -> Path:
     return path
 
 
+def made_here(path: Path, threshold: float) -> Path:
+    """A small file of ours."""
+    reading = {"channels": 1, "size": 8}
+    metadata = {"format": FORMAT, "input": reading, "threshold": {"threshold": threshold, "quantile": 0.9, "n": 9}}
+    return other(path, {"unblot": json.dumps(metadata)})
+
+
+def test_a_detector_goes_to_another_process_and_the_file_must_stay_what_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = made_here(tmp_path / "model.onnx", 0.5)
+    monkeypatch.chdir(tmp_path)
+    detector = load_onnx("model.onnx", device="cpu", threads=1)
+    sent = pickle.dumps(detector)
+    monkeypatch.chdir(tmp_path.parent)  # a worker may stand elsewhere
+    again = pickle.loads(sent)
+    assert again.metadata == detector.metadata
+    assert again._session.get_session_options().intra_op_num_threads == 1
+    made_here(path, 0.7)
+    with pytest.raises(UserError, match="no longer the model"):
+        pickle.loads(sent)
+    path.unlink()
+    with pytest.raises(UserError, match="no file"):
+        pickle.loads(sent)
+
+
 def test_files_that_are_not_ours_are_refused(tmp_path: Path) -> None:
     (tmp_path / "torn.onnx").write_bytes(b"\x08\x09nothing")
     with pytest.raises(UserError, match=r"torn\.onnx cannot be opened"):
@@ -116,5 +145,74 @@ def test_a_score_that_is_not_finite_is_named(
     export(run, tmp_path / "m.onnx")
     detector = load_onnx(tmp_path / "m.onnx")
     monkeypatch.setattr(detector, "run", lambda batch: (np.full(len(batch), np.nan), np.zeros((len(batch), 16, 16))))
-    with pytest.raises(UserError, match=r"6 scores are not finite.*0\.png"):
+    with pytest.raises(UserError, match=r"6 of 6 images have no score.*0\.png is not finite"):
         detector.score_paths([photos], progress=False)
+
+
+def test_a_broken_file_costs_its_own_score(make_run: Callable[..., Run], photos: Path, tmp_path: Path) -> None:
+    from unblot.deploy.export import export
+
+    export(make_run("dae", size=16), tmp_path / "m.onnx")
+    detector = load_onnx(tmp_path / "m.onnx", device="cpu")
+    _, whole = detector.score_paths([photos], progress=False)
+    (photos / "2.png").write_bytes((photos / "2.png").read_bytes()[:200])
+    entries = [e for batch in detector.stream_paths([photos], batch_size=4, progress=False) for e in batch]
+    assert [entry.score is None for entry in entries] == [False, False, True, False, False, False]
+    for entry, score in zip(entries, whole.image, strict=True):
+        assert entry.score is None or entry.score == pytest.approx(score, rel=1e-4)
+    assert entries[2].map is None
+    assert "2.png cannot be read" in str(entries[2].problem)
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "value"),
+    [
+        ("threshold", "threshold", float("nan")),
+        ("threshold", "threshold", float("inf")),
+        ("threshold", "threshold", "high"),
+        ("threshold", "quantile", -1),
+        ("threshold", "n", float("nan")),
+        ("input", "size", float("nan")),
+        ("input", "size", 0),
+        ("input", "channels", 4),
+        ("input", "channels", True),
+    ],
+)
+def test_numbers_that_no_export_writes_are_refused(tmp_path: Path, part: str, name: str, value: object) -> None:
+    calibration = {"threshold": 0.5, "quantile": 0.95, "n": 20, "method": "conformal"}
+    metadata = {"format": 1, "input": {"channels": 1, "size": 16}, "threshold": calibration}
+    assert load_onnx(other(tmp_path / "good.onnx", {"unblot": json.dumps(metadata)})).threshold == 0.5
+    metadata[part] = metadata[part] | {name: value}  # type: ignore[operator]
+    with pytest.raises(UserError, match=rf"the metadata of .*bad\.onnx cannot be used: .*{name}"):
+        load_onnx(other(tmp_path / "bad.onnx", {"unblot": json.dumps(metadata)}))
+
+
+def test_a_file_reads_images_as_the_run_does(make_run: Callable[..., Run], tmp_path: Path) -> None:
+    """12 bits in 16-bit files: what is white stands in the metadata; what differs from the training images is said."""
+    from unblot.data import Kept, Reading, load_paths
+    from unblot.deploy.export import export
+
+    torch.set_num_threads(1)
+    values = np.random.default_rng(0).integers(0, 4096, (16, 16), dtype=np.uint16)
+    (tmp_path / "deep").mkdir()
+    Image.fromarray(values).save(tmp_path / "deep/x.png")
+    Image.fromarray((values >> 4).astype(np.uint8)).save(tmp_path / "deep/y.png")
+    reading = Reading(bits=12, depths=(16,), gray=True, coloured=False, transparent=False)
+    run = replace(make_run("dae", channels=1, size=16), images=Kept(reading, (), ()))
+    export(run, tmp_path / "model.onnx")
+    graph = load_onnx(tmp_path / "model.onnx")
+    assert graph.reading == reading
+    ours = score_set(
+        run.detector, load_paths([tmp_path / "deep"], channels=1, size=16, reading=run.reading), progress=False
+    )
+    assert graph.score_paths([tmp_path / "deep"])[1].image == pytest.approx(ours.image, rel=1e-4)
+    assert ours.image[0] == pytest.approx(ours.image[1], rel=0.05)  # the same picture in 12 and in 8 bits
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT, "predict", str(tmp_path / "model.onnx"), str(tmp_path / "deep"), "--quiet"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "1 of 2 images hold 8 bits per value, the training images more, with 4095 for white" in done.stderr
+    old = OnnxDetector(tmp_path / "model.onnx", None, {**graph.metadata, "reading": None})
+    assert old.reading.alpha == "drop"

@@ -71,7 +71,7 @@ def test_as_a_teacher_it_needs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_memory_of_it_finds_another_texture() -> None:
     torch.manual_seed(0)
     normal = torch.cat([grating(6 + i % 3, 0.05 * (i % 5)) for i in range(16)]) + 0.1 * torch.randn(16, 1, 64, 64)
-    memory = create("memory", channels=1, size=64, teacher=FILTERS, levels=[[8]], entries=300)
+    memory = create("memory", channels=1, size=64, teacher=FILTERS, strides=[8], entries=300)
     (phase,) = memory.phases(0)
     number = torch.arange(16)
     list(memory.training_step(phase.name, Batch(normal, normal, normal, number, number)))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from unblot.models.folding import folded
-from unblot.models.teacher import Teacher, shared_features
+from unblot.models.teacher import Teacher
 
 
 def _settled(network: nn.Module) -> nn.Module:
@@ -100,34 +100,3 @@ def test_gradients_go_through_the_teacher_to_the_images(teacher: Teacher) -> Non
     teacher(images)[0].sum().backward()
     assert images.grad is not None
     assert images.grad.abs().sum() > 0
-
-
-def test_teachers_that_agree_share_what_they_see(teacher: Teacher, monkeypatch: pytest.MonkeyPatch) -> None:
-    wide = Teacher(strides=(4, 8, 32))
-    wide.network.load_state_dict(teacher.network.state_dict())
-    images = torch.rand(2, 3, 64, 64)
-    computed: list[Teacher] = []
-    plain = Teacher._features
-
-    def noted(self: Teacher, images: Tensor) -> list[Tensor]:
-        computed.append(self)
-        return plain(self, images)
-
-    monkeypatch.setattr(Teacher, "_features", noted)
-    alone = teacher(images)
-    with shared_features():
-        first = wide(images)
-        shared = teacher(images)
-        other = teacher(images.clone())
-    assert [t is wide for t in computed] == [False, True, False], "once each, but for what was seen"
-    for one, two, three in zip(alone, shared, other, strict=True):
-        assert torch.equal(one, two)
-        assert torch.equal(one, three)
-    assert shared[0] is first[1]
-    computed.clear()
-    with torch.no_grad():
-        next(iter(wide.network.parameters())).mul_(1.5)
-    with shared_features():
-        wide(images)
-        assert torch.equal(teacher(images)[0], alone[0]), "other weights are other features"
-    assert len(computed) == 2

@@ -7,14 +7,13 @@ import torch
 from tests.models.conftest import blotted
 from torch.nn import functional as F
 
-from unblot.errors import UserError
-from unblot.models import Batch, Detector, create
+from unblot.models import Detector, create
 from unblot.models.scratch import BlotNet
 from unblot.models.teacher import LEARN, Teacher
 from unblot.training.engine import set_modes
 
 OPTIONS = {
-    "memory": {"levels": [8, 16], "entries": 50},
+    "memory": {"strides": [8, 16], "entries": 50},
     "feature_mask": {"strides": [4, 8, 16], "width": 8},
     "feature_dae": {"strides": [4, 8], "score_strides": [8], "width": 8},
 }
@@ -82,12 +81,10 @@ def test_its_features_see_what_was_changed() -> None:
     assert change[blot == 1].mean() > 2 * change[blot == 0].mean()
 
 
-def test_without_blots_there_is_nothing_to_learn() -> None:
-    made = detector("memory")
-    given = blotted(4, seed=0)
-    clean = Batch(given.clean, given.clean, torch.zeros_like(given.mask), given.group, given.index)
-    with pytest.raises(UserError, match=r"teacher 'scratch' learns to mark blots.*--corruption mixed"):
-        next(iter(made.training_step(LEARN, clean)))
+@pytest.mark.parametrize("name", OPTIONS)
+def test_what_has_it_needs_a_corruption_and_says_so(name: str) -> None:
+    assert "teacher 'scratch' learns to mark" in str(detector(name).needs_corruption)
+    assert create(name, channels=1, size=64, teacher="filters").needs_corruption is None
 
 
 def test_tables_say_where_its_weights_are_from() -> None:

@@ -1,14 +1,9 @@
-"""The frozen network: which of its stages give the features, and that parts of a fusion share them."""
+"""The frozen network: which of its stages give the features."""
 
 import pytest
 import torch
 from torch import Tensor
-from unblot.models.fusion import FROM_SCRATCH, PARTS
 
-from unblot.models.detector import create
-from unblot.models.filters import FILTERS
-from unblot.models.memory import Bank
-from unblot.models.scratch import SCRATCH
 from unblot.models.teacher import PACKAGED, Teacher
 
 timm = pytest.importorskip("timm")
@@ -44,35 +39,30 @@ def test_a_network_that_takes_one_size_alone_is_a_teacher_of_that_size() -> None
         assert teacher(torch.zeros(1, 3, 224, 224))[0].shape == (1, 192, 14, 14)
 
 
-ALL = (4, 8, 16, 32)
+@pytest.mark.parametrize("name", ["hf-hub:stranger/model", "hf_hub:stranger/model", "local-dir:/there", "no_such_net"])
+def test_only_names_that_timm_itself_knows_are_built(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run from elsewhere names its teacher: nothing may be fetched, nor read, from where such a name points."""
+    timm = pytest.importorskip("timm")
+    monkeypatch.setattr(timm, "create_model", lambda *_, **__: pytest.fail("asked for it"))
+    with pytest.raises(ValueError, match="has no model"):
+        Teacher(name, (8, 16))
 
 
-@pytest.mark.parametrize(
-    ("parts", "asked"),
-    [
-        (PARTS, [(FILTERS, ALL[1:]), (PACKAGED, ALL[1:])]),
-        (FROM_SCRATCH, [(FILTERS, ALL), (SCRATCH, ALL[1:])]),
-        (tuple(reversed(FROM_SCRATCH[1:])), [(FILTERS, ALL), (SCRATCH, ALL[1:])]),
-    ],
-)
-def test_parts_of_a_fusion_ask_the_teacher_once(
-    parts: tuple[str, ...], asked: list[tuple[str, tuple[int, ...]]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    torch.manual_seed(0)
-    made = create("fusion", channels=1, size=64, parts=parts).eval()
-    made.start()
-    computed: list[tuple[str, tuple[int, ...]]] = []
-    plain = Teacher._features
-
-    def noted(self: Teacher, images: Tensor) -> list[Tensor]:
-        computed.append((self.name, self.strides))
-        return plain(self, images)
-
-    monkeypatch.setattr(Teacher, "_features", noted)
-    for part in made.modules():  # banks that remember something, so that distances can be taken
-        if isinstance(part, Bank):
-            part.memory = torch.zeros(4, part.memory.shape[1])
-            part.typical = torch.ones(4)
+@pytest.mark.parametrize("name", ["swin_tiny_patch4_window7_224", "swinv2_cr_tiny_224"])
+def test_channels_come_first_whatever_the_network_does(name: str) -> None:
+    teacher = Teacher(name, (8, 16))
+    images = torch.rand(2, 3, 224, 224) * 2 - 1
     with torch.no_grad():
-        made.score(torch.rand(2, 1, 64, 64))
-    assert sorted(computed) == asked
+        eights, sixteens = teacher(images)
+        plain = teacher.network(teacher.standardised(images))[0]
+    assert eights.shape == (2, 192, 28, 28)
+    assert sixteens.shape == (2, 384, 14, 14)
+    first = plain.permute(0, 3, 1, 2) if plain.shape[-1] == 192 else plain
+    torch.testing.assert_close(eights, first, rtol=1e-3, atol=1e-3)
+
+
+def test_features_of_another_shape_than_announced_are_refused() -> None:
+    teacher = Teacher("resnet18", (8,))
+    teacher.channels = [64]
+    with pytest.raises(ValueError, match=r"resnet18.*\(1, 128, 8, 8\).*64"), torch.no_grad():
+        teacher(torch.zeros(1, 3, 64, 64))

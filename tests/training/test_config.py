@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from unblot.errors import UserError
-from unblot.models import default_model
+from unblot.models import default_model, recommended
 from unblot.training import TrainConfig
 
 
@@ -16,7 +16,22 @@ def test_round_trip() -> None:
 def test_defaults() -> None:
     config = TrainConfig()
     assert config.model == default_model()
-    assert (config.epochs, config.lr) == (15, 2e-4), "the paper's"
+    own = recommended(config.model)
+    assert (config.corruption, config.batch_size, config.lr) == (own.corruption, own.batch_size, own.lr)
+    assert config.epochs is None
+    assert config.resolved(1000, 256).epochs == own.epochs(1000, 256)
+    paper = TrainConfig("nested").resolved(1000, 32)
+    assert (paper.epochs, paper.lr) == (15, 2e-4), "the paper's"
+    assert TrainConfig("dae", epochs=3).resolved(1000, 32).epochs == 3
+
+
+def test_what_was_left_open_follows_another_detector_and_what_was_given_stays() -> None:
+    config = TrainConfig("dae", lr=0.5).changed(model="memory", seed=3)
+    own = recommended("memory")
+    assert (config.model, config.seed, config.lr) == ("memory", 3, 0.5)
+    assert (config.corruption, config.batch_size) == (own.corruption, own.batch_size)
+    assert config.changed(corruption="box").changed(model="auto").corruption == "box"
+    assert TrainConfig("dae", corruption="none").changed(corruption=None).corruption == recommended("dae").corruption
 
 
 @pytest.mark.parametrize(

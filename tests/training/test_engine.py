@@ -31,7 +31,7 @@ class Teaching(Detector):
         raise NotImplementedError
 
 
-class Fusion(Teaching):
+class Chain(Teaching):
     """Holds other detectors and chains their phases."""
 
     def __init__(self) -> None:
@@ -57,13 +57,13 @@ def test_only_what_a_phase_trains_is_in_train_mode() -> None:
     assert training(detector) == set()
 
 
-def test_modes_reach_into_a_fusion() -> None:
-    fusion = Fusion()
-    _, learn, autoencode = fusion.phases(0.1)
-    set_modes(fusion, learn)
-    assert {name for name in training(fusion) if "dropout" not in name} == {"parts.0.student.1"}
-    set_modes(fusion, autoencode)
-    names = {name for name in training(fusion) if "dropout" not in name}
+def test_modes_reach_into_parts() -> None:
+    chain = Chain()
+    _, learn, autoencode = chain.phases(0.1)
+    set_modes(chain, learn)
+    assert {name for name in training(chain) if "dropout" not in name} == {"parts.0.student.1"}
+    set_modes(chain, autoencode)
+    names = {name for name in training(chain) if "dropout" not in name}
     assert names and all(name.startswith("parts.1.autoencoder") for name in names)
 
 

@@ -41,6 +41,24 @@ def test_devices_share_the_images_evenly() -> None:
     assert len({i for share in shares for i in share}) == 21
 
 
+@pytest.mark.parametrize(("n", "shown"), [(50, 20), (20, 20), (7, 24), (3, 90)])
+@pytest.mark.parametrize("world", [1, 2, 3])
+def test_an_epoch_shows_so_many_images_evenly(n: int, shown: int, world: int) -> None:
+    ranks = [EpochBatches(n, 5, seed=0, rank=rank, world=world, smallest=1, shown=shown) for rank in range(world)]
+    shares = [indices(batches, 1) for batches in ranks]
+    assert [len(share) for share in shares] == [shown // world] * world
+    taken = [i for share in shares for i in share]
+    assert len(set(taken)) == len(taken), "an image that is shown again has another number"
+    counts = torch.bincount(torch.tensor(taken) % n, minlength=n)
+    if world == 1:
+        assert counts.sum() == shown
+        assert counts.max() - counts.min() <= 1
+    assert counts.max() <= -(-shown // n)
+    assert indices(ranks[0], 2) != shares[0]
+    if shown < n:  # over many epochs all images have their turn
+        assert {i for epoch in range(30) for i in indices(ranks[0], epoch)} == set(range(n))
+
+
 def test_seeds_differ_by_purpose() -> None:
     seeds = [derived_seed(seed, purpose, n) for seed in (0, 1) for purpose in ("torch", "order") for n in (0, 1, 12)]
     assert len(set(seeds)) == len(seeds)
@@ -81,6 +99,22 @@ def test_each_epoch_corrupts_anew(splits: Splits) -> None:
         for epoch in (0, 1)
     ]
     assert not any(torch.equal(by_index[0][i], by_index[1][i]) for i in by_index[0])
+
+
+def test_an_image_that_an_epoch_shows_again_is_corrupted_anew(make_splits: Callable[..., Splits]) -> None:
+    given = feed(make_splits(3), batch_size=4, shown=24)
+    assert given.images == 24
+    batches = list(given.epoch(0))
+    index, noisy = torch.cat([b.index for b in batches]), torch.cat([b.noisy for b in batches])
+    assert torch.bincount(index).tolist() == [8, 8, 8]
+    for image in range(3):
+        versions = {picture.numpy().tobytes() for picture in noisy[index == image]}
+        assert len(versions) == 8
+    once = feed(make_splits(3), batch_size=4)
+    first = {int(i): x for b in once.epoch(0) for i, x in zip(b.index, b.noisy, strict=True)}
+    assert all(any(torch.equal(x, again) for again in noisy[index == i]) for i, x in first.items())
+    helped = feed(make_splits(3), batch_size=4, shown=24, workers=2)
+    assert same(batches, list(helped.epoch(0)))
 
 
 def test_no_epoch_depends_on_those_before_nor_on_workers(splits: Splits) -> None:

@@ -1,6 +1,5 @@
 """Choosing an epoch by held-out normals and a corruption left out of training."""
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -142,4 +141,4 @@ def test_what_a_detector_decided_is_written_down(
 ) -> None:
     known(Deciding)
     train(judged(model="deciding", epochs=1), splits, tmp_path / "run", progress=False)
-    assert json.loads((tmp_path / "run" / "notes.json").read_text()) == {"blotted": 2 * len(splits.held_out)}
+    assert load_run(tmp_path / "run").provenance["decided"] == {"blotted": 2 * len(splits.held_out)}

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from unblot.data import DataConfig, Splits, load_data
-from unblot.models import Batch, Detector, Phase, Scores, Step, to_signed
+from unblot.models import Batch, Detector, LeftOut, Phase, Scores, Step, to_signed
 from unblot.models.dae import DenoisingAutoencoder
 from unblot.models.nested import Nested
 from unblot.scoring import calibrate, score_set
-from unblot.training import NonFiniteLossError, TrainConfig, load_run, threshold, train
+from unblot.training import NonFiniteLossError, TrainConfig, load_run, train
 from unblot.training.checkpoint import read, write
 
 Config = Callable[..., TrainConfig]
@@ -141,10 +141,10 @@ def test_the_threshold_is_taken_from_scores_of_images_left_out_where_the_detecto
 ) -> None:
     def left_out_scores(
         self: Detector, held_out: Iterable[Tensor], blotted: Iterable[Tensor], groups: Tensor
-    ) -> Tensor:
+    ) -> LeftOut:
         assert not torch.is_grad_enabled()
         assert groups.tolist() == [splits.held_out[i]["group"] for i in range(len(splits.held_out))]
-        return torch.arange(sum(len(images) for images in held_out)) + 100.0
+        return LeftOut(torch.arange(sum(len(images) for images in held_out)) + 100.0)
 
     monkeypatch.setattr(DenoisingAutoencoder, "calibrate", left_out_scores)
     train(make_config(epochs=1), splits, tmp_path / "run", progress=False)
@@ -159,26 +159,22 @@ def test_training_images_that_are_scored_left_out_join_the_threshold(
     tmp_path: Path, make_splits: Callable[..., Splits], make_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     splits = make_splits(30, 8)
-    asked: list[tuple[Tensor, int]] = []
+    of_training = torch.from_numpy(splits.train.groups)[:10]
 
-    def score_left_out(self: Detector, images: Tensor, groups: Tensor) -> Tensor:
-        assert not torch.is_grad_enabled()
+    def left_out_scores(
+        self: Detector, held_out: Iterable[Tensor], blotted: Iterable[Tensor], groups: Tensor
+    ) -> LeftOut:
         assert not self.training
-        asked.extend(zip(images, groups.tolist(), strict=True))
-        return groups + 100.0
+        return LeftOut(groups + 0.0, of_training + 100.0, of_training)
 
-    monkeypatch.setattr(threshold, "LEFT_OUT", 10)
-    monkeypatch.setattr(DenoisingAutoencoder, "score_left_out", score_left_out)
+    monkeypatch.setattr(DenoisingAutoencoder, "calibrate", left_out_scores)
     train(make_config(epochs=1), splits, tmp_path / "run", progress=False)
-    picked = [0, 3, 6, 10, 13, 16, 19, 23, 26, 29]  # from the first to the last, as evenly as can be
-    assert len(asked) == len(picked)
-    for (image, group), i in zip(asked, picked, strict=True):
-        assert torch.equal(image, to_signed(splits.train[i]["image"]))
-        assert group == splits.train[i]["group"]
     found = load_run(tmp_path / "run").calibration
     assert (found.n, found.left_out) == (18, 10)
-    assert found.threshold == max(group for _, group in asked) + 100
+    assert found.threshold == int(of_training.max()) + 100
     assert "the highest of 18 left-out scores" in (tmp_path / "run" / "log" / "warnings.txt").read_text()
+    both = torch.cat([torch.from_numpy(splits.held_out.groups) + 0.0, of_training + 100.0])
+    assert found.threshold == calibrate(both, 0.95).threshold
     assert load_run(tmp_path / "run").calibration == found
 
 

@@ -3,14 +3,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from unblot import BoxNoise
 from unblot.corruption.spec import save_spec
-from unblot.data import DataConfig, Splits
+from unblot.data import DataConfig, ImageSet, Item, Source, Splits
 from unblot.errors import UserError
 from unblot.training import TrainConfig, load_run, train
-from unblot.training.run import corruption_of
+from unblot.training.run import corruption_of, write_json
 
 Config = Callable[..., TrainConfig]
 DATA = DataConfig("digits", abnormal=("3",), size=16)
@@ -45,7 +46,9 @@ def test_a_run_says_all_that_was_asked_for(run: Path, make_config: Config) -> No
         "calibration.json",
         "checkpoint.safetensors",
         "config.json",
+        "images.json",
         "log",
+        "provenance.json",
     }
 
 
@@ -153,7 +156,7 @@ def test_a_run_that_is_no_run_is_named(tmp_path: Path, run: Path) -> None:
 
 def test_a_run_of_another_version_is_named(run: Path) -> None:
     edit(run / "config.json", format=7, version="9.0")
-    with pytest.raises(UserError, match=r"format 7, written by unblot 9\.0.*reads format 1.*Use that version"):
+    with pytest.raises(UserError, match=r"format 7, written by unblot 9\.0.*reads format 2.*Use that version"):
         load_run(run)
 
 
@@ -198,3 +201,85 @@ def test_what_a_run_does_not_know_is_said_when_it_is_asked(
         _ = run.calibration
     with pytest.raises(UserError, match="which data"):
         _ = run.data
+
+
+def test_a_start_that_failed_before_its_first_epoch_is_not_in_the_way(
+    make_config: Any, splits: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mended command trains into the same folder, with --resume or without."""
+
+    def fails(*_: object, **__: object) -> None:
+        raise UserError("no weights to be had")
+
+    for resume in (False, True):
+        out = tmp_path / f"run {resume}"
+        with monkeypatch.context() as patch:
+            patch.setattr("unblot.training.loop._train", fails)
+            with pytest.raises(UserError, match="no weights"):
+                train(make_config(epochs=1), splits, out, progress=False)
+        assert (out / "config.json").exists()
+        train(make_config(epochs=1, lr=1e-4), splits, out, resume=resume, progress=False)
+        assert load_run(out).train.lr == 1e-4
+    (tmp_path / "run False" / "mine.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(UserError, match="holds a run already"):
+        train(make_config(epochs=1), splits, tmp_path / "run False", progress=False)
+
+
+def test_a_folder_with_settings_and_a_file_of_the_users_is_left_alone(
+    make_config: Any, splits: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "config.json").write_text("{}", encoding="utf-8")
+    (tmp_path / "mine.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(UserError, match="holds a run already"):
+        train(make_config(epochs=1), splits, tmp_path, progress=False)
+    assert (tmp_path / "config.json").read_text(encoding="utf-8") == "{}"
+
+
+def test_names_that_are_no_text_come_back_from_a_run(tmp_path: Path) -> None:
+    write_json(tmp_path / "x.json", {"data": "pr\udcfcfung ü"})
+    assert json.loads((tmp_path / "x.json").read_text(encoding="utf-8")) == {"data": "pr\udcfcfung ü"}
+
+
+def test_a_run_goes_on_only_over_the_images_that_it_began_with(
+    tmp_path: Path, make_splits: Any, make_config: Config
+) -> None:
+    def stop(_: Any, epoch: int) -> None:
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    out, config = tmp_path / "run", make_config(epochs=3)
+    with pytest.raises(KeyboardInterrupt):
+        train(config, make_splits(train=20), out, progress=False, after_epoch=stop)
+    before = contents(out)
+    with pytest.raises(
+        UserError, match=r"cannot be resumed over other images:\n  2 of 20 training images are no longer"
+    ):
+        train(config, make_splits(train=18), out, progress=False, resume=True)
+    assert contents(out) == before
+    train(config, make_splits(train=20), out, progress=False, resume=True)
+    assert load_run(out).position.finished
+
+
+def test_a_run_keeps_how_images_are_read_and_knows_those_it_learnt_from(run: Path, splits: Splits) -> None:
+    found = load_run(run)
+    assert (found.reading.depths, found.reading.width, found.reading.gray) == ((8,), (16, 16), True)
+    assert found.said_of(splits.test) == []
+    (said,) = found.said_of(splits.train)
+    assert said.startswith(
+        "20 of 20 images are images that the run learnt from, pixel for pixel (20 trained on, 0 held"
+    )
+    (run / "images.json").unlink()
+    assert load_run(run).reading.alpha == "drop"
+    assert "keeps no digests" in load_run(run).said_of(splits.train)[0]
+    (run / "images.json").write_text('{"format": 1}', encoding="utf-8")
+    with pytest.raises(UserError, match=r"images\.json cannot be used"):
+        load_run(run)
+
+
+def test_images_that_are_all_the_same_are_refused(tmp_path: Path, splits: Splits, make_config: Config) -> None:
+    same = ImageSet(
+        [Source(Item(str(i), 0, "x", str(i)), np.zeros((8, 8), np.uint8)) for i in range(9)], channels=1, size=16
+    )
+    with pytest.raises(UserError, match="all 9 training images are the same, pixel for pixel"):
+        train(make_config(), Splits("x", same, splits.held_out, splits.test), tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()

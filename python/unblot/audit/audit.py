@@ -11,7 +11,7 @@ from unblot.audit.facts import trivial_facts
 from unblot.audit.files import constant_images, files_findings, masks, usable
 from unblot.audit.findings import FAKE, FINE, SHARE, WARNING, Audit, Finding, Shown
 from unblot.audit.order import sessions
-from unblot.audit.repeats import near_duplicates
+from unblot.audit.repeats import near_copies, near_duplicates
 from unblot.audit.sample import Sample
 from unblot.data import DataConfig, Found, Splits, class_names, exact_repeats, find_images, load_found
 from unblot.errors import UserError
@@ -41,6 +41,7 @@ def audit(config: DataConfig, *, progress: bool | None = None) -> Audit:
     checks = [
         _exact(splits),
         near_duplicates(sample),
+        near_copies(sample),
         sessions(sample),
         trivial_facts(splits, sources),
         *findings,
@@ -54,12 +55,17 @@ def audit(config: DataConfig, *, progress: bool | None = None) -> Audit:
 def quick_warnings(splits: Splits) -> list[str]:
     """The cheap part of an audit, for every training: what would fake a result, as sentences.
 
-    Near-duplicates and sessions across the split, from up to 1 000 normal test images and 5 000 training images: a few
-    seconds, whatever the size of the set. (Exact repeats are found when the data are loaded.)
+    Near-duplicates and sessions across the split, and near-copies among the training images, from up to 1 000 normal
+    test images and 5 000 training images: a few seconds, whatever the size of the set. (Exact repeats are found when
+    the data are loaded.)
     """
     sample = Sample(splits, most_queries=1_000, most_references=5_000)
     checks = (near_duplicates(sample), sessions(sample))
-    return [f"{check.check}: {check.sentence}" for check in checks if check and check.level == FAKE]
+    found = [check for check in checks if check and check.level == FAKE]
+    copies = near_copies(sample)
+    if copies and copies.level != FINE:
+        found.append(copies)
+    return [f"{check.check}: {check.sentence}" for check in found]
 
 
 def _load(found: Found, config: DataConfig, progress: bool | None) -> tuple[Found, Splits, list[Finding]]:
@@ -77,7 +83,7 @@ def _load(found: Found, config: DataConfig, progress: bool | None) -> tuple[Foun
 
 def _said(splits: Splits) -> list[Finding]:
     """What loading the data warned of, but for repeats, which have a finding of their own."""
-    text = " ".join(f"{w}." for w in splits.warnings if "pixel for pixel" not in w)
+    text = " ".join(f"{w}." for w in splits.warnings if "are also in training" not in w)
     return [Finding("what loading says", WARNING, text)] if text else []
 
 

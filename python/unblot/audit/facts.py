@@ -35,7 +35,7 @@ def facts_of(splits: Splits, sources: Mapping[str, Source]) -> dict[str, NDArray
         sources: where the pixels of each image come from, by its name.
     """
     test = [sources[item.name] for item in splits.test.items]
-    sizes = np.array([size for _, size in in_threads(probe, [s.image for s in test], what="facts", progress=False)])
+    sizes = np.array([look.size for look in in_threads(probe, [s.image for s in test], what="facts", progress=False)])
     pixels = [stack(splits.test, [i]).float() for i in range(len(test))]
     facts = {
         "width": sizes[:, 0].astype(np.float64),

@@ -31,10 +31,10 @@ from unblot.audit.findings import FAKE, FINE, NOTED, SHARE, WARNING, Finding, Sh
 from unblot.audit.neighbours import nearest
 from unblot.audit.sample import Sample
 
-__all__ = ["CHANCE", "NEIGHBOURS", "Bursts", "bursts", "near_duplicates"]
+__all__ = ["CHANCE", "NEIGHBOURS", "Bursts", "bursts", "near_copies", "near_duplicates"]
 
 NEIGHBOURS = 40
-FEWEST = 10
+FEWEST, FEWEST_INSIDE = 10, 5  # neighbours, across the split and among training images
 CHANCE = 1e-4
 _SAME = 1e-3  # of vectors of length 1: below it, differences of float32 are rounding
 EXAMPLES = 12
@@ -123,6 +123,32 @@ def near_duplicates(sample: Sample) -> Finding | None:
     }
     rows = [_row(sample, int(i), across.positions[i], int(across.size[i])) for i in shown]
     return Finding("near-duplicates across the split", level, text + sample.note, remedy, figures, rows)
+
+
+def near_copies(sample: Sample) -> Finding | None:
+    """How many training and held-out images have near-duplicates there in another group.
+
+    Returns:
+        None where there are too few training images to tell.
+    """
+    k = min(NEIGHBOURS, len(sample.references) // 4)
+    if k < FEWEST_INSIDE:
+        return None
+    inside, other = _inside(sample, k)
+    share = inside if other is None else other
+    looked_at = len(sample.some_references)
+    level = WARNING if share >= SHARE else FINE
+    text = (
+        f"{round(share * looked_at)} of {looked_at} training and held-out images have near-copies among them in "
+        "another group: neighbours that stand apart from all other images, as photographs of one thing do."
+    )
+    remedy = (
+        "So held-out images are not new to the detector, and its threshold is too low for new parts. Name with "
+        "--group the part or session that an image shows."
+        if level == WARNING
+        else ""
+    )
+    return Finding("near-copies in training", level, text, remedy, {"share": share, "images": looked_at})
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ def audit(
         typer.Option(help="Height and width in pixels that images are compared at.", min=1, rich_help_panel="Data"),
     ] = 64,
     channels: flags.Channels = None,
+    bits: flags.Bits = None,
     group: flags.Group = None,
     group_gap: flags.GroupGap = None,
     held_out: flags.HeldOut = None,

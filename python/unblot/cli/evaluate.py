@@ -12,10 +12,9 @@ import typer
 
 from unblot.cli import flags, output, places, settings
 from unblot.cli.program import app
-from unblot.errors import UserError
 
 if TYPE_CHECKING:
-    from unblot.data import DataConfig, Splits
+    from unblot.data import DataConfig
     from unblot.scoring import Evaluation, Protocol
     from unblot.training import Run
 
@@ -67,10 +66,11 @@ def evaluate(
     named = ["eval", *([] if config == own else [settings.slug(config.data)]), *([] if mode.reachable else [mode.name])]
     folder = out or run / "-".join(named)
     _check_places(folder)
-    splits = load_data(config, progress=False if quiet else None)
+    splits = load_data(config, reading=trained.reading, progress=False if quiet else None)
     splits.warnings.extend(quick_warnings(splits))
-    if config != own:
-        splits.warnings.extend(_trained_on(own, splits))
+    splits.warnings.extend(trained.said_of(splits.test))
+    if config == own and trained.images is not None:
+        splits.warnings.extend(trained.images.gone(splits))
     output.make_folder(folder)
     output.say(voice, splits, trained.detector, device=settings.device(device), run=run)
     fabric = launched(replace(trained.train, device="cuda" if settings.device(device) != "cpu" else "cpu"))
@@ -121,20 +121,6 @@ def _eval_config(trained: Run, given: Mapping[str, Any]) -> tuple[DataConfig, Da
     if own.data == asked.data:
         own = replace(own, root=asked.root)  # the same data set at another place
     return own, asked
-
-
-def _trained_on(own: DataConfig, splits: Splits) -> list[str]:
-    """A warning where test images are among those that the run was trained on."""
-    from unblot.data import exact_repeats, load_data
-
-    try:
-        seen = load_data(own)
-    except UserError as error:
-        return [f"the images that the run was trained on are not at hand to be compared with these: {error}"]
-    if not (repeats := exact_repeats([seen.train, seen.held_out], splits.test)):
-        return []
-    names = ", ".join(name for name, _ in repeats[:3]) + (", …" if len(repeats) > 3 else "")
-    return [f"{len(repeats)} of {len(splits.test)} test images are images that the run was trained on: {names}"]
 
 
 def _best_epoch(run: Path, protocol: Protocol) -> str:

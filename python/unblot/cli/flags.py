@@ -117,6 +117,15 @@ Masks = Annotated[list[str] | None, _data("Folder of pixel masks of the abnormal
 _SIZE = "Height and width in pixels that images are resized to."
 OwnSize = Annotated[int | None, _data(_SIZE, OWN_SIZE)]
 Channels = Annotated[int | None, _data("1 (grayscale) or 3 (RGB).", "found from the images")]
+Bits = Annotated[
+    int | None,
+    _data(
+        "Bits of a value in files of more than 8, such as 12 for a 12-bit camera's 16-bit PNG.",
+        "found from the images",
+        min=8,
+        max=16,
+    ),
+]
 Group = Annotated[
     str | None,
     _data(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shlex
@@ -74,7 +75,8 @@ def naming(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UserError(failures.said(type(error)(error.errno, error.strerror or str(error), str(path)))) from error
+        about = OSError(error.errno or errno.EIO, error.strerror or str(error), str(path))
+        raise UserError(failures.said(about)) from error
 
 
 @contextmanager

@@ -49,7 +49,7 @@ def check_file(
         if stream:
             return path
         raise UserError(f"{path} is no regular file; name another place for {what}")
-    if any(_same(path, state, read) for read in reads):
+    if any(_same(state, read) for read in reads):
         raise UserError(f"{path} is read by this command and would be replaced by {what}; name another place")
     if state.st_size and not ours(path):
         raise UserError(
@@ -135,7 +135,7 @@ def _state(path: Path) -> os.stat_result | None:
         raise UserError(f"cannot write {path}: {error.strerror}; name another place") from error
 
 
-def _same(path: Path, state: os.stat_result, other: Path) -> bool:
+def _same(state: os.stat_result, other: Path) -> bool:
     try:
         return os.path.samestat(state, other.stat())
     except OSError:

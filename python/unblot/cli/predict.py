@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +15,8 @@ from unblot.cli.rows import CsvRows, JsonRows, Kept, read_rows
 from unblot.errors import UserError
 
 if TYPE_CHECKING:
-    from unblot.data import Source
+    from unblot.data import Reading, Source
+    from unblot.data.kept import Kept as ImagesOfRun
     from unblot.scoring import Calibration, FileScore
     from unblot.scoring.stream import ScoreBatch
 
@@ -53,20 +54,24 @@ def predict(
     if resume and out is None:
         raise UserError("--resume goes on with the rows of a file; name it with --out")
     from unblot.data.folders import sources_of
+    from unblot.data.listing import Passed
 
-    sources = sources_of(paths)
+    passed = Passed()
+    sources = sources_of(paths, passed)
     heat = _check_places(run, sources, out, maps)
     loaded = _by_graph(run, device) if run.suffix.lower() == ".onnx" else _by_run(run, device, len(sources))
     kept = _kept(out, loaded, sources, with_maps=maps is not None) if resume and out else Kept({})
     threshold = loaded.calibration.threshold
     rows = JsonRows(threshold) if json_ else CsvRows(out, maps is not None, kept)
     left = [source for source in sources if source.item.name not in kept.scores]
+    seen: list[FileScore] = []
     above, failed, done = sum(score > threshold for score in kept.scores.values()), [], len(kept.scores)
     try:
         for batch in _scored_with_maps(loaded, left, maps, heat, batch_size, quiet):
             rows.write([(entry, file, entry.score is not None and entry.score > threshold) for entry, file in batch])
             above += sum(entry.score is not None and entry.score > threshold for entry, _ in batch)
             failed += [entry for entry, _ in batch if entry.score is None]
+            seen += [replace(entry, map=None) for entry, _ in batch]
             done += len(batch)
     except KeyboardInterrupt:
         if out and done:
@@ -82,6 +87,8 @@ def predict(
         + (f"\nmaps      {maps}" if maps else ""),
         err=True,
     )
+    for warning in [*([f"left out: {passed}"] if passed.lost else []), *loaded.warnings(seen)]:
+        typer.echo(f"{'warning':<9} {warning}", err=True)
     if failed:
         more = f"\n  and {len(failed) - _NAMED} more" if len(failed) > _NAMED else ""
         named = "".join(f"\n  {entry.problem}" for entry in failed[:_NAMED])
@@ -97,13 +104,29 @@ class _Loaded:
     channels: int
     size: int
     calibration: Calibration
+    reading: Reading
+    images: ImagesOfRun | None = None
+
+    def warnings(self, seen: list[FileScore]) -> list[str]:
+        """What the user must know of the images that were scored: what differs from those trained on, or is one."""
+        from unblot.data.reading import pages_said
+
+        named = [(entry.name, entry.facts) for entry in seen if entry.facts is not None]
+        known = self.images.said_of([(e.name, e.digest) for e in seen if e.digest]) if self.images else []
+        return [*self.reading.differences(named), *pages_said(named), *known]
 
     def stream(self, sources: list[Source], batch_size: int, progress: bool | None) -> Iterator[list[FileScore]]:
         """Scores of files, batch by batch."""
         from unblot.scoring.stream import score_files
 
         return score_files(
-            self.score, sources, channels=self.channels, size=self.size, batch_size=batch_size, progress=progress
+            self.score,
+            sources,
+            channels=self.channels,
+            size=self.size,
+            reading=self.reading,
+            batch_size=batch_size,
+            progress=progress,
         )
 
 
@@ -114,9 +137,8 @@ def _by_run(run: Path, device: str, images: int) -> _Loaded:
 
     trained = load_run(run)
     detector, calibration = trained.detector, trained.calibration
-    return _Loaded(
-        scorer(detector, settings.device(device), images=images), detector.channels, detector.size, calibration
-    )
+    score = scorer(detector, settings.device(device), images=images)
+    return _Loaded(score, detector.channels, detector.size, calibration, trained.reading, trained.images)
 
 
 def _by_graph(file: Path, device: str) -> _Loaded:
@@ -124,7 +146,7 @@ def _by_graph(file: Path, device: str) -> _Loaded:
     from unblot.deploy.runtime import load_onnx
 
     detector = load_onnx(file, device=device)
-    return _Loaded(detector.score_planes, detector.channels, detector.size, detector.calibration)
+    return _Loaded(detector.score_planes, detector.channels, detector.size, detector.calibration, detector.reading)
 
 
 def _check_places(run: Path, sources: list[Source], out: Path | None, maps: Path | None) -> dict[str, str]:

@@ -55,7 +55,7 @@ def _some_images(config: DataConfig, wanted: int, seed: int) -> NDArray[np.uint8
     """Normal images drawn by ``seed``, shape (N, C, size, size); decodes no others."""
     import numpy as np
 
-    from unblot.data import find_images, native_size, usual_side
+    from unblot.data import find_images, find_reading, native_size, usual_side
     from unblot.data.pixels import decode, probe
 
     found = find_images(config)
@@ -64,4 +64,5 @@ def _some_images(config: DataConfig, wanted: int, seed: int) -> NDArray[np.uint8
     drawn = np.random.default_rng(seed).permutation(len(normals))[:wanted]
     sources = [normals[i] for i in sorted(drawn.tolist())]
     channels = config.channels or (1 if all(probe(source.image)[0] for source in sources) else 3)
-    return np.stack([decode(source.image, channels=channels, size=size) for source in sources])
+    reading = find_reading(sources, config.bits, progress=False)
+    return np.stack([decode(s.image, channels=channels, size=size, reading=reading) for s in sources])

@@ -78,13 +78,15 @@ class CsvRows:
         with output.naming(self.path):
             if self._file is None:
                 output.make_folder(self.path.parent)
-                self._file = self.path.open("wb", buffering=0)
+                self._file = self.path.open("wb")
             self._file.write(data)
+            self._file.flush()
 
     def close(self) -> None:
         """End the file; where no row came, one of an earlier start stays as it is."""
         if self.path is not None and self._file is not None:
-            self._file.close()
+            with output.naming(self.path):
+                self._file.close()
 
 
 class JsonRows:

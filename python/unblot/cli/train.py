@@ -37,6 +37,7 @@ def train(
     masks: flags.Masks = None,
     size: flags.OwnSize = None,
     channels: flags.Channels = None,
+    bits: flags.Bits = None,
     group: flags.Group = None,
     group_gap: flags.GroupGap = None,
     held_out: flags.HeldOut = None,

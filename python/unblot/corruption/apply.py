@@ -172,6 +172,25 @@ def corrupt(
     >>> out.boxes[0].height, out.boxes[0].width, int(out.mask().sum())
     (16, 16, 256)
     """
+    if is_tensor(images):
+        from unblot.corruption.torch_operator import corrupt_traced, is_traced
+
+        if is_traced(images):
+            return corrupt_traced(images, spec, seed, keys, layout, out, threads, changed)
+    return corrupt_now(images, spec, seed, keys, layout, out, threads, changed)
+
+
+def corrupt_now(
+    images: Any,
+    spec: Spec,
+    seed: int,
+    keys: Any,
+    layout: str | None,
+    out: Any,
+    threads: int | None,
+    changed: float | None,
+) -> Corrupted:
+    """:func:`corrupt` on what is in memory."""
     spec = check_spec(spec)
     tensor = is_tensor(images)
     least = None if changed is None else share_of_range("changed", changed)

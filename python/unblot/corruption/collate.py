@@ -7,18 +7,20 @@ default generator, which ``torch.manual_seed`` (and, in workers, the ``DataLoade
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import default_collate
+from torch.utils.data import default_collate, default_convert
 
-from unblot.corruption._arrays import check_seed, check_spec, infer_layout, share_of_range, whole_number
+from unblot.corruption._arrays import check_layout, check_seed, check_spec, infer_layout, share_of_range, whole_number
 from unblot.corruption.apply import corrupt
 from unblot.corruption.spec import Spec
+from unblot.errors import shown
 
 __all__ = ["BoxNoiseCollate"]
 
@@ -32,7 +34,11 @@ class BoxNoiseCollate:
     A sample is an image, or a tuple, list, named tuple or mapping that holds one: a torch tensor (CHW or HW), a NumPy
     array (CHW, HWC or HW) or a ``tv_tensors.Image``, all of one shape. Everything else in it is collated by torch's
     ``default_collate``. With N samples, images become tensors of shape (N, ...) and masks uint8 of shape (N, H, W), 1
-    in a blot.
+    in a blot. Classes of mappings and of tensors are kept.
+
+    A ``DataLoader`` with ``batch_size=None`` hands over one sample at a time: it is corrupted by itself, without the
+    axis N; what the data set made into a batch (images of four axes) is corrupted as one. A sample that is a list of
+    tensors alone looks like a batch: let the data set return a tuple.
 
     ============  ==================================  ==========================================================
     ``output``    tuple, list or bare image           mapping or named tuple
@@ -81,15 +87,15 @@ class BoxNoiseCollate:
         seed: int = 0,
         threads: int | None = None,
     ) -> None:
-        if output not in _OUTPUTS:
-            raise ValueError(f"output must be one of {', '.join(map(repr, _OUTPUTS))}, got {output!r}")
+        if not isinstance(output, str) or output not in _OUTPUTS:
+            raise ValueError(f"output must be one of {', '.join(map(repr, _OUTPUTS))}, got {shown(output)}")
         for name, place in (("image", image), ("index", index)):
             if isinstance(place, bool) or not (isinstance(place, int | str) or (place is None and name == "index")):
-                raise TypeError(f"{name} must be a position (int) or a key (str), got {place!r}")
+                raise TypeError(f"{name} must be a position (int) or a key (str), got {shown(place)}")
         if image == index:
             raise ValueError(f"image and index cannot both stand at {image!r}")
-        if not isinstance(mask, bool) and mask not in ("boxes", "changed"):
-            raise TypeError(f"mask must be True, False, 'boxes' or 'changed', got {mask!r}")
+        if not isinstance(mask, bool) and not (isinstance(mask, str) and mask in ("boxes", "changed")):
+            raise TypeError(f"mask must be True, False, 'boxes' or 'changed', got {shown(mask)}")
         self.spec = None if spec is None else check_spec(spec)
         self.output = output
         self.image = image
@@ -115,21 +121,61 @@ class BoxNoiseCollate:
 
     def __call__(self, samples: Sequence[Any]) -> Any:
         """Collate a list of samples; the class says what comes out."""
+        if self._is_sample(samples):
+            return self._single(samples)
+        if len(samples) == 0:
+            raise ValueError("samples is an empty list; a batch has at least one sample")
         first = samples[0]
         names = _names(first)
         columns = _columns(samples, names)
         image_at = None if names is None else _find("image", self.image, first, names)
         keys = None if self.index is None else _indices(self.index, first, names, columns)
-        images, layout = _as_images(columns[0 if image_at is None else image_at])
+        column = columns[0 if image_at is None else image_at]
+        images, layout = _as_images(column)
         clean = default_collate(images)
-        noisy, mask = self._corrupt(clean, layout, keys)
+        made = self._corrupt(clean, layout, keys)
         rest = [default_collate(column) for place, column in enumerate(columns) if place != (image_at or 0)]
-        return self._arrange(first, names, image_at, (noisy, clean, mask), rest)
+        return self._arrange(first, names, image_at, _of_type(column[0], *made), rest)
 
-    def _corrupt(self, clean: Tensor, layout: str, keys: NDArray[np.uint64] | None) -> tuple[Tensor, Tensor | None]:
+    def _is_sample(self, given: Any) -> bool:
+        """Whether this is one sample, as a ``DataLoader`` with ``batch_size=None`` hands it over, and no list of them.
+
+        Batches are lists. A list is a sample where an image stands at its place and something else than images beside.
+        """
+        if type(given) is not list:
+            return not isinstance(given, list) and (_is_image(given) or _names(given) is not None)
+        place = self.image
+        at_place = isinstance(place, int) and -len(given) <= place < len(given) and _is_image(given[place])
+        return at_place and not all(_is_image(entry) for entry in given)
+
+    def _single(self, sample: Any) -> Any:
+        """One sample, or a batch that the data set made: corrupted, and else as ``default_convert`` leaves it."""
+        names = _names(sample)
+        columns = [sample] if names is None else [_entry(sample, name) for name in names]
+        image_at = None if names is None else _find("image", self.image, sample, names)
+        image = columns[image_at or 0]
+        batch = _is_image(image) and image.ndim == 4
+        if batch and len(image) == 0:
+            layout = check_layout(image.shape, None, channels_first=isinstance(image, Tensor))
+            clean = torch.as_tensor(image).clone()
+        else:
+            images, layout = _as_images(list(image) if batch else [image])
+            clean = default_collate(images)
+        lists = [list(column) if batch and _is_image(column) and column.ndim else [column] for column in columns]
+        keys = None if self.index is None else _indices(self.index, sample, names, lists)
+        noisy, clean, mask = self._corrupt(clean, layout, keys)
+        if not batch:
+            noisy, clean, mask = noisy[0], clean[0], None if mask is None else mask[0]
+        rest = [default_convert(column) for place, column in enumerate(columns) if place != (image_at or 0)]
+        return self._arrange(sample, names, image_at, _of_type(image, noisy, clean, mask), rest)
+
+    def _corrupt(
+        self, clean: Tensor, layout: str, keys: NDArray[np.uint64] | None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """The corrupted images, those given, and the mask."""
         if self.spec is None:
             height, width = clean.shape[1:3] if layout == "NHWC" else clean.shape[-2:]
-            return clean, torch.zeros(len(clean), height, width, dtype=torch.uint8) if self.mask else None
+            return clean, clean, torch.zeros(len(clean), height, width, dtype=torch.uint8) if self.mask else None
         if keys is None:
             chosen: Any = torch.randint(2**63 - 1, (len(clean),))
             seed = self.seed  # fresh keys tell the epochs apart already
@@ -138,7 +184,7 @@ class BoxNoiseCollate:
         out = clean if self.output == "replace" else None
         exact = self.mask == "changed"
         done = corrupt(clean, self.spec, seed, chosen, layout, out, self.threads, self.changed if exact else None)
-        return done.images, done.changed if exact else done.mask() if self.mask else None
+        return done.images, clean, done.changed if exact else done.mask() if self.mask else None
 
     def _arrange(
         self,
@@ -164,12 +210,40 @@ class BoxNoiseCollate:
         entries = [*rest[:image_at], noisy, *rest[image_at:]]
         if isinstance(first, Mapping):
             batch = dict(zip(names, entries, strict=True))
-            return batch | _unless_taken({"mask": mask}, batch) if masks else batch
+            return _as_mapping(first, batch | _unless_taken({"mask": mask}, batch) if masks else batch)
         if isinstance(first, list):
             return [*entries, *masks]
         if named and not masks:
             return type(first)(*entries)
         return (*entries, *masks)
+
+
+def _is_image(value: object) -> bool:
+    return isinstance(value, Tensor | np.ndarray)
+
+
+def _of_type(image: Any, noisy: Tensor, clean: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+    """The batch in the class of its images, where that is one of torch's tensors with more to it."""
+    kind = type(image)
+    if isinstance(image, Tensor) and kind is not Tensor and kind is not torch.nn.Parameter:
+        noisy, clean = noisy.as_subclass(kind), clean.as_subclass(kind)
+    return noisy, clean, mask
+
+
+def _as_mapping(like: Mapping[Any, Any], entries: dict[Any, Any]) -> Any:
+    """The entries in a mapping of the class of ``like``; a plain dict where that class cannot be filled."""
+    if type(like) is dict:
+        return entries
+    try:
+        if isinstance(like, MutableMapping):
+            made = copy(like)  # keeps what the class has beside its entries
+            for name in [name for name in made if name not in entries]:
+                del made[name]
+            made.update(entries)
+            return made
+        return type(like)(entries)  # type: ignore[call-arg]
+    except TypeError:
+        return entries
 
 
 def _names(sample: Any) -> list[Any] | None:

@@ -14,7 +14,7 @@ import numbers
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, TypeAlias, TypeGuard, cast
 
@@ -167,6 +167,11 @@ class _Value:
     def __getstate__(self) -> dict[str, Any]:
         # A plan does not pickle; it is rebuilt when it is next needed.
         return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @cached_property
+    def text(self) -> str:
+        """The value as one line of JSON, by which operators of torch know it."""
+        return json.dumps(self.to_dict())
 
     def to_dict(self) -> dict[str, Any]:
         """The value as JSON can hold it: its fields, and ``type``, the name of its class."""
@@ -475,7 +480,7 @@ class BoxNoise(_Value):
             p=_number("p", self.p),
             value_range=_value_range(self.value_range),
         )
-        _ = self.plan
+        _ = self.plan, self.text
 
     @cached_property
     def plan(self) -> Plan:
@@ -549,7 +554,7 @@ class FullGaussian(_Value):
             p=_number("p", self.p),
             value_range=_value_range(self.value_range),
         )
-        _ = self.plan
+        _ = self.plan, self.text
 
     @cached_property
     def plan(self) -> Plan:
@@ -559,6 +564,12 @@ class FullGaussian(_Value):
 
 
 Spec: TypeAlias = BoxNoise | FullGaussian
+
+
+@lru_cache(maxsize=64)
+def spec_from_text(text: str) -> Spec:
+    """The corruption whose ``text`` this is."""
+    return cast(Spec, _from_json(json.loads(text), (BoxNoise, FullGaussian)))
 
 
 # --- by name and in files ---------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,10 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from unblot.corruption._arrays import check_spec
-from unblot.corruption.apply import Corrupted, corrupt, covers_of
+from unblot.corruption.apply import corrupt
 from unblot.corruption.spec import Spec
+from unblot.corruption.torch_operator import box_mask, is_traced
+from unblot.errors import shown
 
 __all__ = ["RandomBoxNoise"]
 
@@ -23,8 +26,8 @@ class RandomBoxNoise(v2.Transform):  # type: ignore[misc]
 
     Images are ``tv_tensors.Image`` and ``Video``, plain tensors (..., C, H, W) and PIL images of mode L or RGB. All
     images of one sample, and all frames of a video, get the same boxes and noise; the probability that a sample is
-    corrupted at all is ``spec.p``. The caller's pixels are never changed. The draw comes from torch's default
-    generator.
+    corrupted at all is ``spec.p``. What comes out is of the type that went in; the caller's pixels are never changed.
+    The draw comes from torch's default generator.
 
     Args:
         spec: :class:`~unblot.BoxNoise` or :class:`~unblot.FullGaussian`.
@@ -43,8 +46,8 @@ class RandomBoxNoise(v2.Transform):  # type: ignore[misc]
 
     def __init__(self, spec: Spec, mask: str = "keep") -> None:
         super().__init__()
-        if mask not in ("keep", "boxes"):
-            raise ValueError(f"mask must be 'keep' or 'boxes', got {mask!r}")
+        if not isinstance(mask, str) or mask not in ("keep", "boxes"):
+            raise ValueError(f"mask must be 'keep' or 'boxes', got {shown(mask)}")
         self.spec = check_spec(spec)
         self.mask = mask
 
@@ -53,8 +56,8 @@ class RandomBoxNoise(v2.Transform):  # type: ignore[misc]
         return f"{self.spec!r}, mask={self.mask!r}"
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:  # noqa: ARG002 - the draw does not depend on them
-        """Draw the key of the sample."""
-        return {"key": int(torch.randint(2**63 - 1, ()))}
+        """Draw the key of the sample, an int64 tensor without axes."""
+        return {"key": torch.randint(2**63 - 1, ())}
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
         """Corrupt one input of the sample, or pass it through."""
@@ -65,26 +68,29 @@ class RandomBoxNoise(v2.Transform):  # type: ignore[misc]
                     f"a PIL image must have mode L or RGB, got {inpt.mode}; convert it with .convert('RGB')"
                 )
             layout = "HW" if inpt.mode == "L" else "HWC"
-            return Image.fromarray(corrupt(np.asarray(inpt), self.spec, keys=key, layout=layout).images)
+            noisy = Image.fromarray(corrupt(np.asarray(inpt), self.spec, keys=key, layout=layout).images)
+            noisy.info = dict(inpt.info)  # resolution, colour profile, ...
+            return noisy
         if isinstance(inpt, tv_tensors.Mask):
             return tv_tensors.wrap(self._join(inpt, key), like=inpt) if self.mask == "boxes" else inpt
         if isinstance(inpt, tv_tensors.Image | tv_tensors.Video):
             return tv_tensors.wrap(self._blot(inpt, key), like=inpt)
-        return inpt if isinstance(inpt, tv_tensors.TVTensor) else self._blot(inpt, key)
+        if isinstance(inpt, tv_tensors.TVTensor):
+            return inpt
+        noisy = self._blot(inpt, key)
+        return noisy if type(inpt) is Tensor or is_traced(inpt) else noisy.as_subclass(type(inpt))
 
-    def _blot(self, images: Tensor, key: int) -> Tensor:
-        if images.ndim == 2:
-            images = images[None]
-            return self._blot(images, key)[0]
-        flat = images.reshape(-1, *images.shape[-3:])
-        noisy: Tensor = corrupt(flat, self.spec, keys=[key] * len(flat), layout="NCHW").images
+    def _blot(self, images: Tensor, key: Tensor) -> Tensor:
+        if images.ndim < 2:
+            raise ValueError(
+                f"images must have shape (..., C, H, W) or (H, W), got {tuple(images.shape)}; give a sample's other "
+                "tensors as numbers or arrays"
+            )
+        whole = images[None] if images.ndim == 2 else images
+        flat = whole.reshape(math.prod(whole.shape[:-3]), *whole.shape[-3:])
+        noisy: Tensor = corrupt(flat, self.spec, keys=key.expand(len(flat)), layout="NCHW").images
         return noisy.reshape(images.shape)
 
-    def _join(self, mask: Tensor, key: int) -> Tensor:
-        height, width = mask.shape[-2:]
-        base = getattr(self.spec, "base", None)
-        channels = len(base) if isinstance(base, tuple) else 1  # where the boxes lie does not depend on it
-        shape, keys = (1, channels, height, width), np.array([key], np.uint64)
-        records, _ = self.spec.plan.draw(height, width, channels, 0, keys)
-        boxes = Corrupted(mask, records, shape, "CHW", covers_of(self.spec, shape, 0, keys)).mask()
+    def _join(self, mask: Tensor, key: Tensor) -> Tensor:
+        boxes = box_mask(mask.as_subclass(Tensor).reshape(-1, *mask.shape[-2:])[0], self.spec, 0, key, "HW")
         return torch.logical_or(mask, boxes).to(mask.dtype)

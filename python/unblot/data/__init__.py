@@ -16,15 +16,18 @@ if TYPE_CHECKING:
     from unblot.data.items import Found as Found
     from unblot.data.items import Item as Item
     from unblot.data.items import Source as Source
+    from unblot.data.kept import Kept as Kept
     from unblot.data.loading import DATA_SETS as DATA_SETS
     from unblot.data.loading import Splits as Splits
     from unblot.data.loading import class_names as class_names
     from unblot.data.loading import exact_repeats as exact_repeats
     from unblot.data.loading import find_images as find_images
+    from unblot.data.loading import find_reading as find_reading
     from unblot.data.loading import load_data as load_data
     from unblot.data.loading import load_found as load_found
     from unblot.data.loading import load_paths as load_paths
     from unblot.data.loading import usual_side as usual_side
+    from unblot.data.reading import Reading as Reading
     from unblot.data.splits import split_by_group as split_by_group
 
 __all__ = [
@@ -33,12 +36,15 @@ __all__ = [
     "Found",
     "ImageSet",
     "Item",
+    "Kept",
+    "Reading",
     "Source",
     "Splits",
     "class_names",
     "exact_repeats",
     "find_groups",
     "find_images",
+    "find_reading",
     "load_data",
     "load_found",
     "load_paths",
@@ -54,6 +60,8 @@ _HOME = {
     "Found": "items",
     "Item": "items",
     "Source": "items",
+    "Kept": "kept",
+    "Reading": "reading",
     "split_by_group": "splits",
 }
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from unblot.data.classes import found_classes, leave_out, sources_of_arrays
 from unblot.data.config import DataConfig
-from unblot.data.folders import list_images
 from unblot.data.items import Found, Item, Source
+from unblot.data.listing import list_images
 from unblot.errors import UserError
 
 __all__ = ["CLASSES", "find"]

@@ -27,6 +27,8 @@ class DataConfig:
         size: height and width in pixels that every image is resized to. None: what the images have
             (:func:`~unblot.data.native_size`).
         channels: 1 (grayscale), 3 (RGB) or None: found from the training images.
+        bits: of a value in files of more than 8 bits (such as a 12-bit camera's 16-bit PNG), 8 to 16: 2 ** bits - 1 is
+            white. None: found from the training images.
         group: rule for the physical part or capture session that an image shows: a regular expression searched in its
             relative path (what it captures names the group), "folder:N", a .csv file, or "none" for every image its
             own (:mod:`unblot.data.groups`). None: the data set's own rule, or every image its own where it has none.
@@ -52,6 +54,7 @@ class DataConfig:
     masks: tuple[str, ...] = ()
     size: int | None = None
     channels: int | None = None
+    bits: int | None = None
     group: str | None = None
     group_gap: int | None = None
     held_out: float = 0.1
@@ -70,6 +73,10 @@ class DataConfig:
             raise UserError(f"size must be at least 1 pixel, or left out, got {self.size}")
         if self.channels not in (None, 1, 3):
             raise UserError(f"channels must be 1 (grayscale) or 3 (RGB), or left out, got {self.channels}")
+        if self.bits is not None and not 8 <= self.bits <= 16:
+            raise UserError(
+                f"bits must be 8 to 16, the bits of a value that the camera uses, or left out; got {self.bits}"
+            )
         for name in ("held_out", "test"):
             if not 0 < (share := getattr(self, name)) < 1:
                 raise UserError(f"{name} is a share between 0 and 1 (both excluded), got {share}")

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 from copy import copy
 from functools import partial
-from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -15,12 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from unblot.data.decoded import CACHE_BYTES, Decoded, decode_one
 from unblot.data.items import ABNORMAL, NORMAL, Source
 from unblot.data.pixels import decode, decode_mask, in_threads
+from unblot.data.reading import Facts, Reading
 
 __all__ = ["CACHE_BYTES", "ImageSet"]
-
-CACHE_BYTES = 2 << 30
 
 
 class ImageSet(Dataset[dict[str, Any]]):
@@ -33,13 +32,16 @@ class ImageSet(Dataset[dict[str, Any]]):
         sources: the images.
         channels: 1 or 3.
         size: height and width in pixels.
+        reading: how the images are read; None takes 65535 of a 16-bit file for white.
+        decoded: what is known of the images already, in their order; None decodes them.
         cache_bytes: most memory that the decoded images may take.
         progress: None shows a progress bar where stderr is a terminal and there are many images, True always, False
             never.
 
     Attributes:
         items: names, labels, kinds and groups, in order.
-        channels, size: as given.
+        channels, size, reading: as given.
+        warnings: sentences that the user must see, where the images were looked for (:func:`unblot.data.load_paths`).
 
     Raises:
         UserError: an image that cannot be read.
@@ -58,26 +60,46 @@ class ImageSet(Dataset[dict[str, Any]]):
         *,
         channels: int,
         size: int,
+        reading: Reading | None = None,
+        decoded: Sequence[Decoded] | None = None,
         cache_bytes: int = CACHE_BYTES,
         progress: bool | None = None,
     ) -> None:
         self.items = [s.item for s in sources]
         self.channels = channels
         self.size = size
-        self._images = [s.image for s in sources]
-        self._masks = [s.mask for s in sources]
-        self._decode = partial(decode, channels=channels, size=size)
+        self.reading = reading or Reading()
+        self.warnings: list[str] = []
+        self._sources = list(sources)
+        self._decode = partial(decode, channels=channels, size=size, reading=self.reading)
         self._group: NDArray[np.int64] = np.unique([i.group for i in self.items], return_inverse=True)[1]
         self._pixels: Tensor | None = None  # a tensor, so that spawned workers share it instead of copying it
+        self._known: list[tuple[bytes, Facts]] | None = (
+            None if decoded is None else [(d.digest, d.facts) for d in decoded]
+        )
         shape = (len(sources), channels, size, size)
         if np.prod(shape, dtype=object) <= cache_bytes:
             self._pixels = torch.empty(shape, dtype=torch.uint8)
-            for row, pixels in zip(
-                self._pixels.numpy(),
-                in_threads(self._decode, self._images, what="decoding", progress=progress),
-                strict=True,
-            ):
-                row[...] = pixels
+            rows = list(decoded) if decoded is not None else [None] * len(sources)
+            self._known = self._fill(self._pixels.numpy(), rows, progress)
+
+    def _fill(
+        self, out: NDArray[np.uint8], rows: Sequence[Decoded | None], progress: bool | None
+    ) -> list[tuple[bytes, Facts]]:
+        """Write the pixels of all images, decoding what is not there; digests and facts."""
+        one = partial(decode_one, channels=self.channels, size=self.size, reading=self.reading)
+
+        def whole(pair: tuple[Source, Decoded | None]) -> Decoded:
+            source, row = pair
+            return row if row is not None and row.pixels is not None else one(source)
+
+        known = []
+        found = in_threads(whole, list(zip(self._sources, rows, strict=True)), what="decoding", progress=progress)
+        for row, decoded in zip(out, found, strict=True):
+            assert decoded.pixels is not None
+            row[...] = decoded.pixels
+            known.append((decoded.digest, decoded.facts))
+        return known
 
     def __len__(self) -> int:
         return len(self.items)
@@ -86,15 +108,17 @@ class ImageSet(Dataset[dict[str, Any]]):
         """``image``: uint8 tensor (channels, size, size), a copy; ``index``, ``group`` (number in this set): int."""
         index = range(len(self))[index]
         image = (
-            torch.from_numpy(self._decode(self._images[index])) if self._pixels is None else self._pixels[index].clone()
+            torch.from_numpy(self._decode(self._sources[index].image))
+            if self._pixels is None
+            else self._pixels[index].clone()
         )
         return {"image": image, "index": index, "group": int(self._group[index])}
 
     def first(self, count: int) -> ImageSet:
         """A set of the first ``count`` images, or of all where there are fewer."""
         some = copy(self)
-        some.items, some._images, some._masks = self.items[:count], self._images[:count], self._masks[:count]
-        some._group = self._group[:count]
+        some.items, some._sources, some._group = self.items[:count], self._sources[:count], self._group[:count]
+        some._known = None if self._known is None else self._known[:count]
         some._pixels = None if self._pixels is None else self._pixels[:count]
         return some
 
@@ -109,13 +133,18 @@ class ImageSet(Dataset[dict[str, Any]]):
         return self._group
 
     @property
+    def masked(self) -> int:
+        """How many images have a pixel mask."""
+        return sum(s.mask is not None for s in self._sources)
+
+    @property
     def has_masks(self) -> bool:
         """Whether any image has a pixel mask."""
-        return any(m is not None for m in self._masks)
+        return self.masked > 0
 
     def mask(self, index: int) -> NDArray[np.bool_] | None:
         """Where the defect lies, shape (size, size); all False: a normal image of a set with masks; None: not known."""
-        path = self._masks[index]
+        path = self._sources[index].mask
         if path is not None:
             return decode_mask(path, self.size)
         if self.items[index].label == NORMAL and self.has_masks:
@@ -124,10 +153,18 @@ class ImageSet(Dataset[dict[str, Any]]):
 
     def digests(self, progress: bool | None = None) -> list[bytes]:
         """A hash of every image's pixels; equal where two images are the same bit for bit."""
-        if self._pixels is not None:
-            return [blake2b(row.tobytes(), digest_size=16).digest() for row in self._pixels.numpy()]
-        decoded = in_threads(self._decode, self._images, what="hashing", progress=progress)
-        return [blake2b(pixels.tobytes(), digest_size=16).digest() for pixels in decoded]
+        return [digest for digest, _ in self._looked_at(progress)]
+
+    def facts(self, progress: bool | None = None) -> list[Facts]:
+        """What reading every image showed."""
+        return [facts for _, facts in self._looked_at(progress)]
+
+    def _looked_at(self, progress: bool | None) -> list[tuple[bytes, Facts]]:
+        if self._known is None:
+            one = partial(decode_one, channels=self.channels, size=self.size, reading=self.reading)
+            found = in_threads(one, self._sources, what="hashing", progress=progress)
+            self._known = [(d.digest, d.facts) for d in found]
+        return self._known
 
     def describe(self) -> str:
         """One line: the number of images by kind and of groups."""

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from unblot.data.listing import Passed
+
 __all__ = ["ABNORMAL", "NORMAL", "UNKNOWN", "Found", "Item", "Source"]
 
 NORMAL, ABNORMAL, UNKNOWN = 0, 1, -1
@@ -58,6 +60,7 @@ class Found:
         group_gap: belongs to ``group``.
         ungrouped: what the user should know where there is no rule.
         spare_masks: files of masks that belong to no abnormal image.
+        passed: what lies there and is not used, by reason.
         notes: sentences for ``describe()``.
         warnings: sentences that the user must see.
     """
@@ -70,5 +73,6 @@ class Found:
     group_gap: int | None = None
     ungrouped: str = "if several images show one part, say so with --group"
     spare_masks: list[Path] = field(default_factory=list)
+    passed: Passed = field(default_factory=Passed)
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
@@ -14,10 +13,14 @@ from typing import TYPE_CHECKING
 from unblot.data import cifar10, digits, fashion_mnist, folders, magnetic_tile
 from unblot.data.classes import did_you_mean
 from unblot.data.config import DataConfig
-from unblot.data.groups import NONE, find_groups
+from unblot.data.copies import joined, said_of_copies, said_of_variation
+from unblot.data.decoded import Decoder
+from unblot.data.dividing import Division, by_rule, divide, regrouped
+from unblot.data.groups import NONE
 from unblot.data.items import ABNORMAL, NORMAL, Found, Source
-from unblot.data.pixels import ARCHIVES, in_threads, probe
-from unblot.data.splits import draw_limit, split_by_group
+from unblot.data.listing import ARCHIVES, Passed
+from unblot.data.pixels import Look, highest, in_threads, probe
+from unblot.data.reading import Facts, Reading, bits_for, pages_said
 from unblot.errors import UserError
 
 if TYPE_CHECKING:
@@ -29,6 +32,7 @@ __all__ = [
     "class_names",
     "exact_repeats",
     "find_images",
+    "find_reading",
     "load_data",
     "load_found",
     "load_paths",
@@ -37,6 +41,7 @@ __all__ = [
 ]
 
 LOOKED_AT = 100  # images whose sizes tell what is usual
+MEASURED = 1000  # files of more than 8 bits whose highest value tells how many bits are used
 SIZE_STEP = 32  # pixels between the sizes at which images are seen
 SMALLEST, LARGEST = 64, 512
 ENLARGED, ENLARGED_TO = 1.5, 256  # small images show more so, up to that size
@@ -74,15 +79,19 @@ class Splits:
     def describe(self) -> str:
         """What was understood, for people: counts per split and kind, sizes, grouping, limit and warnings."""
         rows = [(part, getattr(self, part).describe()) for part in ("train", "held_out", "test")]
+        abnormal = int((self.test.labels == ABNORMAL).sum())
+        rows += [("masks", f"{self.test.masked} of {abnormal} abnormal images have one")] if abnormal else []
         rows += [("note", note) for note in self.notes] + [("warning", warning) for warning in self.warnings]
         return "\n".join([f"data      {self.name}", *(f"{head.replace('_', '-'):<9} {text}" for head, text in rows)])
 
 
-def load_data(config: DataConfig, *, progress: bool | None = None) -> Splits:
+def load_data(config: DataConfig, *, reading: Reading | None = None, progress: bool | None = None) -> Splits:
     """Find, group, split and decode the images that ``config`` asks for.
 
     Args:
         config: what the user asked for.
+        reading: how a run reads images, where these are for it: what differs from its training images is among the
+            warnings. None: found from the training images.
         progress: None shows progress bars where stderr is a terminal and there are many images, True always, False
             never.
 
@@ -94,43 +103,38 @@ def load_data(config: DataConfig, *, progress: bool | None = None) -> Splits:
         >>> len(splits.train), len(splits.held_out), len(splits.test)
         (1165, 130, 502)
     """
-    return load_found(find_images(config), config, progress=progress)
+    return load_found(find_images(config), config, reading=reading, progress=progress)
 
 
-def load_found(found: Found, config: DataConfig, *, progress: bool | None = None) -> Splits:
+def load_found(
+    found: Found, config: DataConfig, *, reading: Reading | None = None, progress: bool | None = None
+) -> Splits:
     """Group, split and decode what :func:`find_images` found; the second half of :func:`load_data`."""
     from unblot.data.imageset import ImageSet
 
-    if config.size is None:
-        config = replace(config, size=native_size(usual_side(found)))
-    pool, own_test = _grouped(found, config)
-    groups = [s.item.group for s in pool]
-    share = config.test if found.test_share is None else found.test_share
-    parts = split_by_group(
-        groups,
-        [s.item.label == ABNORMAL for s in pool],
-        held_out=config.held_out,
-        test=share if own_test is None else None,
-        seed=config.split_seed,
-    )
-    train, held_out, test = ([pool[i] for i in part] for part in (parts.train, parts.held_out, parts.test))
-    notes, warnings = list(found.notes), list(found.warnings)
-    if own_test is None:
-        warnings += _over_share(pool, test, share) + _against_own_rule(found, config, train + held_out, test)
-    else:
-        test = own_test
-        warnings += _shared_groups(pool, test)
-    if config.limit is not None and config.limit < len(train):
-        notes.append(f"limit: {config.limit} of {len(train)} training images are used")
-        train = [train[i] for i in draw_limit([s.item.group for s in train], config.limit, config.split_seed)]
-    if config.test_limit is not None and config.test_limit < len(test):
-        notes.append(f"test limit: {config.test_limit} of {len(test)} test images are used")
-        test = _fewer(test, config.test_limit, config.split_seed)
-    channels = _look(train + held_out, test, config, notes, progress)
-    load = partial(ImageSet, channels=channels, size=config.size, progress=progress)
-    splits = Splits(found.name, load(train), load(held_out), load(test), warnings, notes)
+    size = native_size(usual_side(found)) if config.size is None else config.size
+    pool, own_test, note = by_rule(found, config)
+    parts = divide(found, config, pool, own_test)
+    looks = _look([*parts.learnt_from, *parts.test], progress)
+    channels = config.channels or (1 if all(look.gray for look in looks[: len(parts.learnt_from)]) else 3)
+    how = reading or _reading(parts.learnt_from, looks, config.bits, progress)
+    decoder = Decoder(channels, size, how, progress=progress)
+    decoder.add([*parts.held_out, *parts.test, *parts.train])
+    warnings = [*found.warnings, *said_of_variation(decoder.of(parts.learnt_from), size)]
+    parts, copies = _without_copies(found, config, pool, own_test, parts, decoder, size)
+    notes = [*found.notes, note, *parts.notes, _sizes(looks, channels, size, config.channels), *_values(how, looks)]
+    warnings += parts.warnings + copies
+    if found.passed:
+        (warnings if found.passed.lost else notes).append(f"left out: {found.passed}")
+    warnings += _odd_images(parts, decoder, how, known=reading is not None)
+
+    def load(part: Sequence[Source]) -> ImageSet:
+        decoded = decoder.take(part)
+        return ImageSet(part, channels=channels, size=size, reading=how, decoded=decoded, progress=progress)
+
+    splits = Splits(found.name, load(parts.train), load(parts.held_out), load(parts.test), warnings, notes)
     repeats = exact_repeats([splits.train, splits.held_out], splits.test, progress=progress)
-    warnings += _repeat_warning(repeats, len(splits.test), config.size)
+    warnings += _repeat_warning(repeats, len(splits.test), size)
     return splits
 
 
@@ -164,15 +168,50 @@ def native_size(side: float, smallest: int = SMALLEST, largest: int = LARGEST) -
     return max(smallest, min(round(shown / SIZE_STEP) * SIZE_STEP, largest))
 
 
-def load_paths(paths: Iterable[str | Path], *, channels: int, size: int, progress: bool | None = None) -> ImageSet:
+def load_paths(
+    paths: Iterable[str | Path],
+    *,
+    channels: int,
+    size: int,
+    reading: Reading | None = None,
+    progress: bool | None = None,
+) -> ImageSet:
     """Images of unknown label from files and folders, as a detector of ``channels`` and ``size`` takes them.
+
+    Args:
+        paths: files and folders.
+        channels: 1 or 3.
+        size: height and width in pixels.
+        reading: how the run of the detector reads images; None: found from these images.
+        progress: as for :func:`load_data`.
+
+    Returns:
+        The images; their ``warnings`` say what lies in the folders and is not used, and what differs from the images of
+        the training.
 
     Raises:
         UserError: a path that does not exist, a folder without images, or a file that cannot be read.
     """
     from unblot.data.imageset import ImageSet
 
-    return ImageSet(folders.sources_of(paths), channels=channels, size=size, progress=progress)
+    passed = Passed()
+    sources = folders.sources_of(paths, passed)
+    reading = find_reading(sources, progress=progress) if reading is None else reading
+    images = ImageSet(sources, channels=channels, size=size, reading=reading, progress=progress)
+    named = list(zip((s.item.name for s in sources), images.facts(progress), strict=True))
+    left = [f"left out: {passed}"] if passed.lost else []
+    images.warnings += [*left, *reading.differences(named), *pages_said(named)]
+    return images
+
+
+def find_reading(sources: Sequence[Source], bits: int | None = None, *, progress: bool | None = None) -> Reading:
+    """How images are read where no run says it: the bits of files of more than 8 are found from the highest value.
+
+    Raises:
+        UserError: a file that cannot be read.
+    """
+    looks = list(in_threads(probe, [s.image for s in sources], what="reading", progress=progress))
+    return _reading(sources, looks, bits, progress)
 
 
 def exact_repeats(
@@ -214,101 +253,98 @@ def find_images(config: DataConfig) -> Found:
     return folders.find(config)
 
 
-def _grouped(found: Found, config: DataConfig) -> tuple[list[Source], list[Source] | None]:
-    """The pool and the own test part with their groups filled in."""
-    everything = found.pool + (found.test or [])
-    rule = found.group if config.group is None else config.group
-    gap = found.group_gap if config.group is None and config.group_gap is None else config.group_gap
-    groups = find_groups([s.item.name for s in everything], rule, gap)
-    everything = [replace(s, item=replace(s.item, group=g)) for s, g in zip(everything, groups, strict=True)]
-    if rule == NONE:
-        found.notes.append("groups: each image is its own, as asked for (group none)")
-    elif rule is not None:
-        joined = "" if gap is None else f", numbers within {gap} joined"
-        found.notes.append(f"groups: {len(set(groups))} by {rule}{joined}")
-    else:
-        found.notes.append(f"groups: each image is its own; {found.ungrouped}")
-    cut = len(found.pool)
-    return everything[:cut], None if found.test is None else everything[cut:]
-
-
-def _fewer(test: Sequence[Source], limit: int, seed: int) -> list[Source]:
-    """A draw of ``limit`` test images in their order, at least one of each label and the labels' shares kept."""
-    labels = [s.item.label for s in test]
-    abnormal = [i for i, label in enumerate(labels) if label == ABNORMAL]
-    normal = [i for i, label in enumerate(labels) if label == NORMAL]
-    wanted = round(limit * len(abnormal) / len(test))
-    if normal and abnormal:
-        wanted = min(max(wanted, 1), limit - 1)
-    kept = [
-        part[i]
-        for part, number in ((normal, limit - wanted), (abnormal, wanted))
-        for i in draw_limit([test[j].item.name for j in part], number, seed)
-    ]
-    return [test[i] for i in sorted(kept)]
-
-
-def _over_share(pool: Sequence[Source], test: Sequence[Source], share: float) -> list[str]:
-    """Groups with an abnormal image go to test whole; say so where that is much more than the share asked for."""
-    normal = sum(s.item.label == NORMAL for s in pool)
-    tested = sum(s.item.label == NORMAL for s in test)
-    marked = {s.item.group for s in test if s.item.label == ABNORMAL}
-    forced = sum(s.item.label == NORMAL and s.item.group in marked for s in test)
-    if forced <= share * normal + 0.5:
-        return []
-    return [
-        f"{tested} of {normal} normal images are for testing instead of {share * normal:.0f}: "
-        f"{forced} stand in groups with an abnormal image"
-    ]
-
-
-def _against_own_rule(
-    found: Found, config: DataConfig, training: Sequence[Source], test: Sequence[Source]
-) -> list[str]:
-    """What a rule of the user's does to the groups that the data set itself knows."""
-    if config.group is None or found.group is None:
-        return []
-    own = find_groups([s.item.name for s in (*training, *test)], found.group, found.group_gap)
-    seen = set(own[: len(training)])
-    normals = [group for s, group in zip(test, own[len(training) :], strict=True) if s.item.label == NORMAL]
-    if not (shared := sum(group in seen for group in normals)):
-        return []
-    return [
-        f"{shared} of {len(normals)} normal test images show a part that is also in training: group {config.group} "
-        f"takes apart what the data set's own rule joins, and scores look better than they are; leave out group"
-    ]
-
-
-def _shared_groups(pool: Sequence[Source], test: Sequence[Source]) -> list[str]:
-    both = sorted({s.item.group for s in pool} & {s.item.group for s in test})
-    if not both:
-        return []
-    return [
-        f"{len(both)} groups have images in the training and in the test folder: {', '.join(both[:3])}"
-        f"{', …' if len(both) > 3 else ''}; the test folder is kept as it is, and its scores look better than they are"
-    ]
-
-
-def _look(
-    training: list[Source], test: list[Source], config: DataConfig, notes: list[str], progress: bool | None
-) -> int:
-    """Read all headers: find the number of channels, note the sizes, check that masks fit."""
-    sources = training + test
+def _look(sources: Sequence[Source], progress: bool | None) -> list[Look]:
+    """All headers; checks that masks fit."""
     looks = list(in_threads(probe, [s.image for s in sources], what="reading", progress=progress))
-    for source, (_, size) in zip(sources, looks, strict=True):
-        if source.mask is not None and (fits := probe(source.mask)[1]) != size:
+    for source, look in zip(sources, looks, strict=True):
+        if source.mask is not None and (fits := probe(source.mask).size) != look.size:
             raise UserError(
                 f"the mask {source.mask} is {fits[0]} x {fits[1]} pixels (width x height), its image "
-                f"{source.item.name} {size[0]} x {size[1]}; make them the same size"
+                f"{source.item.name} {look.size[0]} x {look.size[1]}; make them the same size"
             )
-    channels = config.channels or (1 if all(gray for gray, _ in looks[: len(training)]) else 3)
-    sizes = Counter(size for _, size in looks)
+    return looks
+
+
+def _reading(training: Sequence[Source], looks: Sequence[Look], bits: int | None, progress: bool | None) -> Reading:
+    """How images are read: the bits of files of more than 8 are found from the highest value of the training images."""
+    deep = [s.image for s, look in zip(training, looks, strict=False) if look.deep]
+    if not deep or bits is not None:
+        return Reading(bits=bits)
+    some = [deep[i * len(deep) // min(len(deep), MEASURED)] for i in range(min(len(deep), MEASURED))]
+    return Reading(bits=bits_for(max(in_threads(highest, some, what="measuring", progress=progress))))
+
+
+def _sizes(looks: Sequence[Look], channels: int, size: int, asked: int | None) -> str:
+    sizes = Counter(look.size for look in looks)
     (low, high) = (min(sizes, key=lambda s: s[0] * s[1]), max(sizes, key=lambda s: s[0] * s[1]))
     span = f"{low[0]} x {low[1]}" + (f" to {high[0]} x {high[1]} ({len(sizes)} sizes)" if len(sizes) > 1 else "")
-    colour = f"{'grayscale' if channels == 1 else 'RGB'}{'' if config.channels else ' (found)'}"
+    colour = f"{'grayscale' if channels == 1 else 'RGB'}{'' if asked else ' (found)'}"
     kept = "" if all(w == h for w, h in sizes) else "; the aspect ratio is not kept"
-    notes.append(f"images: {span} (width x height), resized to {config.size} x {config.size}, {colour}{kept}")
-    return channels
+    return f"images: {span} (width x height), resized to {size} x {size}, {colour}{kept}"
+
+
+def _values(how: Reading, looks: Sequence[Look]) -> list[str]:
+    deep = sum(look.deep for look in looks)
+    if not deep:
+        return []
+    return [
+        f"values: {deep} of {len(looks)} files hold more than 8 bits per value; {how.bits or 16} bits are used, so "
+        "that "
+        f"{how.white} is white (--bits asks for others)"
+    ]
+
+
+def _without_copies(
+    found: Found,
+    config: DataConfig,
+    pool: list[Source],
+    own_test: list[Source] | None,
+    parts: Division,
+    decoder: Decoder,
+    size: int,
+) -> tuple[Division, list[str]]:
+    """The division after copies were made one group, and what is to be said of them.
+
+    Only images that are used are decoded. Another division may use others (under a limit), so this goes on until no
+    group changes.
+    """
+    apart = config.group == NONE
+    while not apart:
+        groups = [s.item.group for s in pool]
+        known = [decoder.known.get(s.item.name) for s in pool]
+        one = joined(
+            groups,
+            [d.digest if d else s.item.name.encode(errors="surrogateescape") for s, d in zip(pool, known, strict=True)],
+        )
+        if one == groups:
+            break
+        pool = regrouped(pool, one)
+        try:
+            parts = divide(found, config, pool, own_test)
+        except UserError:
+            apart = True
+        decoder.add([*parts.held_out, *parts.test, *parts.train])
+    used = [*parts.train, *parts.held_out, *(parts.test if own_test is None else ())]
+    return parts, said_of_copies(used, decoder.of(used), size, apart=apart)
+
+
+def _odd_images(parts: Division, decoder: Decoder, how: Reading, *, known: bool) -> list[str]:
+    """What reading the images showed that the user must know."""
+
+    def named(part: Sequence[Source]) -> list[tuple[str, Facts]]:
+        return [(s.item.name, found.facts) for s, found in zip(part, decoder.of(part), strict=True)]
+
+    own, test = named(parts.learnt_from), named(parts.test)
+    if known:
+        return how.differences(test) + pages_said(test)
+    trained = how.learnt([facts for _, facts in own])
+    see_through = sum(facts.transparent for _, facts in own)
+    said = (
+        [f"{see_through} of {len(own)} training images have transparent pixels, which are laid over black"]
+        if see_through
+        else []
+    )
+    return said + how.differences(own) + trained.differences(test) + pages_said(own + test)
 
 
 def _repeat_warning(repeats: Sequence[tuple[str, str]], tested: int, size: int) -> list[str]:

@@ -30,7 +30,7 @@ from unblot.data import ImageSet, load_data, load_paths
 from unblot.deploy.runtime import FORMAT, load_onnx
 from unblot.errors import UserError
 from unblot.models import Detector
-from unblot.scoring import score_set
+from unblot.scoring import image_scores, score_batches
 from unblot.training import Run
 
 __all__ = ["TOLERANCE", "Graph", "Parity", "check", "check_images", "export", "metadata_of", "refusal", "resize"]
@@ -111,7 +111,7 @@ def _rounded(sums: Tensor) -> Tensor:
 
 
 def refusal(detector: Detector) -> str | None:
-    """Why a detector cannot be a graph; None where it can. Looks into the parts of a fusion."""
+    """Why a detector cannot be a graph; None where it can. Looks into detectors that it holds."""
     for part in detector.modules():
         if isinstance(part, Detector) and part.no_graph:
             return f"{part.name} cannot be exported: {part.no_graph}"
@@ -133,6 +133,7 @@ def metadata_of(run: Run) -> dict[str, Any]:
         "training": without_places(run.train.to_dict()),
         "data": None if run.data_config is None else without_places(run.data_config.to_dict()),
         "corruption": None if run.corruption is None else run.corruption.to_dict(),
+        "reading": run.reading.to_dict(),
         "input": {
             "name": "images",
             "dtype": "uint8",
@@ -250,10 +251,11 @@ def check_images(run: Run, paths: Sequence[str | Path] | None, limit: int = 64) 
     """
     detector = run.detector
     if paths:
-        return load_paths(paths, channels=detector.channels, size=detector.size)
+        return load_paths(paths, channels=detector.channels, size=detector.size, reading=run.reading)
     from dataclasses import replace
 
-    test = load_data(replace(run.data, channels=detector.channels, size=detector.size), progress=False).test
+    config = replace(run.data, channels=detector.channels, size=detector.size)
+    test = load_data(config, reading=run.reading, progress=False).test
     return test.first(limit)
 
 
@@ -269,20 +271,26 @@ def check(run: Run, path: str | Path, images: ImageSet, *, batch_size: int = 16,
     """
     threads = threads or torch.get_num_threads()
     graph = load_onnx(path, device="cpu", threads=threads)
-    pixels = np.stack([images[i]["image"].numpy().transpose(1, 2, 0) for i in range(len(images))])
-    batches = [pixels[i : i + batch_size] for i in range(0, len(pixels), batch_size)]
-    score_set(run.detector, images.first(batch_size), batch_size=batch_size, progress=False)  # both warmed up
-    graph.run(batches[0])
-    ours = score_set(run.detector, images, batch_size=batch_size, progress=False)
-    began = time.perf_counter()
-    found = [graph.run(batch) for batch in batches]
-    seconds = time.perf_counter() - began
-    scores, maps = (np.concatenate(part) for part in zip(*found, strict=True))
-    size = np.maximum(np.abs(ours.image), np.median(np.abs(ours.image)))
+    image_scores(run.detector, images.first(batch_size), batch_size=batch_size, progress=False)  # both warmed up
+    graph.run(np.stack([images[i]["image"].numpy().transpose(1, 2, 0) for i in range(min(batch_size, len(images)))]))
+    ours, found = np.zeros(len(images)), np.zeros(len(images))
+    apart = largest = of_torch = of_graph = 0.0
+    start = time.perf_counter()
+    for batch in score_batches(run.detector, images, batch_size=batch_size, progress=False):
+        of_torch += time.perf_counter() - start
+        pixels = np.stack([images[i]["image"].numpy().transpose(1, 2, 0) for i in batch.index.tolist()])
+        start = time.perf_counter()
+        scores, maps = graph.run(pixels)
+        of_graph += time.perf_counter() - start
+        ours[batch.index], found[batch.index] = batch.image, scores
+        apart = max(apart, float(np.abs(maps - batch.maps).max()))
+        largest = max(largest, float(np.abs(batch.maps).max()))
+        start = time.perf_counter()
+    size = np.maximum(np.abs(ours), np.median(np.abs(ours)))
     return Parity(
         len(images),
-        float((np.abs(scores - ours.image) / np.maximum(size, 1e-12)).max()),
-        float(np.abs(maps - ours.maps).max() / max(np.abs(ours.maps).max(), 1e-12)),
-        ours.images_per_second,
-        len(images) / max(seconds, 1e-9),
+        float((np.abs(found - ours) / np.maximum(size, 1e-12)).max()),
+        apart / max(largest, 1e-12),
+        len(images) / max(of_torch, 1e-9),
+        len(images) / max(of_graph, 1e-9),
     )

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unblot.data.folders import sources_of
-from unblot.errors import UserError
+from unblot.data.reading import BEFORE, Reading
+from unblot.errors import UserError, shown
 from unblot.scoring.stream import FileScore, score_files
 from unblot.scoring.thresholds import Calibration
 
@@ -50,8 +51,15 @@ class OnnxDetector:
         metadata: what ``unblot export`` wrote into it (``docs/deploy.md``).
     """
 
-    def __init__(self, path: Path, session: Any, metadata: dict[str, Any]) -> None:
+    def __init__(
+        self, path: Path, session: Any, metadata: dict[str, Any], *, device: str = "auto", threads: int | None = None
+    ) -> None:
         self.path, self._session, self.metadata = path, session, metadata
+        self._device, self._threads = device, threads
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A session does not travel; whoever gets the pickle opens the file again.
+        return _reopened, (self.path.resolve(), self._device, self._threads, self.metadata)
 
     @property
     def channels(self) -> int:
@@ -62,6 +70,12 @@ class OnnxDetector:
     def size(self) -> int:
         """Height and width in pixels that the graph resizes to, and of its maps."""
         return int(self.metadata["input"]["size"])
+
+    @property
+    def reading(self) -> Reading:
+        """How image files are read, and what those of the training were like."""
+        held = self.metadata.get("reading")
+        return BEFORE if held is None else Reading.from_dict(held)
 
     @property
     def calibration(self) -> Calibration:
@@ -124,6 +138,7 @@ class OnnxDetector:
             sources_of(paths),
             channels=self.channels,
             size=self.size,
+            reading=self.reading,
             batch_size=batch_size,
             progress=progress,
         )
@@ -149,6 +164,18 @@ class OnnxDetector:
         maps = np.stack([entry.map for entry in entries if entry.map is not None])
         scores = np.array([entry.score for entry in entries], np.float64)
         return [entry.name for entry in entries], GraphScores(scores, maps, len(entries) / max(seconds, 1e-9))
+
+
+def _reopened(path: Path, device: str, threads: int | None, metadata: dict[str, Any]) -> OnnxDetector:
+    """The detector of a pickle.
+
+    Raises:
+        UserError: the file is no longer there, or another one.
+    """
+    detector = load_onnx(path, device=device, threads=threads)
+    if detector.metadata != metadata:
+        raise UserError(f"{path} is no longer the model that was sent here; open it again with load_onnx")
+    return detector
 
 
 def load_onnx(path: str | Path, *, device: str = "auto", threads: int | None = None) -> OnnxDetector:
@@ -177,6 +204,8 @@ def load_onnx(path: str | Path, *, device: str = "auto", threads: int | None = N
     options = ort.SessionOptions()
     options.log_severity_level = 3  # errors alone: what is wrong is said by our own words
     if threads is not None:
+        if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= 1024:
+            raise UserError(f"threads must be a whole number from 1 to 1024, or None; got {shown(threads)}")
         options.intra_op_num_threads = threads
     providers = [*(["CUDAExecutionProvider"] if has_gpu and device != "cpu" else []), "CPUExecutionProvider"]
     try:
@@ -186,7 +215,7 @@ def load_onnx(path: str | Path, *, device: str = "auto", threads: int | None = N
         raise UserError(
             f"{path} cannot be opened as an ONNX model ({str(error)[:200]}). Export the run again"
         ) from error
-    return OnnxDetector(path, session, _metadata(path, held))
+    return OnnxDetector(path, session, _metadata(path, held), device=device, threads=threads)
 
 
 def _metadata(path: Path, held: dict[str, str]) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unblot.errors import UserError
 from unblot.models.cell_markers import CellMarkers, Cells, cells
 from unblot.models.detector import Batch, Phase, Recommended, Step, register
 from unblot.models.marking import changed, disguised
@@ -30,9 +29,8 @@ __all__ = ["Auto"]
 MARK = "mark"
 NETWORKS, WIDTH, DROPOUT = 3, 64, 0.1
 ROUNDS = 10  # of the marking phase, between which the learning rate falls
-SHOWN = 900  # corrupted images that the marking networks learn from, of 256 px or less; of larger ones fewer
+EACH = 2.25  # corrupted images that are made for a step, of 256 px or less; of larger ones fewer
 SIDE = 256
-STEPS = 400  # of each marking network
 FULL, AUGMENT = 0.05, 0.2  # as for ``feature_mask``
 TOP = 0.005  # share of the marks' map that makes their score
 TRUST = (1.0, 0.7)  # in the memory and in the marks, which are wrong more often
@@ -54,6 +52,7 @@ class Auto(Memory):
             the extra ``unblot[train]``, or "scratch" where they are not installed.
         strides: of the features, ascending.
         entries, neighbours, top: of the memory (:class:`Memory`).
+        steps: of each marking network; they also say how many corrupted images it learns from, 900 for 400 steps.
 
     Raises:
         ValueError: an option out of its range.
@@ -73,7 +72,10 @@ class Auto(Memory):
         entries: int = 2_000,
         neighbours: int = 3,
         top: float = 0.02,
+        steps: int = 400,
     ) -> None:
+        if steps < 1:
+            raise ValueError(f"steps must be 1 or more, got {steps}")
         teacher = teacher or (PACKAGED if packaged() else SCRATCH)
         super().__init__(
             channels=channels,
@@ -84,6 +86,7 @@ class Auto(Memory):
             neighbours=neighbours,
             top=top,
         )
+        self.options["steps"] = self.steps = steps
         self.markers = CellMarkers(sum(self.teacher.channels[:2]) + len(strides), NETWORKS, WIDTH, DROPOUT)
         self.marks = Places(size // strides[0])
         # Rows: median and spread of the scores, then of the maps. Columns: memory, marks.
@@ -99,27 +102,27 @@ class Auto(Memory):
         return [*super().phases(lr), mark]
 
     @property
+    def needs_corruption(self) -> str | None:
+        """Its networks learn from nothing else."""
+        return "auto learns to mark corrupted regions"
+
+    @property
     def _images(self) -> int:
         """Corrupted images of a round."""
-        return max(1, round(SHOWN * min(1.0, (SIDE / self.size) ** 2) / ROUNDS))
+        return max(2, round(EACH * self.steps * min(1.0, (SIDE / self.size) ** 2) / ROUNDS))
 
     def training_step(self, phase: str, batch: Batch) -> Iterator[Step]:
         """Remember clean patches; or draw cells of corrupted images, and take steps on all that were drawn so far."""
         if phase != MARK:
             yield from super().training_step(phase, batch)
             return
-        if torch.equal(batch.noisy, batch.clean):
-            raise UserError(
-                "auto learns to mark corrupted regions, and this training makes none; give it a corruption "
-                "(--corruption mixed), or train memory, which needs none"
-            )
         with torch.no_grad():
             clean, noisy = disguised(batch.clean, batch.noisy, soften=True, augment=AUGMENT, mirror=False)
             features = self.teacher(noisy)
             known = _known(features, self.memory.distances(features, batch.group))
             target = changed(clean, noisy, self.size // known.shape[-1], FULL)
             self._cells.add(known, target, self.markers.folds(batch.group))
-        self._due += len(batch.index) * STEPS / (self._images * ROUNDS)
+        self._due += len(batch.index) * self.steps / (self._images * ROUNDS)
         while self._due >= 1:
             self._due -= 1
             yield Step("markers", self.markers.losses(self._cells))

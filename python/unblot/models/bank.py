@@ -204,7 +204,7 @@ def nearest(
     if torch.compiler.is_exporting():  # the number of rows of a graph is not known
         return _nearest(rows, memory, lengths, count)
     step = ROWS if rows.device.type == "cpu" else max(ROWS, DISTANCES // max(len(memory), 1))
-    own = [None] * -(-len(rows) // step) if apart is None else torch.split(apart[0], step)
+    own = [None] * max(1, -(-len(rows) // step)) if apart is None else torch.split(apart[0], step)
     found = [
         _nearest(part, memory, lengths, count, None if of is None or apart is None else of[:, None] == apart[1])
         for part, of in zip(torch.split(rows, step), own, strict=True)
@@ -232,7 +232,7 @@ def _nearest(
     squares = _squares(rows, entries, lengths)
     if own is not None:
         squares[:, : len(entries)].masked_fill_(own, LAST)
-    blocks = squares.view(rows.shape[0], -1, BLOCK)
+    blocks = squares.view(rows.shape[0], squares.shape[1] // BLOCK, BLOCK)
     best = blocks.amin(2).topk(min(count, blocks.shape[1]), largest=False).indices
     places = (best[..., None] * BLOCK + torch.arange(BLOCK, device=rows.device)).flatten(1)
     inside = squares.gather(1, places)

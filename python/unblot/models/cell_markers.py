@@ -69,7 +69,8 @@ class Cells:
 
     def taken(self) -> tuple[Tensor, Tensor, Tensor]:
         """All rows, shape (n, K), their targets and folds, (n,)."""
-        self._rows, self._targets, self._folds = ([torch.cat(x)] for x in (self._rows, self._targets, self._folds))
+        if len(self._rows) > 1:  # else each step would copy all that were ever drawn
+            self._rows, self._targets, self._folds = ([torch.cat(x)] for x in (self._rows, self._targets, self._folds))
         return self._rows[0], self._targets[0], self._folds[0]
 
 

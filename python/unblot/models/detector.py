@@ -208,6 +208,12 @@ class Detector(nn.Module, ABC):
     def score(self, images: Tensor) -> Scores:
         """Score clean images, float (N, C, H, W) in [-1, 1]; called in eval mode, each image on its own merits."""
 
+    @property
+    def needs_corruption(self) -> str | None:
+        """Why it cannot be trained without a corruption, None where it can. A network of its may say so."""
+        found = (getattr(part, "needs_corruption", None) for part in self.children())
+        return next(filter(None, found), None)
+
     def restore(self, images: Tensor) -> Tensor | None:  # noqa: ARG002 - a detector may restore nothing
         """Restored images, same shape and range, or None for a detector that restores nothing."""
         return None

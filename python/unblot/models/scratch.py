@@ -3,7 +3,7 @@
 No weights come from elsewhere. What marks blots must know how things around belong together, so what it marks them by
 is a description of normal images (features of a network trained on a made-up task, as in CutPaste, Li et al., arXiv
 2104.04015, here with the patent's corruption). It looks at a filter bank, not at pixels: a network that sees
-pixels soon knows by heart how blots are made, and its features were of less use (``docs/detection.md``).
+pixels soon knows by heart how blots are made, and its features were of less use (``docs/research-log``).
 """
 
 from __future__ import annotations

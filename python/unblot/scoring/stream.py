@@ -13,8 +13,10 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from unblot.data.decoded import Decoded, decode_one
 from unblot.data.items import Source
-from unblot.data.pixels import decode, in_threads
+from unblot.data.pixels import in_threads
+from unblot.data.reading import Facts, Reading
 from unblot.errors import UserError
 
 __all__ = ["FileScore", "ScoreBatch", "score_files"]
@@ -32,12 +34,16 @@ class FileScore:
         score: larger is more anomalous; None where there is none.
         map: anomaly map, float32, shape (size, size); None where there is no score.
         problem: why there is no score, one sentence; None where there is one.
+        facts: what reading the file showed; None where it cannot be read.
+        digest: a hash of its pixels as the detector sees them; empty where it cannot be read.
     """
 
     name: str
     score: float | None
     map: NDArray[np.float32] | None
     problem: str | None = None
+    facts: Facts | None = None
+    digest: bytes = b""
 
 
 def score_files(
@@ -47,6 +53,7 @@ def score_files(
     channels: int,
     size: int,
     batch_size: int,
+    reading: Reading | None = None,
     progress: bool | None = None,
 ) -> Iterator[list[FileScore]]:
     """Score files batch by batch, in order; a batch is decoded while the one before it is scored.
@@ -57,6 +64,7 @@ def score_files(
         channels: 1 or 3, as the detector takes them.
         size: height and width that they are resized to.
         batch_size: files at a time; does not change a score by more than rounding.
+        reading: how the detector's images are read; None takes 65535 of a 16-bit file for white.
         progress: None shows a bar where stderr is a terminal and there are many files, True always, False never.
 
     Yields:
@@ -69,9 +77,9 @@ def score_files(
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
 
-    def read(source: Source) -> NDArray[np.uint8] | str:
+    def read(source: Source) -> Decoded | str:
         try:
-            return decode(source.image, channels=channels, size=size)
+            return decode_one(source, channels=channels, size=size, reading=reading)
         except UserError as error:
             return str(error)
 
@@ -81,22 +89,22 @@ def score_files(
         yield _scored(score, [source.item.name for source in part], [next(pixels) for _ in part])
 
 
-def _scored(score: ScoreBatch, names: Sequence[str], found: Sequence[NDArray[np.uint8] | str]) -> list[FileScore]:
+def _scored(score: ScoreBatch, names: Sequence[str], found: Sequence[Decoded | str]) -> list[FileScore]:
     """The entries of one batch."""
-    whole = [pixels for pixels in found if not isinstance(pixels, str)]
+    whole = [image.pixels for image in found if not isinstance(image, str) and image.pixels is not None]
     results: Iterator[tuple[float, NDArray[np.float32]]] = iter(())
     if whole:
         scores, maps = score(np.stack(whole))
         results = zip(scores.tolist(), maps, strict=True)
     entries = []
-    for name, pixels in zip(names, found, strict=True):
-        if isinstance(pixels, str):
-            entries.append(FileScore(name, None, None, pixels))
+    for name, image in zip(names, found, strict=True):
+        if isinstance(image, str):
+            entries.append(FileScore(name, None, None, image))
             continue
         value, anomaly_map = next(results)
         if np.isfinite(value) and np.isfinite(anomaly_map).all():
-            entries.append(FileScore(name, value, anomaly_map))
+            entries.append(FileScore(name, value, anomaly_map, None, image.facts, image.digest))
         else:
             why = f"the score of {name} is not finite; the training has probably diverged: train again"
-            entries.append(FileScore(name, None, None, why))
+            entries.append(FileScore(name, None, None, why, image.facts, image.digest))
     return entries

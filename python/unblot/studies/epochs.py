@@ -12,7 +12,7 @@ import torch
 from unblot.data import Splits
 from unblot.errors import UserError
 from unblot.models import Detector
-from unblot.scoring import Protocol, image_metrics, paper_threshold, score_set
+from unblot.scoring import Protocol, image_metrics, image_scores, paper_threshold
 from unblot.training.run import write_json
 
 __all__ = ["EPOCHS", "EachEpoch", "best_epoch", "judge", "read_epochs"]
@@ -46,7 +46,7 @@ class EachEpoch:
 def judge(detector: Detector, splits: Splits, protocol: Protocol, *, progress: bool = False) -> dict[str, Any]:
     """Keys of :func:`image_metrics` on the test images, at the paper's threshold, on the detector's own device."""
     device = next((p.device for p in detector.parameters()), torch.device("cpu"))
-    scores = score_set(detector, splits.test, protocol=protocol, device=device, progress=progress).image
+    scores = image_scores(detector, splits.test, protocol=protocol, device=device, progress=progress)
     return image_metrics(splits.test.labels, scores, paper_threshold(scores).threshold)
 
 

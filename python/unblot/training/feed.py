@@ -13,13 +13,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from unblot.corruption.collate import BoxNoiseCollate
 from unblot.corruption.spec import BoxNoise, FullGaussian
 from unblot.data import ImageSet
 from unblot.errors import UserError
 from unblot.models import Batch, to_signed
+from unblot.training.draws import seed_draws
 
 __all__ = ["Anew", "EpochBatches", "Feed", "derived_seed", "loading_failed", "to_batch"]
 
@@ -51,7 +52,8 @@ class Anew(Iterable[Tensor]):
 
 
 class EpochBatches(Sampler[list[int]]):
-    """Indices of the batches of one epoch, shuffled by (seed, epoch).
+    """Indices of the batches of one epoch, shuffled by (seed, epoch); those of an image that is shown again are higher
+    by ``n`` each time.
 
     With several devices each takes its own share, of equal length; what does not divide evenly waits for another epoch.
     A last batch with fewer images than ``smallest`` is left out.
@@ -90,10 +92,26 @@ class EpochBatches(Sampler[list[int]]):
     def __iter__(self) -> Iterator[list[int]]:
         generator = torch.Generator().manual_seed(derived_seed(self.seed, "order", self.epoch))
         rounds = -(-self.shown // self.n) if self.n else 0
-        order = torch.cat([torch.randperm(self.n, generator=generator) for _ in range(rounds)])[: self.shown].tolist()
+        every = [torch.randperm(self.n, generator=generator) + number * self.n for number in range(rounds)]
+        order = torch.cat(every)[: self.shown].tolist() if every else []
         mine = order[self.rank :: self.world][: self.share]
         for start in range(0, self._count * self.batch_size, self.batch_size):
             yield mine[start : start + self.batch_size]
+
+
+class _Shown(Dataset[dict[str, Any]]):
+    """Images by the numbers of :class:`EpochBatches`, each with its number: by it an image that an epoch shows several
+    times is corrupted differently each time.
+    """
+
+    def __init__(self, images: ImageSet) -> None:
+        self.images = images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, number: int) -> dict[str, Any]:
+        return {**self.images[number % len(self.images)], "number": number}
 
 
 class Feed:
@@ -131,11 +149,11 @@ class Feed:
             len(images), batch_size, seed=seed, rank=rank, world=world, smallest=smallest, shown=shown
         )
         self.collate = BoxNoiseCollate(
-            spec, output="dict", image="image", index="index", mask="changed", changed=0.0, seed=seed
+            spec, output="dict", image="image", index="number", mask="changed", changed=0.0, seed=seed
         )
         self.device, self.seed, self.rank = device, seed, rank
         self.loader: DataLoader[Any] = DataLoader(
-            images,
+            _Shown(images),
             batch_sampler=self.batches,
             collate_fn=self.collate,
             num_workers=workers,
@@ -152,11 +170,11 @@ class Feed:
         return min(self.batches.share, len(self) * self.batches.batch_size)
 
     def epoch(self, number: int) -> Iterator[Batch]:
-        """The batches of an epoch; ``number`` counts over all phases. Seeds torch's generator."""
+        """The batches of an epoch; ``number`` counts over all phases. Seeds the training's generators."""
         self.batches.epoch = number
         self.collate.set_epoch(number)
         samples = iter(self.loader)  # draws from torch's generator where it starts workers, so seed after it
-        torch.manual_seed(derived_seed(self.seed, "torch", number, self.rank))
+        seed_draws(derived_seed(self.seed, "torch", number, self.rank))
         return (to_batch(sample, self.device) for sample in _handed_over(samples))
 
 

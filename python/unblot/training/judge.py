@@ -3,7 +3,7 @@
 What a detector makes of corruptions that it was trained on says little, for it learns them by heart, and not only
 their shapes but the way in which they are wrong. So the judge changes images by mechanisms that no training uses:
 light, focus and geometry (:mod:`unblot.corruption.unlike`), or by one corruption that the user names. It decides which
-epoch is kept where a detector asks for that (:attr:`unblot.models.Phase.judged`) and helps a fusion to its weights;
+epoch is kept where a detector asks for that (:attr:`unblot.models.Phase.judged`);
 never a threshold, never a reported figure.
 """
 

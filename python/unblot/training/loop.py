@@ -21,12 +21,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from unblot.corruption.spec import BoxNoise, FullGaussian
-from unblot.data import DataConfig, Splits
+from unblot.data import DataConfig, Kept, Splits
+from unblot.data.copies import refuse_one_image
 from unblot.errors import UserError
 from unblot.models import Batch, Detector, Phase, create
 from unblot.training.checkpoint import Position, better, read, write
 from unblot.training.config import TrainConfig
 from unblot.training.defaults import resolve
+from unblot.training.draws import own_draws, seed_draws
 from unblot.training.engine import (
     average_gradients,
     average_statistics,
@@ -59,6 +61,7 @@ __all__ = ["build", "train"]
 logger = logging.getLogger("unblot.training")
 
 
+@own_draws()
 def train(
     config: TrainConfig,
     splits: Splits | DataConfig,
@@ -73,7 +76,7 @@ def train(
 
     The same settings give the same bits on the CPU (same machine, same number of threads). A checkpoint is written
     after each epoch; a run that was stopped in any way continues from there with ``resume`` and ends with the bits of
-    one that was not. Seeds torch's global generator.
+    one that was not. Torch's global generator is left alone, so trainings may run in threads.
 
     Args:
         config: the settings.
@@ -115,10 +118,17 @@ def train(
     if len(splits.train) < 2 * fabric.world_size:
         each = f" for each of {fabric.world_size} devices" if fabric.world_size > 1 else ""
         raise UserError(f"training needs at least 2 images{each}, got {len(splits.train)}. Give more normal images")
-    description = describe(config, data, build(config, splits), spec)
+    refuse_one_image(splits.train)
+    detector = build(config, splits)
+    if spec is None and (why := detector.needs_corruption):
+        raise UserError(
+            f"{why}, and this training makes none; give it a corruption (--corruption mixed), or take a detector that "
+            "needs none, such as memory with pretrained weights"
+        )
+    description = describe(config, data, detector, spec)
     with only_writer(out, resume=resume) if fabric.is_global_zero else nullcontext():
         if fabric.is_global_zero:
-            prepare(out, description, resume=resume)
+            prepare(out, description, resume=resume, images=Kept.of(splits))
         if resume and (out / CHECKPOINT).exists() and read(out / CHECKPOINT).position.finished:
             logger.warning("%s is finished: there is nothing to resume", out)
         else:
@@ -138,6 +148,7 @@ def train(
     return load_run(out).detector
 
 
+@own_draws()
 def _train(
     fabric: Fabric,
     *,
@@ -209,20 +220,20 @@ def _train(
             seconds = time.perf_counter() - start
             at = replace(at, epoch=epoch + 1, step=at.step + len(feed))
             last = at.epoch == epochs[number]
-            kept = None
+            chosen_epoch: int | None = None
             if judge and phase.judged is not None and due(at.epoch, epochs[number]):
                 values["judged_auroc"] = judge.auroc(phase.judged, fabric.device)
                 best = better(best, values["judged_auroc"], at.epoch, phase.judged)
                 if last:
-                    kept = best.epoch
+                    chosen_epoch = best.epoch
                     phase.judged.load_state_dict(best.tensors)
                     best = None
             if last:
                 detector.finish_phase(phase.name)
                 at = replace(at, phase=number + 1, epoch=0)
-                chosen = chosen or kept is not None
+                chosen = chosen or chosen_epoch is not None
                 if log and phase.optimizers:
-                    add_provenance(out, weights={phase.name: weights_of(epoch + 1, kept)})
+                    add_provenance(out, weights={phase.name: weights_of(epoch + 1, chosen_epoch)})
             if log:
                 values |= {f"lr_{name}": o.param_groups[0]["lr"] for name, o in phase.optimizers.items()}
                 log.epoch(phase.name, epoch, at.step, values | {"images_per_second": feed.images / seconds})
@@ -264,9 +275,10 @@ def _epoch(fabric: Fabric, detector: Detector, phase: Phase, batches: Iterator[B
     return means.values()
 
 
+@own_draws()
 def build(config: TrainConfig, splits: Splits) -> Detector:
     """The untrained detector: initial weights from ``config.seed``, the same in every process."""
-    torch.manual_seed(derived_seed(config.seed, "weights"))
+    seed_draws(derived_seed(config.seed, "weights"))
     images = splits.train
     try:
         return create(config.model, channels=images.channels, size=images.size, **config.model_options)

@@ -101,7 +101,7 @@ class Log:
 
     def epoch(self, phase: str, epoch: int, step: int, values: Mapping[str, float]) -> None:
         """Record the values of a finished epoch (counted from 0 within its phase) after ``step`` batches of the run."""
-        path = self.folder / f"{phase.replace('/', '-')}.csv"  # a fusion's phases are named "part/phase"
+        path = self.folder / f"{phase.replace('/', '-')}.csv"  # a phase may be named "part/phase"
         rows: list[dict[str, object]] = []
         if path.exists():
             with path.open(encoding="utf-8", newline="") as file:

@@ -1,7 +1,8 @@
 """The run directory: what was asked for, what came out, and the way back to a detector.
 
 ``config.json`` holds everything that was asked for; ``checkpoint.safetensors`` weights and position;
-``calibration.json`` the threshold; ``log/`` the losses (``docs/design.md``). The corruption is stored in full, so a run
+``images.json`` how its images were read and a digest of each; ``calibration.json`` the threshold; ``log/`` the losses
+(``docs/design.md``). The corruption is stored in full, so a run
 stays readable when the file that it came from is gone.
 """
 
@@ -12,24 +13,31 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
 from unblot import __version__
 from unblot.corruption.spec import BoxNoise, FullGaussian, load_spec, named
 from unblot.data.config import DataConfig
+from unblot.data.kept import Kept
+from unblot.data.reading import BEFORE, Reading
 from unblot.errors import UserError
 from unblot.models import Detector, create
 from unblot.scoring.thresholds import Calibration
 from unblot.training.checkpoint import Position, read, write_atomically
 from unblot.training.config import TrainConfig
+from unblot.training.draws import own_draws
+
+if TYPE_CHECKING:
+    from unblot.data import ImageSet
 
 __all__ = [
     "CALIBRATION",
     "CHECKPOINT",
     "CONFIG",
     "FORMAT",
+    "IMAGES",
     "PROVENANCE",
     "Run",
     "add_provenance",
@@ -39,6 +47,7 @@ __all__ = [
     "only_writer",
     "prepare",
     "provenance_of",
+    "read_images",
     "refuse_taken",
     "weights_of",
     "write_json",
@@ -47,7 +56,7 @@ __all__ = [
 FORMAT = 2
 LOCK, LOG = ".lock", "log"
 CONFIG, CHECKPOINT, CALIBRATION = "config.json", "checkpoint.safetensors", "calibration.json"
-PROVENANCE = "provenance.json"
+PROVENANCE, IMAGES = "provenance.json", "images.json"
 
 # Where a run computes, not what: these may differ when it is resumed.
 _PLACE = ("training.device", "training.workers")
@@ -67,6 +76,7 @@ class Run:
         threshold: from left-out normal images; None while training is unfinished or where there were none.
         provenance: what happened in the training: ``weights`` by phase (which epoch's were kept and by what) and what
             the detector ``decided``.
+        images: how its images were read, and digests of those it learnt from; None for runs that keep none.
     """
 
     path: Path
@@ -77,6 +87,19 @@ class Run:
     data_config: DataConfig | None
     threshold: Calibration | None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    images: Kept | None = None
+
+    @property
+    def reading(self) -> Reading:
+        """How images for this run are read, and what those of its training were like."""
+        return BEFORE if self.images is None else self.images.reading
+
+    def said_of(self, images: ImageSet) -> list[str]:
+        """Sentences on images to be judged that the run learnt from, or that this cannot be told."""
+        if self.images is None:
+            return [f"{self.path} keeps no digests of its images, so test images that it learnt from are not found"]
+        names = [item.name for item in images.items]
+        return self.images.said_of(list(zip(names, images.digests(), strict=True)))
 
     @property
     def data(self) -> DataConfig:
@@ -98,6 +121,7 @@ class Run:
         return self.threshold
 
 
+@own_draws()
 def load_run(path: str | Path) -> Run:
     """Read a run directory.
 
@@ -125,7 +149,8 @@ def load_run(path: str | Path) -> Run:
         except (KeyError, TypeError, ValueError) as error:
             why = f"{error} is missing" if isinstance(error, KeyError) else error
             raise UserError(f"{path / CALIBRATION} cannot be used: {why}. Was it changed by hand?") from error
-    return Run(path, detector.eval(), train, corruption, checkpoint.position, data, threshold, provenance_of(path))
+    found, images = provenance_of(path), read_images(path)
+    return Run(path, detector.eval(), train, corruption, checkpoint.position, data, threshold, found, images)
 
 
 def provenance_of(path: Path) -> dict[str, Any]:
@@ -217,12 +242,18 @@ def refuse_taken(path: Path, *, resume: bool) -> None:
         raise UserError(f"{path} exists and is not an empty folder; nothing was changed. Give another with --out")
 
 
-def prepare(path: Path, description: Mapping[str, Any], *, resume: bool) -> None:
+def prepare(path: Path, description: Mapping[str, Any], *, resume: bool, images: Kept | None = None) -> None:
     """Make the run directory, or check that the one that is there may be continued.
 
+    Args:
+        path: the run directory.
+        description: what the run was asked for.
+        resume: go on with the run that is there.
+        images: what the run learns from; None keeps and compares nothing.
+
     Raises:
-        UserError: what :func:`refuse_taken` refuses; or what is there was asked for with other values, which are named.
-            Nothing is changed then.
+        UserError: what :func:`refuse_taken` refuses; or what is there was asked for with other values, or over other
+            images, which are named. Nothing is changed then.
     """
     refuse_taken(path, resume=resume)
     if not resume or _is_bare(path):
@@ -231,6 +262,9 @@ def prepare(path: Path, description: Mapping[str, Any], *, resume: bool) -> None
             for file in (path / LOG).glob(pattern):
                 file.unlink(missing_ok=True)
         write_json(path / CONFIG, description)
+        if images is not None:
+            # Escaped, for names may hold bytes that are no text.
+            write_atomically(path / IMAGES, (json.dumps(images.to_dict(), separators=(",", ":")) + "\n").encode())
         return
     was, now = _flat(_read_config(path)), _flat(description)
     differ = [
@@ -247,11 +281,17 @@ def prepare(path: Path, description: Mapping[str, Any], *, resume: bool) -> None
             f"{path} cannot be resumed with other settings:\n  " + "\n  ".join(differ) + "\n"
             "Resume with the settings of the run, or train into another folder with --out"
         )
+    before = read_images(path)
+    if images is not None and before is not None and (why := before.differs(images)):
+        raise UserError(
+            f"{path} cannot be resumed over other images:\n  {why}\n"
+            "Put the images back as they were, or train into another folder with --out"
+        )
 
 
 def _is_bare(path: Path) -> bool:
     """Whether a run directory holds settings and a log at most: no epoch was finished, nothing else lies there."""
-    return all(p.name in (CONFIG, LOCK, LOG) for p in path.iterdir())
+    return all(p.name in (CONFIG, IMAGES, LOCK, LOG) for p in path.iterdir())
 
 
 def _holds_others(path: Path) -> bool:
@@ -296,6 +336,20 @@ def _read_config(path: Path) -> dict[str, Any]:
             f"which reads format {FORMAT}. Use that version, or train again: unblot train DATA --out ANOTHER_FOLDER"
         )
     return config  # type: ignore[no-any-return]
+
+
+def read_images(path: Path) -> Kept | None:
+    """What a run keeps of its images; None for runs that keep nothing.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    if not (path / IMAGES).exists():
+        return None
+    try:
+        return Kept.from_dict(json.loads((path / IMAGES).read_text(encoding="utf-8")))
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path / IMAGES} cannot be used: {error}. Was it changed by hand?") from error
 
 
 def _corruption_from(values: dict[str, Any] | None) -> BoxNoise | FullGaussian | None:

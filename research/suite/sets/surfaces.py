@@ -168,8 +168,7 @@ RECIPES = [
         "automated fibre placement",
         "idinyte/SimpleNet_SDU",
         "fe0b8eaab10f81b70d819a390295266333700e17",
-        "as the repository has it",
+        "as the repository has it, in a folder called toothbrush after the code that it was made for",
         partial(as_it_lies, folder="dataset/toothbrush"),
-        "nothing; the folder is called toothbrush after the code that it was made for",
     ),
 ]
