@@ -363,6 +363,9 @@ fn mask<'py>(
 ) -> PyResult<Bound<'py, PyArray3<u8>>> {
     let mask = PyArray3::zeros(py, [images, height, width], false);
     let records = records.try_readonly()?;
+    if records.as_array().is_empty() {
+        return Ok(mask);
+    }
     let covers = covers.map(|covers| covers.try_readonly()).transpose()?;
     let covers = covers.as_ref().map(|covers| covers.as_slice()).transpose()?;
     let rows = records.as_array();
