@@ -15,18 +15,15 @@ from unblot.models.auto import MARK, Auto
 from unblot.training import TrainConfig, load_run, train
 
 OPTIONS = {"teacher": "filters", "entries": 50}
-
-
-@pytest.fixture(autouse=True)
-def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ten rounds of 12 corrupted images and 40 steps."""
-    monkeypatch.setattr("unblot.models.auto.SHOWN", 120)
-    monkeypatch.setattr("unblot.models.auto.STEPS", 40)
+STEPS = {"steps": 53}  # on ten rounds of 12 corrupted images, in batches of 8 and 4
 
 
 def config(model: str = "auto", **settings: object) -> TrainConfig:
     plain: dict[str, object] = {"model_options": OPTIONS, "batch_size": 8, "device": "cpu", "judge": "none"}
-    return TrainConfig(model, **(plain | settings))  # type: ignore[arg-type]
+    plain |= settings
+    if model == "auto":
+        plain["model_options"] = plain["model_options"] | STEPS  # type: ignore[operator]
+    return TrainConfig(model, **plain)  # type: ignore[arg-type]
 
 
 class Killed(BaseException):
