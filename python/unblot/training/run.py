@@ -134,10 +134,14 @@ def load_run(path: str | Path) -> Run:
         train = TrainConfig.from_dict(config["training"])
         data = None if config["data"] is None else DataConfig.from_dict(config["data"])
         made = config["detector"]
-        detector = create(made["name"], channels=made["channels"], size=made["size"], **made["options"])
+        name, options = made["name"], {"channels": made["channels"], "size": made["size"], **made["options"]}
         corruption = _corruption_from(config["corruption"])
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path / CONFIG} cannot be used: {error}. Was it changed by hand?") from error
+    try:
+        detector = create(name, **options)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"the detector of the run {path} cannot be built: {error}") from error
     if not (path / CHECKPOINT).exists():
         raise UserError(f"{path} holds no {CHECKPOINT} yet: no epoch was finished. Continue the training with --resume")
     checkpoint = read(path / CHECKPOINT)
