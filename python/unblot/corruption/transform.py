@@ -77,8 +77,8 @@ class RandomBoxNoise(v2.Transform):  # type: ignore[misc]
             return tv_tensors.wrap(self._blot(inpt, key), like=inpt)
         if isinstance(inpt, tv_tensors.TVTensor):
             return inpt
-        noisy = self._blot(inpt, key)
-        return noisy if type(inpt) is Tensor or is_traced(inpt) else noisy.as_subclass(type(inpt))
+        blotted = self._blot(inpt, key)
+        return blotted if type(inpt) is Tensor or is_traced(inpt) else blotted.as_subclass(type(inpt))
 
     def _blot(self, images: Tensor, key: Tensor) -> Tensor:
         if images.ndim < 2:
