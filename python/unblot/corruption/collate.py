@@ -166,7 +166,7 @@ class BoxNoiseCollate:
         noisy, clean, mask = self._corrupt(clean, layout, keys)
         if not batch:
             noisy, clean, mask = noisy[0], clean[0], None if mask is None else mask[0]
-        rest = [default_convert(column) for place, column in enumerate(columns) if place != (image_at or 0)]
+        rest = [default_convert(column) for place, column in enumerate(columns) if place != (image_at or 0)]  # type: ignore[no-untyped-call]
         return self._arrange(sample, names, image_at, _of_type(image, noisy, clean, mask), rest)
 
     def _corrupt(

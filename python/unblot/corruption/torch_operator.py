@@ -250,8 +250,8 @@ def corrupt_traced(
 
 def box_mask(images: Tensor, spec: Spec, seed: int, keys: Any, layout: str | None) -> Tensor:
     """The mask of :func:`unblot.corrupt` for images of this shape, without corrupting any."""
-    made: Tensor = _box_mask(images.detach(), spec.text, _as_int64(seed), *_as_keys(keys), layout)
-    return made
+    mask: Tensor = _box_mask(images.detach(), spec.text, _as_int64(seed), *_as_keys(keys), layout)
+    return mask
 
 
 def _as_int64(number: int) -> int:

@@ -94,7 +94,8 @@ _DROPOUTS: dict[Callable[..., Any], Callable[[Tensor], tuple[int, ...]]] = {
 
 
 def _running() -> _Draws | None:
-    return next((mode for mode in reversed(_get_current_function_mode_stack()) if isinstance(mode, _Draws)), None)
+    modes = _get_current_function_mode_stack()  # type: ignore[no-untyped-call]
+    return next((mode for mode in reversed(modes) if isinstance(mode, _Draws)), None)
 
 
 @contextmanager
