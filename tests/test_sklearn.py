@@ -22,7 +22,7 @@ from sklearn.utils.estimator_checks import check_estimator
 from unblot.data import ImageSet, Item, Source, Splits
 from unblot.models.teacher import packaged
 from unblot.scoring import score_set
-from unblot.sklearn import AnomalyDetector
+from unblot.sklearn import AnomalyDetector, _default
 from unblot.training import TrainConfig, load_run, train
 
 ODD = st.sampled_from([0.0, 3.5, 16.0, 40.0, np.nan, np.inf])
@@ -206,3 +206,8 @@ def test_any_array_is_scored_or_refused_with_a_word(fitted: AnomalyDetector, dat
         assert np.isfinite(scores).all()
         clipped = np.clip(images.astype(np.float64), 0, 16)
         assert fitted.score_samples(clipped) == pytest.approx(scores)
+
+
+@pytest.mark.parametrize(("size", "model"), [(None, "auto"), (64, "auto"), (16, "dae")])
+def test_sizes_that_the_default_does_not_take_go_to_dae(size: int | None, model: str) -> None:
+    assert _default(size) == model

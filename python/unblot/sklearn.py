@@ -21,6 +21,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, check_random_
 
 from unblot.corruption._arrays import ROUNDING
 from unblot.data import ImageSet, Item, Source, Splits, split_by_group
+from unblot.models import default_model, recommended
 from unblot.scoring import score_set
 from unblot.training import TrainConfig, load_run, size_for, train
 from unblot.training.draws import own_draws
@@ -36,7 +37,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     255, other types [0, 1] unless ``value_range`` says otherwise; all become uint8 and ``size`` × ``size`` inside.
 
     Args:
-        model: name of a detector (``unblot.models.available()``).
+        model: name of a detector (``unblot.models.available()``). None: the default, ``auto``; or ``dae`` for sizes
+            below 64, which ``auto`` does not take.
         size: height and width in pixels that images are resized to. None: what suits the detector and the images.
         corruption: "box", "gaussian", "none", "mixed", or the path of a specification. None: what suits the detector,
             as for the next three.
@@ -71,7 +73,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
 
     def __init__(
         self,
-        model: str = "auto",
+        model: str | None = None,
         *,
         size: int | None = None,
         corruption: str | None = None,
@@ -131,7 +133,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         self.held_out_ = np.array(parts.held_out)
         asked = {name: getattr(self, name) for name in ("corruption", "epochs", "batch_size", "lr")}
         config = TrainConfig(
-            model=self.model,
+            model=self.model or _default(size),
             model_options=dict(self.model_options or {}),
             seed=seed,
             device=self.device,
@@ -255,6 +257,11 @@ def _check_names(estimator: BaseEstimator, X: Any, *, fitting: bool) -> None:  #
         validation.validate_data(estimator, X, reset=fitting, skip_check_array=True, ensure_2d=False)
     else:  # scikit-learn before 1.6
         estimator._check_feature_names(X, reset=fitting)
+
+
+def _default(size: int | None) -> str:
+    """The detector where none is named: the default of all doors, or ``dae`` for sizes that it does not take."""
+    return default_model() if size is None or size >= recommended(default_model()).size else "dae"
 
 
 def _to_bytes(array: NDArray[Any], value_range: tuple[float, float] | None) -> NDArray[np.uint8]:
