@@ -45,7 +45,8 @@ impl Region {
     #[must_use]
     pub fn meets(&self, other: &Self) -> bool {
         let sizes = (self.item, other.item);
-        meet(&self.axes, &other.axes, other.start - self.start, sizes, &mut WORK.clone())
+        // Without an element there is no byte to share.
+        sizes.0 > 0 && sizes.1 > 0 && meet(&self.axes, &other.axes, other.start - self.start, sizes, &mut WORK.clone())
     }
 }
 

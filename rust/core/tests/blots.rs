@@ -434,8 +434,13 @@ const GOLDEN: [[u64; 4]; 4] = [
 /// The mask of places is 1 where a box covers a pixel, and wrong places are refused.
 #[test]
 fn places_are_marked() {
-    let plan =
-        Plan::new(Spec { num_boxes: (1, 30), shapes: vec![Shape::Rectangle], ..blots(Base::Gray, false) }).unwrap();
+    let plan = Plan::new(Spec {
+        num_boxes: (1, 30),
+        shapes: vec![Shape::Rectangle],
+        shape_weights: vec![1.0],
+        ..blots(Base::Gray, false)
+    })
+    .unwrap();
     let shaped = Plan::new(blots(Base::Gray, false)).unwrap();
     let keys: Vec<u64> = (0..6).collect();
     let index = Index { seed: 5, keys: &keys };
