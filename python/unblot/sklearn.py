@@ -133,7 +133,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         self.held_out_ = np.array(parts.held_out)
         asked = {name: getattr(self, name) for name in ("corruption", "epochs", "batch_size", "lr")}
         config = TrainConfig(
-            model=self.model or _default(size),
+            model=self.model or _default(None if size is None else int(size)),
             model_options=dict(self.model_options or {}),
             seed=seed,
             device=self.device,

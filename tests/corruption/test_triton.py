@@ -247,7 +247,7 @@ def test_in_place_counts_as_a_change(twin: Twin) -> None:
     assert twin(images, BoxNoise(), out=images).images is images
     assert same_bits(images, wanted)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
-        product.backward()  # type: ignore[no-untyped-call]
+        product.backward()
 
 
 def test_one_launch_unless_boxes_may_overlap(twin: Twin, monkeypatch: pytest.MonkeyPatch) -> None:

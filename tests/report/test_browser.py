@@ -59,7 +59,7 @@ def get(browser: webdriver.Chrome, id_: str) -> WebElement:
 
 def logged(browser: webdriver.Chrome, kind: str) -> list[dict[str, str]]:
     """What was logged since the last call."""
-    return list(browser.get_log(kind))  # type: ignore[no-untyped-call]
+    return list(browser.get_log(kind))
 
 
 def counts(browser: webdriver.Chrome) -> dict[str, int]:

@@ -43,7 +43,9 @@ fn unless_interrupted<R>(work: impl FnOnce(&(dyn Fn() -> bool + Sync)) -> Result
         if state.0.elapsed() < PATIENCE {
             return false;
         }
-        state.1 = Python::attach(|py| py.check_signals()).err();
+        #[allow(clippy::redundant_closure_for_method_calls)] // the method alone is not general enough
+        let signal = Python::attach(|py| py.check_signals());
+        state.1 = signal.err();
         state.0 = Instant::now();
         state.1.is_some()
     };
@@ -366,7 +368,7 @@ fn mask<'py>(
     if records.as_array().is_empty() {
         return Ok(mask);
     }
-    let covers = covers.map(|covers| covers.try_readonly()).transpose()?;
+    let covers = covers.map(PyArrayMethods::try_readonly).transpose()?;
     let covers = covers.as_ref().map(|covers| covers.as_slice()).transpose()?;
     let rows = records.as_array();
     // A negative number is far outside.
