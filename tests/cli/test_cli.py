@@ -491,7 +491,8 @@ def test_a_spec_file_with_a_mistake_is_named() -> None:
 def test_runs_that_cannot_be_read_are_named(trained: Path, tmp_path: Path) -> None:
     assert "nowhere" in refused("eval", tmp_path / "nowhere")
     (tmp_path / "hollow").mkdir()
-    assert "config.json" in refused("predict", tmp_path / "hollow", tmp_path)
+    images(tmp_path / "new", 1)
+    assert "config.json" in refused("predict", tmp_path / "hollow", tmp_path / "new")
 
     other = tmp_path / "other"
     other.mkdir()
@@ -500,7 +501,7 @@ def test_runs_that_cannot_be_read_are_named(trained: Path, tmp_path: Path) -> No
             (other / path.name).write_bytes(path.read_bytes())
     stored = json.loads((other / "config.json").read_text(encoding="utf-8"))
     (other / "config.json").write_text(json.dumps(stored | {"format": 99, "version": "9.0"}), encoding="utf-8")
-    for words in (["eval", other], ["predict", other, tmp_path], ["train", "--resume", "--out", other]):
+    for words in (["eval", other], ["predict", other, tmp_path / "new"], ["train", "--resume", "--out", other]):
         error = refused(*words)
         assert str(other) in error
         assert "99" in error
