@@ -98,7 +98,11 @@ def other(path: Path, metadata: dict[str, str]) -> Path:
 def made_here(path: Path, threshold: float) -> Path:
     """A small file of ours."""
     reading = {"channels": 1, "size": 8}
-    metadata = {"format": FORMAT, "input": reading, "threshold": {"threshold": threshold, "quantile": 0.9, "n": 9}}
+    metadata = {
+        "format": FORMAT,
+        "input": reading,
+        "threshold": {"threshold": threshold, "quantile": 0.9, "n": 9, "method": "conformal"},
+    }
     return other(path, {"unblot": json.dumps(metadata)})
 
 
