@@ -24,9 +24,9 @@ from anomalib.models.image.patchcore.torch_model import PatchcoreModel
 from benches.patchcore import PatchCore
 from torch import Tensor
 
+from unblot.backbones.teacher import PACKAGED, Teacher
 from unblot.data import ImageSet, Item, Source, Splits
-from unblot.models import Detector, to_signed
-from unblot.models.teacher import PACKAGED, Teacher
+from unblot.detectors import Detector, to_signed
 from unblot.training import TrainConfig, train
 
 BATCH = 16

@@ -19,9 +19,9 @@ from benches.others import figures, options, splits_of
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from unblot.backbones.teacher import PACKAGED, Teacher
 from unblot.data import ImageSet
-from unblot.models import to_signed
-from unblot.models.teacher import PACKAGED, Teacher
+from unblot.detectors import to_signed
 
 LAYERS = ("blocks.2", "blocks.4")  # strides 8 and 16
 

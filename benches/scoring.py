@@ -19,12 +19,12 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from unblot.models import Batch, Detector, create
-from unblot.models.auto import MARK
-from unblot.models.engines import openvino_engine
-from unblot.models.memory import Memory
-from unblot.models.scratch import SCRATCH
-from unblot.models.teacher import PACKAGED
+from unblot.backbones.engines import openvino_engine
+from unblot.backbones.scratch import SCRATCH
+from unblot.backbones.teacher import PACKAGED
+from unblot.detectors import Batch, Detector, create
+from unblot.detectors.auto import MARK
+from unblot.detectors.memory import Memory
 
 BATCH = 16
 SHOWN = 400  # images to a memory: more patches than it keeps at any stride but the coarsest

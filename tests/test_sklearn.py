@@ -19,9 +19,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import check_estimator
 
+from unblot.backbones.teacher import packaged
 from unblot.data import ImageSet, Item, Source, Splits
-from unblot.models.teacher import packaged
-from unblot.scoring import score_set
+from unblot.evaluation import score_set
 from unblot.sklearn import AnomalyDetector, _default
 from unblot.training import TrainConfig, load_run, train
 

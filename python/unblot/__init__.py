@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from unblot._core import __version__ as __version__
     from unblot.corruption.apply import Corrupted, corrupt
-    from unblot.corruption.collate import BoxNoiseCollate
+    from unblot.corruption.integrations.collate import BoxNoiseCollate
+    from unblot.corruption.integrations.transform import RandomBoxNoise
     from unblot.corruption.spec import BoxNoise, FullGaussian, Gaussian, Laplace, Paste, Poisson, SaltPepper
-    from unblot.corruption.transform import RandomBoxNoise
     from unblot.errors import UserError
 
 __all__ = [
@@ -38,14 +38,14 @@ __all__ = [
 
 _HOME = {
     "BoxNoise": "unblot.corruption.spec",
-    "BoxNoiseCollate": "unblot.corruption.collate",
+    "BoxNoiseCollate": "unblot.corruption.integrations.collate",
     "Corrupted": "unblot.corruption.apply",
     "FullGaussian": "unblot.corruption.spec",
     "Gaussian": "unblot.corruption.spec",
     "Laplace": "unblot.corruption.spec",
     "Paste": "unblot.corruption.spec",
     "Poisson": "unblot.corruption.spec",
-    "RandomBoxNoise": "unblot.corruption.transform",
+    "RandomBoxNoise": "unblot.corruption.integrations.transform",
     "SaltPepper": "unblot.corruption.spec",
     "UserError": "unblot.errors",
     "__version__": "unblot._core",

@@ -9,9 +9,9 @@ pytest.importorskip("timm")
 
 from benches.scoring import cases, images, seconds
 
-from unblot.models.auto import Auto
-from unblot.models.bank import Bank
-from unblot.models.engines import openvino_engine
+from unblot.backbones.engines import openvino_engine
+from unblot.detectors.auto import Auto
+from unblot.layers.bank import Bank
 
 
 def test_the_default_is_timed_with_each_teacher_and_engine_and_full_memories() -> None:

@@ -27,7 +27,7 @@ from unblot.cli.settings import data_config, key_value, train_config
 from unblot.cli.train import train as train_verb
 from unblot.corruption.spec import NAMES
 from unblot.data import DataConfig
-from unblot.models import default_model, recommended
+from unblot.detectors import default_model, recommended
 from unblot.report.sheet import CAPTION, CELL, GAP
 from unblot.training import NonFiniteLossError, TrainConfig, resolve
 
@@ -135,8 +135,8 @@ def test_images_are_seen_at_a_size_that_they_fill(
 def test_without_the_extra_the_default_is_trained_from_scratch_and_that_is_said(
     parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("unblot.models.auto.packaged", lambda: False)
-    monkeypatch.setattr("unblot.models.teacher.packaged", lambda: False)
+    monkeypatch.setattr("unblot.detectors.auto.packaged", lambda: False)
+    monkeypatch.setattr("unblot.backbones.teacher.packaged", lambda: False)
     small = ("--size", "64", "--set", "entries=50", "--epochs", "1", "--judge", "none", "--device", "cpu", "--quiet")
     train = ("train", parts, "--normal", "fine ones", "--abnormal", "bad ones", *small, "--out")
     result = ok(*train, tmp_path / "run")
@@ -157,7 +157,7 @@ def test_help_lists_every_named_corruption() -> None:
 
 
 def test_help_of_every_verb_loads_neither_torch_nor_numpy() -> None:
-    for verb in ([], ["train"], ["eval"], ["predict"], ["preview"], ["compare"], ["study", "protocol"]):
+    for verb in ([], ["train"], ["eval"], ["predict"], ["preview"], ["compare"]):
         program = (
             "import sys; from unblot.__main__ import main\n"
             f"sys.argv = ['unblot', *{verb!r}, '--help']\n"
@@ -341,7 +341,7 @@ def test_preview_does_not_load_what_trains() -> None:
         "sys.argv = ['unblot', 'preview', '--count', '1']\n"
         "try: main()\n"
         "except SystemExit as end: assert not end.code, end.code\n"
-        "heavy = {'torch', 'lightning_fabric', 'matplotlib', 'safetensors', 'unblot.models'} & set(sys.modules)\n"
+        "heavy = {'torch', 'lightning_fabric', 'matplotlib', 'safetensors', 'unblot.detectors'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, encoding="utf-8", check=False)

@@ -18,8 +18,8 @@ from unblot.cli import app
 from unblot.cli import settings as cli_settings
 from unblot.corruption.spec import NAMES, BoxNoise, FullGaussian, Gaussian, Paste, Spec, load_spec, save_spec
 from unblot.data import DataConfig
+from unblot.detectors import available
 from unblot.errors import UserError
-from unblot.models import available
 from unblot.training import TrainConfig
 
 # Hypothesis wants a fixture that is new for each example; a folder whose files are written anew serves as well.

@@ -9,12 +9,12 @@ import pytest
 import torch
 from PIL import Image
 
+from unblot.calibration import Calibration
 from unblot.corruption.spec import named
 from unblot.data import DataConfig
-from unblot.models import create
-from unblot.models.auto import Auto
-from unblot.models.bank import Bank
-from unblot.scoring import Calibration
+from unblot.detectors import create
+from unblot.detectors.auto import Auto
+from unblot.layers.bank import Bank
 from unblot.training import Position, Run, TrainConfig
 
 TINY: dict[str, dict[str, Any]] = {

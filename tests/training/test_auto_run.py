@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from unblot.data import Splits
+from unblot.detectors import Detector
+from unblot.detectors.auto import MARK, Auto
 from unblot.errors import UserError
-from unblot.models import Detector
-from unblot.models.auto import MARK, Auto
 from unblot.training import TrainConfig, load_run, train
 
 OPTIONS = {"teacher": "filters", "entries": 50}
@@ -105,7 +105,7 @@ def test_the_same_seed_makes_the_same_bytes(model: str, tmp_path: Path, make_spl
 def test_the_threshold_comes_from_held_out_and_training_images(
     model: str, tmp_path: Path, make_splits: Callable[..., Splits], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from unblot.models.memory import Memory
+    from unblot.detectors.memory import Memory
 
     splits, seen = make_splits(12, size=64), []
     plain = Memory.calibrate

@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
+from unblot.detectors import default_model, recommended
 from unblot.errors import UserError
-from unblot.models import default_model, recommended
 from unblot.training import TrainConfig
 
 

@@ -12,16 +12,21 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from unblot import cli
+from unblot.comparison import plan
+from unblot.comparison.grid import _resolved
 from unblot.data import DataConfig, Splits, load_data
-from unblot.models import Detector, recommended
+from unblot.detectors import Detector, recommended
 from unblot.sklearn import AnomalyDetector
-from unblot.studies import plan
-from unblot.studies.grid import _resolved
 from unblot.training import TrainConfig, resolve, size_for, train
 
 MODELS = ["auto", "memory", "dae"]
 SHAPE = (90, 130)
-DOORS = ("unblot.training.train", "unblot.studies.grid.train", "unblot.sklearn.train", "unblot.studies.ablation.train")
+DOORS = (
+    "unblot.training.train",
+    "unblot.comparison.grid.train",
+    "unblot.sklearn.train",
+    "unblot.comparison.ablation.train",
+)
 
 
 class EnoughError(Exception):

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from unblot.detectors import Batch, Detector, Phase, Scores, Step, create
 from unblot.errors import UserError
-from unblot.models import Batch, Detector, Phase, Scores, Step, create
 from unblot.training import TrainConfig
 from unblot.training.engine import average_gradients, make_fabric, set_modes, slow_precision
 

@@ -5,7 +5,7 @@ import torch
 
 from unblot import BoxNoise
 from unblot.data import Splits
-from unblot.models import Batch, to_signed
+from unblot.detectors import Batch, to_signed
 from unblot.training.feed import EpochBatches, Feed, derived_seed
 
 

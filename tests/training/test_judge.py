@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from unblot.corruption.spec import BoxNoise
 from unblot.data import Splits
+from unblot.detectors import Batch, Detector, Phase, Scores, Step
 from unblot.errors import UserError
-from unblot.models import Batch, Detector, Phase, Scores, Step
 from unblot.training import TrainConfig, load_run, train
 from unblot.training.checkpoint import read
 from unblot.training.judge import Judge, blots

@@ -13,11 +13,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from unblot.baselines.dae import DenoisingAutoencoder
+from unblot.baselines.nested import Nested
+from unblot.calibration import calibrate
 from unblot.data import DataConfig, Splits, load_data
-from unblot.models import Batch, Detector, LeftOut, Phase, Scores, Step, to_signed
-from unblot.models.dae import DenoisingAutoencoder
-from unblot.models.nested import Nested
-from unblot.scoring import calibrate, score_set
+from unblot.detectors import Batch, Detector, LeftOut, Phase, Scores, Step, to_signed
+from unblot.evaluation import score_set
 from unblot.training import NonFiniteLossError, TrainConfig, load_run, train
 from unblot.training.checkpoint import read, write
 
@@ -197,7 +198,7 @@ import os, signal, sys
 from pathlib import Path
 import torch
 from unblot.data import DataConfig, load_data
-from unblot.models.dae import DenoisingAutoencoder
+from unblot.baselines.dae import DenoisingAutoencoder
 from unblot.training import TrainConfig, train
 
 torch.set_num_threads(1)

@@ -11,7 +11,7 @@ from unblot.corruption.spec import save_spec
 from unblot.data import DataConfig, ImageSet, Item, Source, Splits
 from unblot.errors import UserError
 from unblot.training import TrainConfig, load_run, train
-from unblot.training.run import corruption_of, write_json
+from unblot.training.run import corruption_of
 
 Config = Callable[..., TrainConfig]
 DATA = DataConfig("digits", abnormal=("3",), size=16)
@@ -233,11 +233,6 @@ def test_a_folder_with_settings_and_a_file_of_the_users_is_left_alone(
     with pytest.raises(UserError, match="holds a run already"):
         train(make_config(epochs=1), splits, tmp_path, progress=False)
     assert (tmp_path / "config.json").read_text(encoding="utf-8") == "{}"
-
-
-def test_names_that_are_no_text_come_back_from_a_run(tmp_path: Path) -> None:
-    write_json(tmp_path / "x.json", {"data": "pr\udcfcfung ü"})
-    assert json.loads((tmp_path / "x.json").read_text(encoding="utf-8")) == {"data": "pr\udcfcfung ü"}
 
 
 def test_a_run_goes_on_only_over_the_images_that_it_began_with(

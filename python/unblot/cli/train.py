@@ -62,8 +62,8 @@ def train(
     """Train a detector on the normal images of DATA and take its threshold from held-out normal images."""
     asked = settings.given(locals())
     voice = output.Voice(json_)
-    from unblot.audit import quick_warnings
-    from unblot.models.teacher import packaged
+    from unblot.backbones.teacher import packaged
+    from unblot.evaluation.audit import quick_warnings
     from unblot.training import NonFiniteLossError, resolve
     from unblot.training import train as run_training
     from unblot.training.run import refuse_taken

@@ -173,7 +173,7 @@ def corrupt(
     (16, 16, 256)
     """
     if is_tensor(images):
-        from unblot.corruption.torch_operator import corrupt_traced, is_traced
+        from unblot.corruption.backends.torch_operator import corrupt_traced, is_traced
 
         if is_traced(images):
             return corrupt_traced(images, spec, seed, keys, layout, out, threads, changed)
@@ -278,10 +278,10 @@ def _on_device(
 def _backend(device: str) -> Callable[..., Corrupted]:
     """What corrupts the tensors of a type of device other than the CPU."""
     if device == "cuda" and sys.modules["torch"].version.hip is None and find_spec("triton") is not None:
-        from unblot.corruption.triton_backend import corrupt_triton
+        from unblot.corruption.backends.triton import corrupt_triton
 
         return corrupt_triton
-    from unblot.corruption.torch_backend import corrupt_torch
+    from unblot.corruption.backends.torch import corrupt_torch
 
     return corrupt_torch
 

@@ -22,6 +22,7 @@ import numpy as np
 
 from unblot._core import Plan
 from unblot.errors import UserError, shown
+from unblot.files import write_json
 
 __all__ = [
     "NAMES",
@@ -633,13 +634,7 @@ def named(name: str) -> Spec | None:
 
 def save_spec(spec: Spec, path: str | os.PathLike[str]) -> None:
     """Write ``spec`` as JSON; a file that exists is replaced whole or not at all."""
-    path = Path(path)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(json.dumps(spec.to_dict(), indent=2) + "\n", encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_json(path, spec.to_dict())
 
 
 def load_spec(path: str | os.PathLike[str]) -> Spec:

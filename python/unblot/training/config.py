@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
+from unblot.detectors import available, default_model, recommended, useful_size
 from unblot.errors import UserError
-from unblot.models import available, default_model, recommended, useful_size
 
 __all__ = ["UNLIKE", "TrainConfig"]
 
@@ -24,10 +24,11 @@ class TrainConfig:
     """Settings of one training run; immutable, checked when built, JSON-able.
 
     Corruption, epochs, batch size and rate that are left out are what suits the detector
-    (:class:`~unblot.models.Recommended`); epochs stay None until the number of images is known (:meth:`resolved`).
+    (:class:`~unblot.detectors.Recommended`); epochs stay None until the number of images is known (:meth:`resolved`).
 
     Args:
-        model: name of a detector (:func:`unblot.models.available`); :func:`unblot.models.default_model` by default.
+        model: name of a detector (:func:`unblot.detectors.available`); by default that of
+            :func:`unblot.detectors.default_model`.
         model_options: that detector's own keyword options, JSON values.
         corruption: a name that :func:`~unblot.corruption.named` knows, such as "box" (:class:`~unblot.BoxNoise` as it
             comes), "mixed" or "none", or the path of a corruption spec file.

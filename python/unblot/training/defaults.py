@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from unblot.data import DataConfig, Splits, find_images, load_found, native_size, usual_side
+from unblot.detectors import recommended, useful_size
 from unblot.errors import UserError
-from unblot.models import recommended, useful_size
 from unblot.training.config import TrainConfig
 
 __all__ = ["resolve", "size_for"]

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
+from unblot.detectors import Detector, Phase
 from unblot.errors import UserError
-from unblot.models import Detector, Phase
 from unblot.training.config import TrainConfig
 
 __all__ = [

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from unblot.corruption.collate import BoxNoiseCollate
+from unblot.corruption.integrations.collate import BoxNoiseCollate
 from unblot.corruption.spec import BoxNoise, FullGaussian
 from unblot.data import ImageSet
+from unblot.detectors import Batch, to_signed
 from unblot.errors import UserError
-from unblot.models import Batch, to_signed
 from unblot.training.draws import seed_draws
 
 __all__ = ["Anew", "EpochBatches", "Feed", "derived_seed", "loading_failed", "to_batch"]

@@ -3,7 +3,7 @@
 What a detector makes of corruptions that it was trained on says little, for it learns them by heart, and not only
 their shapes but the way in which they are wrong. So the judge changes images by mechanisms that no training uses:
 light, focus and geometry (:mod:`unblot.corruption.unlike`), or by one corruption that the user names. It decides which
-epoch is kept where a detector asks for that (:attr:`unblot.models.Phase.judged`);
+epoch is kept where a detector asks for that (:attr:`unblot.detectors.Phase.judged`);
 never a threshold, never a reported figure.
 """
 
@@ -21,8 +21,8 @@ from unblot.corruption import corrupt
 from unblot.corruption.spec import Spec
 from unblot.corruption.unlike import MECHANISMS
 from unblot.data import ImageSet, Splits
+from unblot.detectors import Detector, to_signed
 from unblot.errors import UserError
-from unblot.models import Detector, to_signed
 from unblot.training.config import UNLIKE, TrainConfig
 from unblot.training.run import corruption_of
 

@@ -23,8 +23,8 @@ from tqdm import tqdm
 from unblot.corruption.spec import BoxNoise, FullGaussian
 from unblot.data import DataConfig, Kept, Splits
 from unblot.data.copies import refuse_one_image
+from unblot.detectors import Batch, Detector, Phase, create
 from unblot.errors import UserError
-from unblot.models import Batch, Detector, Phase, create
 from unblot.training.checkpoint import Position, better, read, write
 from unblot.training.config import TrainConfig
 from unblot.training.defaults import resolve

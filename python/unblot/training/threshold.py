@@ -18,15 +18,17 @@ import torch
 from lightning_fabric import Fabric
 from torch.utils.data import DataLoader
 
+from unblot.calibration import calibrate, fewest
 from unblot.data import Splits
-from unblot.models import Detector, LeftOut, to_signed
-from unblot.scoring import calibrate, fewest, score_batches
-from unblot.scoring.maps import MapRange
+from unblot.detectors import Detector, LeftOut, to_signed
+from unblot.evaluation import score_batches
+from unblot.evaluation.maps import MapRange
+from unblot.files import write_json
 from unblot.training.config import TrainConfig
 from unblot.training.feed import Anew
 from unblot.training.judge import Judge
 from unblot.training.monitor import Log
-from unblot.training.run import CALIBRATION, add_provenance, write_json
+from unblot.training.run import CALIBRATION, add_provenance
 
 __all__ = ["settle"]
 

@@ -1,0 +1,179 @@
+"""``auto``, the default: a memory of normal patches, and networks that mark what does not belong, on one backbone.
+
+A memory is right where a defect looks like nothing that was seen. It is blind where every patch is ordinary and only
+its surroundings are wrong. Networks that have learnt to mark corrupted cells are right there, and know little of
+textures that no corruption resembles. Both look at the same features of one pass, and the networks see the memory's
+distances, too. Their scores are made comparable on left-out normal images and combined so that one part that is sure
+is enough. ``docs/default.md`` tells how this was chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from unblot.backbones.scratch import SCRATCH
+from unblot.backbones.teacher import PACKAGED, packaged
+from unblot.calibration.pooling import spread, top_mean
+from unblot.calibration.positionwise import Places
+from unblot.detectors.contract import Batch, Phase, Recommended, Step
+from unblot.detectors.memory import Memory
+from unblot.layers.cell_markers import CellMarkers, Cells, cells
+from unblot.layers.marking import changed, disguised
+
+__all__ = ["Auto"]
+
+MARK = "mark"
+NETWORKS, WIDTH, DROPOUT = 3, 64, 0.1
+ROUNDS = 10  # of the marking phase, between which the learning rate falls
+EACH = 2.25  # corrupted images that are made for a step, of 256 px or less; of larger ones fewer
+SIDE = 256
+FULL, AUGMENT = 0.05, 0.2  # as for ``feature_mask``
+TOP = 0.005  # share of the marks' map that makes their score
+TRUST = (1.0, 0.7)  # in the memory and in the marks, which are wrong more often
+
+
+class Auto(Memory):
+    """A memory and marking networks on the features of one pass of a frozen network.
+
+    Training passes the normal images once, for the memory; then some 900 corrupted copies, of whose cells the marking
+    networks learn (:class:`CellMarkers`). A part's score s becomes (s - m) / d: m is the median of left-out normal
+    scores, d the root mean square by which those above m exceed it. The image's score is the larger of both, the marks'
+    counted 0.7 times. Maps alike.
+
+    Args:
+        channels: 1 or 3.
+        size: a multiple of 32, at least 64.
+        teacher: a timm model, "filters" or "scratch" (:class:`Teacher`). None: the one whose weights come with
+            the extra ``unblot[train]``, or "scratch" where they are not installed.
+        strides: of the features, ascending.
+        entries, neighbours, top: of the memory (:class:`Memory`).
+        steps: of each marking network; they also say how many corrupted images it learns from, 900 for 400 steps.
+
+    Raises:
+        ValueError: an option out of its range.
+        UserError: the teacher cannot be had.
+    """
+
+    name = "auto"
+    recommended = Recommended(size=64, largest=512, corruption="mixed", batch_size=16, lr=2e-3, presentations=12_000)
+
+    def __init__(
+        self,
+        *,
+        channels: int,
+        size: int,
+        teacher: str | None = None,
+        strides: Sequence[int] = (8, 16, 32),
+        entries: int = 2_000,
+        neighbours: int = 3,
+        top: float = 0.02,
+        steps: int = 400,
+    ) -> None:
+        if steps < 1:
+            raise ValueError(f"steps must be 1 or more, got {steps}")
+        teacher = teacher or (PACKAGED if packaged() else SCRATCH)
+        super().__init__(
+            channels=channels,
+            size=size,
+            teacher=teacher,
+            strides=strides,
+            entries=entries,
+            neighbours=neighbours,
+            top=top,
+        )
+        self.options["steps"] = self.steps = steps
+        self.markers = CellMarkers(sum(self.teacher.channels[:2]) + len(strides), NETWORKS, WIDTH, DROPOUT)
+        self.marks = Places(size // strides[0])
+        # Rows: median and spread of the scores, then of the maps. Columns: memory, marks.
+        self.register_buffer("scale", torch.tensor([[0.0], [1.0], [0.0], [1.0]]).repeat(1, 2))
+        self._cells, self._due = Cells(), 0.0  # steps that are due
+
+    scale: Tensor
+
+    def phases(self, lr: float) -> Sequence[Phase]:
+        """One pass over the normal images, then corrupted copies for the marking networks."""
+        adam = torch.optim.AdamW(self.markers.parameters(), lr, weight_decay=1e-2)
+        mark = Phase(MARK, {"markers": adam}, epochs=ROUNDS, images=self._images, keeps=True)
+        return [*super().phases(lr), mark]
+
+    @property
+    def needs_corruption(self) -> str | None:
+        """Its networks learn from nothing else."""
+        return "auto learns to mark corrupted regions"
+
+    @property
+    def _images(self) -> int:
+        """Corrupted images of a round."""
+        return max(2, round(EACH * self.steps * min(1.0, (SIDE / self.size) ** 2) / ROUNDS))
+
+    def training_step(self, phase: str, batch: Batch) -> Iterator[Step]:
+        """Remember clean patches; or draw cells of corrupted images, and take steps on all that were drawn so far."""
+        if phase != MARK:
+            yield from super().training_step(phase, batch)
+            return
+        with torch.no_grad():
+            clean, noisy = disguised(batch.clean, batch.noisy, soften=True, augment=AUGMENT, mirror=False)
+            features = self.teacher(noisy)
+            known = _known(features, self.memory.distances(features, batch.group))
+            target = changed(clean, noisy, self.size // known.shape[-1], FULL)
+            self._cells.add(known, target, self.markers.folds(batch.group))
+        self._due += len(batch.index) * self.steps / (self._images * ROUNDS)
+        while self._due >= 1:
+            self._due -= 1
+            yield Step("markers", self.markers.losses(self._cells))
+
+    def finish_phase(self, phase: str) -> None:
+        """Finish the memory, or forget the cells."""
+        if phase != MARK:
+            super().finish_phase(phase)
+        self._cells, self._due = Cells(), 0.0
+
+    def _looked_at(self, features: Sequence[Tensor], without: Tensor | None = None) -> list[Tensor]:
+        """The memory's distances, then the marks' logits."""
+        distances = self.memory.distances(features, without)
+        return [*distances, self.markers(_known(features, distances), without)]
+
+    def _learn(self, looked_at: Sequence[Tensor], groups: Tensor) -> Tensor:
+        """Learn the places of both parts, then how far their scores and maps reach on normal images."""
+        *distances, logits = looked_at
+        self.marks.fit(logits)
+        maps = [self.memory.fit(distances, groups), self.marks.left_out(logits, groups)]
+        scores = self._scores(maps)
+        columns = [[*spread(score), *spread(each.flatten())] for score, each in zip(scores, maps, strict=True)]
+        self.scale = torch.stack([torch.stack(column) for column in columns], 1)
+        return self._combined(scores, self.scale[:2])
+
+    def _judged(self, looked_at: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Both parts' scores and maps, combined."""
+        *distances, logits = looked_at
+        maps = [self.memory(distances), self.marks(logits)]
+        return self._combined(self._scores(maps), self.scale[:2]), self._combined(maps, self.scale[2:])
+
+    def _scores(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        return [self.memory.pooled(maps[0]), top_mean(maps[1], TOP)]
+
+    @staticmethod
+    def _combined(each: Sequence[Tensor], scale: Tensor) -> Tensor:
+        """Values of both parts, of one shape, in units of the scale, (median and spread, parts), as one."""
+        one, other = (t * (x - scale[0, i]) / scale[1, i] for i, (t, x) in enumerate(zip(TRUST, each, strict=True)))
+        return torch.maximum(one, other)
+
+    def notes(self) -> dict[str, Any]:
+        """What each part's scores reach on left-out normal images."""
+        median, reach = self.scale[:2].tolist()
+        return {
+            "parts": {
+                name: {"median": round(m, 4), "spread": round(d, 4)}
+                for name, m, d in zip(("memory", "marks"), median, reach, strict=True)
+            },
+            "rule": f"the larger of both parts' standardised scores, weighed {TRUST[0]:g} and {TRUST[1]:g}",
+        }
+
+
+def _known(features: Sequence[Tensor], distances: Sequence[Tensor]) -> Tensor:
+    """Features of the two finest strides, distances of all."""
+    return cells(features[:2], distances)
