@@ -20,8 +20,8 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from unblot.backbones.engines import openvino_engine
+from unblot.backbones.frozen import PACKAGED
 from unblot.backbones.scratch import SCRATCH
-from unblot.backbones.teacher import PACKAGED
 from unblot.detectors import Batch, Detector, create
 from unblot.detectors.auto import MARK
 from unblot.detectors.memory import Memory
@@ -39,9 +39,9 @@ def images(count: int, size: int) -> Tensor:
 
 
 @torch.no_grad()
-def remembering(teacher: str, size: int, shown: int = SHOWN, engine: bool = False) -> Memory:
+def remembering(backbone: str, size: int, shown: int = SHOWN, engine: bool = False) -> Memory:
     """The default as after a training, but for what networks learn by gradients."""
-    made = create("auto", channels=3, size=size, teacher=teacher).eval()
+    made = create("auto", channels=3, size=size, backbone=backbone).eval()
     assert isinstance(made, Memory)
     made.start()
     for group in range(0, shown, BATCH):

@@ -19,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import check_estimator
 
-from unblot.backbones.teacher import packaged
+from unblot.backbones.frozen import packaged
 from unblot.data import ImageSet, Item, Source, Splits
 from unblot.evaluation import score_set
 from unblot.sklearn import AnomalyDetector, _default

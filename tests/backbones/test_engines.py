@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from unblot.backbones import engines, folding
 from unblot.backbones.engines import openvino_engine
-from unblot.backbones.folding import WORTH, Lean
-from unblot.backbones.teacher import PACKAGED, Teacher
+from unblot.backbones.folding import WORTH, FusedInference
+from unblot.backbones.frozen import PACKAGED, Backbone
 from unblot.detectors import Detector, create
 
 
@@ -61,16 +61,16 @@ def openvino() -> None:
 def test_openvino_gives_the_features_of_torch() -> None:
     pytest.importorskip("timm")
     torch.manual_seed(0)
-    plain = Teacher(PACKAGED, (8, 16, 32))
+    plain = Backbone(PACKAGED, (8, 16, 32))
     plain.load_pretrained()
     fast = deepcopy(plain)
     fast.expect(10**6, 96)
     images = torch.rand(5, 3, 96, 96) * 2 - 1
     with torch.no_grad():
         wanted, found = plain(images), fast(images)
-    assert isinstance(fast._run, Lean)
+    assert isinstance(fast._run, FusedInference)
     assert fast._run._fast is not None, "it is OpenVINO that ran"
-    assert isinstance(plain._run, Lean)
+    assert isinstance(plain._run, FusedInference)
     assert plain._run._fast is None
     for one, other in zip(found, wanted, strict=True):
         assert one.shape == other.shape
@@ -81,7 +81,7 @@ def test_openvino_gives_the_features_of_torch() -> None:
 @pytest.mark.usefixtures("openvino")
 def test_openvino_takes_any_number_of_images_and_owns_its_results() -> None:
     made = network()
-    lean = Lean(made)
+    lean = FusedInference(made)
     lean.expect(torch.zeros(1, 3, 32, 32), 10**6)
     one, other = torch.rand(1, 3, 32, 32), torch.rand(7, 3, 32, 32)
     with torch.no_grad():
@@ -105,7 +105,7 @@ def test_what_openvino_cannot_run_torch_runs(fault: str, monkeypatch: pytest.Mon
     monkeypatch.setattr(engines, "_convert", broken)
     assert engines._compiled(network(), torch.rand(1, 3, 32, 32)) is None
     made, images = network(), torch.rand(2, 3, 32, 32)
-    lean = Lean(made)
+    lean = FusedInference(made)
     lean.expect(torch.zeros(1, 3, 32, 32), 10**6)
     with torch.no_grad():
         torch.testing.assert_close(lean(images), made(images), rtol=1e-4, atol=1e-5)
@@ -113,7 +113,7 @@ def test_what_openvino_cannot_run_torch_runs(fault: str, monkeypatch: pytest.Mon
 
 def test_an_engine_is_made_for_many_pixels_alone(counted: Counted) -> None:
     images = torch.rand(2, 3, 64, 64)
-    few, many = Lean(network()), Lean(network())
+    few, many = FusedInference(network()), FusedInference(network())
     few.expect(torch.zeros(1, 3, 64, 64), WORTH // 64**2 - 1)
     many.expect(torch.zeros(1, 3, 64, 64), WORTH // 64**2)
     with torch.no_grad():
@@ -125,7 +125,7 @@ def test_an_engine_is_made_for_many_pixels_alone(counted: Counted) -> None:
 
 
 def test_images_of_another_size_are_torchs(counted: Counted) -> None:
-    lean = Lean(made := network())
+    lean = FusedInference(made := network())
     lean.expect(torch.zeros(1, 3, 64, 64), 10**6)
     with torch.no_grad():
         lean(torch.rand(1, 3, 64, 64))
@@ -135,7 +135,7 @@ def test_images_of_another_size_are_torchs(counted: Counted) -> None:
 
 
 def test_an_engine_never_runs_old_weights(counted: Counted) -> None:
-    lean, images = Lean(made := network()), torch.rand(1, 3, 64, 64)
+    lean, images = FusedInference(made := network()), torch.rand(1, 3, 64, 64)
     lean.expect(torch.zeros(1, 3, 64, 64), 10**6)
     with torch.no_grad():
         before = lean(images)
@@ -147,7 +147,7 @@ def test_an_engine_never_runs_old_weights(counted: Counted) -> None:
 
 
 def test_what_learns_runs_the_network_itself(counted: Counted) -> None:
-    lean = Lean(network())
+    lean = FusedInference(network())
     lean.expect(torch.zeros(1, 3, 64, 64), 10**6)
     images = torch.rand(1, 3, 64, 64, requires_grad=True)
     lean(images).sum().backward()
@@ -156,10 +156,10 @@ def test_what_learns_runs_the_network_itself(counted: Counted) -> None:
 
 
 def with_engine() -> Detector:
-    """A memory whose teacher runs in an engine, with something remembered."""
+    """A memory whose backbone runs in an engine, with something remembered."""
     pytest.importorskip("timm")
     torch.manual_seed(0)
-    made = create("memory", channels=1, size=64, entries=20).eval()
+    made = create("memory", channels=1, size=64, coreset_size=20).eval()
     made.expect(10**6)
     images = torch.rand(4, 1, 64, 64) * 2 - 1
     number = torch.arange(4)
@@ -179,7 +179,7 @@ def test_a_detector_with_an_engine_is_copied_and_pickled(engine: str, monkeypatc
         count = Counted()
         monkeypatch.setattr(folding, "openvino_engine", lambda: count)
     made, images = with_engine(), torch.rand(3, 1, 64, 64) * 2 - 1
-    assert made.teacher._run._fast is not None  # type: ignore[union-attr]
+    assert made.backbone._run._fast is not None  # type: ignore[union-attr]
     file = io.BytesIO()
     torch.save(made, file)
     file.seek(0)
@@ -188,7 +188,7 @@ def test_a_detector_with_an_engine_is_copied_and_pickled(engine: str, monkeypatc
         wanted = made.score(images)
         for copy in copies:
             found = copy.score(images)
-            assert copy.teacher._run._fast is None, "a copy makes its own"
+            assert copy.backbone._run._fast is None, "a copy makes its own"
             torch.testing.assert_close(found.image, wanted.image, rtol=1e-3, atol=1e-3)
             torch.testing.assert_close(found.map, wanted.map, rtol=1e-3, atol=1e-3)
             assert set(copy.state_dict()) == set(made.state_dict())
@@ -199,7 +199,7 @@ def test_there_is_no_engine_where_openvino_is_not_installed(monkeypatch: pytest.
     monkeypatch.setattr(engines, "find_spec", lambda name: None)
     assert openvino_engine() is None
     made, images = network(), torch.rand(1, 3, 64, 64)
-    lean = Lean(made)
+    lean = FusedInference(made)
     lean.expect(torch.zeros(1, 3, 64, 64), 10**6)
     with torch.no_grad():
         torch.testing.assert_close(lean(images), made(images), rtol=1e-4, atol=1e-5)

@@ -1,4 +1,4 @@
-"""The filter bank: what its features mean, and that they serve as a teacher."""
+"""The filter bank: what its features mean, and that they serve as a backbone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from unblot.backbones.filters import FILTERS, FilterBank
-from unblot.backbones.teacher import Teacher
+from unblot.backbones.frozen import Backbone
 from unblot.detectors import Batch, create
 
 
@@ -58,20 +58,20 @@ def test_each_stride_keeps_to_itself() -> None:
         FilterBank((2, 4))
 
 
-def test_as_a_teacher_it_needs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("unblot.backbones.teacher._timm", lambda: pytest.fail("timm is not needed"))
-    teacher = Teacher(FILTERS, (8, 16))
-    teacher.load_pretrained()
-    assert teacher.title == "filters, no weights"
+def test_as_a_backbone_it_needs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("unblot.backbones.frozen._timm", lambda: pytest.fail("timm is not needed"))
+    backbone = Backbone(FILTERS, (8, 16))
+    backbone.load_pretrained()
+    assert backbone.title == "filters, no weights"
     gray = torch.rand(1, 1, 64, 64) * 2 - 1
-    for a, b in zip(teacher(gray), FilterBank((8, 16))(gray), strict=True):
+    for a, b in zip(backbone(gray), FilterBank((8, 16))(gray), strict=True):
         assert torch.allclose(a, b, atol=1e-5)
 
 
 def test_a_memory_of_it_finds_another_texture() -> None:
     torch.manual_seed(0)
     normal = torch.cat([grating(6 + i % 3, 0.05 * (i % 5)) for i in range(16)]) + 0.1 * torch.randn(16, 1, 64, 64)
-    memory = create("memory", channels=1, size=64, teacher=FILTERS, strides=[8], entries=300)
+    memory = create("memory", channels=1, size=64, backbone=FILTERS, strides=[8], coreset_size=300)
     (phase,) = memory.phases(0)
     number = torch.arange(16)
     list(memory.training_step(phase.name, Batch(normal, normal, normal, number, number)))

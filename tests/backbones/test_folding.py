@@ -1,4 +1,4 @@
-"""Networks with their BatchNorm folded away give what they gave; the teacher runs one and never an old one."""
+"""Networks with their BatchNorm folded away give what they gave; the backbone runs one and never an old one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from unblot.backbones.folding import folded
-from unblot.backbones.teacher import Teacher
+from unblot.backbones.frozen import Backbone
 
 
 def _settled(network: nn.Module) -> nn.Module:
@@ -60,43 +60,43 @@ def test_what_is_not_in_order_is_left_as_it_is() -> None:
 
 
 @pytest.fixture
-def teacher() -> Teacher:
+def backbone() -> Backbone:
     pytest.importorskip("timm")
     torch.manual_seed(0)
-    made = Teacher(strides=(8, 32))
+    made = Backbone(strides=(8, 32))
     _settled(made.network)
     return made
 
 
-def test_the_teacher_runs_a_folded_network(teacher: Teacher) -> None:
+def test_the_backbone_runs_a_folded_network(backbone: Backbone) -> None:
     images = torch.rand(5, 3, 64, 64) * 2 - 1
-    plain = teacher.network(teacher.standardised(images))
+    plain = backbone.network(backbone.standardised(images))
     with torch.no_grad():
-        made = teacher(images)
-    assert _norms(teacher.network) > 0
+        made = backbone(images)
+    assert _norms(backbone.network) > 0
     assert [m.shape for m in made] == [p.shape for p in plain]
     for one, other in zip(made, plain, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3 * other.abs().max().item())
 
 
-def test_the_folded_network_is_in_no_checkpoint_and_never_an_old_one(teacher: Teacher) -> None:
-    images, before = torch.rand(1, 3, 64, 64), set(teacher.state_dict())
-    one = teacher(images)[0]
-    assert set(teacher.state_dict()) == before
-    other = Teacher(strides=(8, 32))
+def test_the_folded_network_is_in_no_checkpoint_and_never_an_old_one(backbone: Backbone) -> None:
+    images, before = torch.rand(1, 3, 64, 64), set(backbone.state_dict())
+    one = backbone(images)[0]
+    assert set(backbone.state_dict()) == before
+    other = Backbone(strides=(8, 32))
     _settled(other.network)
-    teacher.load_state_dict(other.state_dict())
-    assert not torch.equal(teacher(images)[0], one)
-    assert torch.equal(teacher(images)[0], other(images)[0])
-    copied = deepcopy(teacher)
-    copied.load_state_dict(Teacher(strides=(8, 32)).state_dict())
-    assert torch.equal(teacher(images)[0], other(images)[0])
+    backbone.load_state_dict(other.state_dict())
+    assert not torch.equal(backbone(images)[0], one)
+    assert torch.equal(backbone(images)[0], other(images)[0])
+    copied = deepcopy(backbone)
+    copied.load_state_dict(Backbone(strides=(8, 32)).state_dict())
+    assert torch.equal(backbone(images)[0], other(images)[0])
     assert not torch.equal(copied(images)[0], other(images)[0])
-    assert teacher.to(torch.float64)(images.double())[0].dtype == torch.float64
+    assert backbone.to(torch.float64)(images.double())[0].dtype == torch.float64
 
 
-def test_gradients_go_through_the_teacher_to_the_images(teacher: Teacher) -> None:
+def test_gradients_go_through_the_backbone_to_the_images(backbone: Backbone) -> None:
     images = torch.rand(1, 3, 64, 64, requires_grad=True)
-    teacher(images)[0].sum().backward()
+    backbone(images)[0].sum().backward()
     assert images.grad is not None
     assert images.grad.abs().sum() > 0

@@ -1,4 +1,4 @@
-"""The teacher from scratch: trained first, on the images alone, then frozen, in every detector that has a teacher."""
+"""The backbone from scratch: trained first, on the images alone, then frozen, in every detector that has a backbone."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import torch
 from tests.networks import blotted
 from torch.nn import functional as F
 
+from unblot.backbones.frozen import Backbone
 from unblot.backbones.scratch import BlotNet
-from unblot.backbones.teacher import Teacher
 from unblot.detectors import Detector, create
 from unblot.detectors._backbone_phase import LEARN
 from unblot.training.engine import set_modes
 
 OPTIONS = {
-    "memory": {"strides": [8, 16], "entries": 50},
+    "memory": {"strides": [8, 16], "coreset_size": 50},
     "feature_mask": {"strides": [4, 8, 16], "width": 8},
     "feature_dae": {"strides": [4, 8], "score_strides": [8], "width": 8},
 }
@@ -22,12 +22,12 @@ OPTIONS = {
 
 def detector(name: str) -> Detector:
     torch.manual_seed(0)
-    return create(name, channels=1, size=64, teacher="scratch", **OPTIONS[name])
+    return create(name, channels=1, size=64, backbone="scratch", **OPTIONS[name])
 
 
 def weights(made: Detector) -> dict[str, torch.Tensor]:
-    assert isinstance(made.teacher, Teacher)
-    return {name: value.clone() for name, value in made.teacher.state_dict().items()}
+    assert isinstance(made.backbone, Backbone)
+    return {name: value.clone() for name, value in made.backbone.state_dict().items()}
 
 
 def pass_over(made: Detector, name: str, batches: int) -> list[float]:
@@ -75,22 +75,22 @@ def test_its_features_see_what_was_changed() -> None:
     made = detector("feature_mask")
     pass_over(made, LEARN, 60)
     unseen = blotted(16, seed=1000)
-    assert isinstance(made.teacher, Teacher)
+    assert isinstance(made.backbone, Backbone)
     with torch.no_grad():
-        (_, one, _), (_, other, _) = made.teacher(unseen.clean), made.teacher(unseen.noisy)
+        (_, one, _), (_, other, _) = made.backbone(unseen.clean), made.backbone(unseen.noisy)
     change, blot = (one - other).abs().mean(1, keepdim=True), F.adaptive_max_pool2d(unseen.mask, one.shape[-2:])
     assert change[blot == 1].mean() > 2 * change[blot == 0].mean()
 
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_what_has_it_needs_a_corruption_and_says_so(name: str) -> None:
-    assert "teacher 'scratch' learns to mark" in str(detector(name).needs_corruption)
-    assert create(name, channels=1, size=64, teacher="filters").needs_corruption is None
+    assert "backbone 'scratch' learns to mark" in str(detector(name).needs_corruption)
+    assert create(name, channels=1, size=64, backbone="filters").needs_corruption is None
 
 
 def test_tables_say_where_its_weights_are_from() -> None:
-    assert Teacher("scratch", (8,)).title == "scratch, trained on the normal images alone"
-    assert Teacher("filters", (8,)).title == "filters, no weights"
+    assert Backbone("scratch", (8,)).title == "scratch, trained on the normal images alone"
+    assert Backbone("filters", (8,)).title == "filters, no weights"
 
 
 @pytest.mark.parametrize("strides", [(), (2,), (6,)])

@@ -8,14 +8,14 @@ from tests.networks import blotted
 from torch import Tensor
 
 from unblot.calibration.pooling import spread, top_mean
-from unblot.detectors import Batch, LeftOut, create
+from unblot.detectors import Batch, LeaveGroupOut, create
 from unblot.detectors.auto import MARK, TOP, TRUST, Auto, _known
 from unblot.training.engine import set_modes
 
 
 def small(**options: object) -> Auto:
     torch.manual_seed(0)
-    made = create("auto", channels=1, size=64, **{"teacher": "filters", "entries": 50, **options})
+    made = create("auto", channels=1, size=64, **{"backbone": "filters", "coreset_size": 50, **options})
     assert isinstance(made, Auto)
     return made
 
@@ -36,7 +36,7 @@ def trained(batch: Batch, rounds: int = 12, **options: object) -> Auto:
 
 
 @torch.no_grad()
-def calibrated(made: Auto, held_out: Tensor, groups: Tensor) -> LeftOut:
+def calibrated(made: Auto, held_out: Tensor, groups: Tensor) -> LeaveGroupOut:
     found = made.calibrate(held_out.split(3) if len(held_out) else (), [], groups)
     assert found is not None
     return found
@@ -65,7 +65,7 @@ def test_two_phases_of_which_only_the_networks_learn() -> None:
 
 @pytest.mark.parametrize(("size", "shown"), [(64, 90), (256, 90), (512, 22)])
 def test_as_many_corrupted_pixels_are_shown_at_any_size_above_256(size: int, shown: int) -> None:
-    made = create("auto", channels=1, size=size, teacher="filters")
+    made = create("auto", channels=1, size=size, backbone="filters")
     (mark,) = (phase for phase in made.phases(1e-3) if phase.name == MARK)
     assert mark.images == shown
 
@@ -97,7 +97,7 @@ def test_corrupted_regions_stand_out_in_score_and_map(ready: Auto) -> None:
 def test_the_score_is_the_larger_of_both_parts_in_their_own_units(ready: Auto) -> None:
     images = torch.cat([blotted(3, seed=5).clean, blotted(3, seed=6).noisy])
     with torch.no_grad():
-        *distances, logits = ready._looked_at(ready.teacher(images))
+        *distances, logits = ready._looked_at(ready.backbone(images))
         memory, marks = ready.memory(distances), ready.marks(logits)
         found = ready.score(images)
     each = [ready.memory.pooled(memory), top_mean(marks, TOP)]
@@ -134,10 +134,10 @@ def test_scores_are_measured_in_what_left_out_images_reach() -> None:
 
 def test_a_training_image_is_looked_at_without_its_group() -> None:
     batch = blotted(9, seed=0)
-    made = trained(batch, entries=5000)
+    made = trained(batch, coreset_size=5000)
     groups = batch.group
     with torch.no_grad():
-        features = made.teacher(batch.clean)
+        features = made.backbone(batch.clean)
         *distances, logits = made._looked_at(features, groups)
         for own in (0, 4, 8):
             blind = deepcopy(made)
@@ -247,7 +247,7 @@ def test_notes_say_what_the_parts_reach(ready: Auto) -> None:
         assert notes["parts"][part]["spread"] == pytest.approx(ready.scale[1, i].item(), abs=1e-4)
 
 
-def test_the_teacher_is_the_one_that_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_backbone_is_the_one_that_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("unblot.detectors.auto.packaged", lambda: False)
-    assert create("auto", channels=1, size=64).options["teacher"] == "scratch"
-    assert create("auto", channels=1, size=64, teacher="filters").options["teacher"] == "filters"
+    assert create("auto", channels=1, size=64).options["backbone"] == "scratch"
+    assert create("auto", channels=1, size=64, backbone="filters").options["backbone"] == "filters"

@@ -15,13 +15,13 @@ DETECTORS = available()
 SMALL: dict[str, dict[str, object]] = {
     "alad": {"width": 4, "latent": 8},
     "anogan": {"width": 4, "latent": 8, "search_steps": 3},
-    "auto": {"entries": 50},
+    "auto": {"coreset_size": 50},
     "dae": {"width": 8},
     "egbad": {"width": 4, "latent": 8},
     "f_anogan": {"width": 4, "latent": 8, "n_critic": 1},
     "feature_mask": {"width": 8},
     "ganomaly": {"width": 4, "latent": 8},
-    "memory": {"entries": 50},
+    "memory": {"coreset_size": 50},
     "nested": {"width": 0.125},
     "skip_ganomaly": {"width": 4},
 }

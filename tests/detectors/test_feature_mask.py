@@ -1,4 +1,4 @@
-"""``feature_mask``: it learns to mark blots, at any stride, and leaves its teacher alone."""
+"""``feature_mask``: it learns to mark blots, at any stride, and leaves its backbone alone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from unblot.layers.marking import Marker
 
 def detector(**options: object) -> FeatureMask:
     torch.manual_seed(0)
-    made = create("feature_mask", channels=1, size=64, **{"teacher": "filters", "strides": [4, 8, 16], **options})
+    made = create("feature_mask", channels=1, size=64, **{"backbone": "filters", "strides": [4, 8, 16], **options})
     assert isinstance(made, FeatureMask)
     return made
 
@@ -24,7 +24,7 @@ def test_blots_are_learnt() -> None:
     made = detector(width=16)
     (phase,) = made.phases(3e-3)
     assert phase.judged is made, "its best judged epoch stays"
-    before = {name: value.clone() for name, value in made.teacher.state_dict().items()}
+    before = {name: value.clone() for name, value in made.backbone.state_dict().items()}
     for number in range(40):
         for step in made.training_step("train", blotted(8, seed=number)):
             phase.optimizers[step.optimizer].zero_grad()
@@ -36,7 +36,7 @@ def test_blots_are_learnt() -> None:
         marked, clean = made.score(unseen.noisy), made.score(unseen.clean)
     assert roc_auc_score(unseen.mask.flatten(), marked.map.flatten()) > 0.9
     assert roc_auc_score([1] * 16 + [0] * 16, torch.cat([marked.image, clean.image])) > 0.9
-    assert all(torch.equal(value, before[name]) for name, value in made.teacher.state_dict().items())
+    assert all(torch.equal(value, before[name]) for name, value in made.backbone.state_dict().items())
 
 
 def test_nothing_but_the_marker_is_trained() -> None:

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unblot.backbones.scratch import SCRATCH
-from unblot.detectors import Batch, LeftOut, create
+from unblot.detectors import Batch, LeaveGroupOut, create
 from unblot.detectors.memory import Memory
 
 
@@ -20,7 +20,7 @@ def smooth(n: int, seed: int = 0) -> Tensor:
 def shown(images: Tensor, groups: Tensor, **options: object) -> Memory:
     """A memory of filter energies, by default, that has seen images of these groups."""
     torch.manual_seed(0)
-    memory = create("memory", channels=1, size=64, **{"teacher": "filters", "entries": 50, **options}).eval()
+    memory = create("memory", channels=1, size=64, **{"backbone": "filters", "coreset_size": 50, **options}).eval()
     assert isinstance(memory, Memory)
     for part, own in zip(images.split(3), groups.split(3), strict=True):
         list(memory.training_step("remember", Batch(part, part, part, torch.arange(len(part)), own)))
@@ -29,7 +29,7 @@ def shown(images: Tensor, groups: Tensor, **options: object) -> Memory:
 
 
 @torch.no_grad()
-def calibrated(memory: Memory, held_out: Tensor, groups: Tensor) -> LeftOut | None:
+def calibrated(memory: Memory, held_out: Tensor, groups: Tensor) -> LeaveGroupOut | None:
     return memory.calibrate(held_out.split(2) if len(held_out) else (), [], groups)
 
 
@@ -43,14 +43,14 @@ def test_what_is_remembered_is_near_and_what_is_not_is_far() -> None:
 
 def test_left_out_distances_of_training_images_are_those_of_a_memory_without_the_group() -> None:
     images, groups = smooth(9), torch.arange(9) // 3
-    memory = shown(images, groups, strides=[8, 32], entries=5000)
+    memory = shown(images, groups, strides=[8, 32], coreset_size=5000)
     own = groups == 1
     with torch.no_grad():
-        found = memory._looked_at(memory.teacher(images), groups)
+        found = memory._looked_at(memory.backbone(images), groups)
         for bank in memory.memory._banks():
             others = bank.groups != 1
             bank.memory, bank.typical, bank.groups = bank.memory[others], bank.typical[others], bank.groups[others]
-        expected = memory._looked_at(memory.teacher(images))
+        expected = memory._looked_at(memory.backbone(images))
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one[own], other[own])
         assert not torch.allclose(one[~own], other[~own]), "each without its own"
@@ -58,7 +58,7 @@ def test_left_out_distances_of_training_images_are_those_of_a_memory_without_the
 
 def test_both_held_out_and_kept_training_images_are_scored_as_new_ones() -> None:
     images, held_out = smooth(9), smooth(5, seed=1)
-    memory = shown(images, torch.tensor([7, 7, 7, 2, 2, 2, 4, 4, 4]), entries=5000)
+    memory = shown(images, torch.tensor([7, 7, 7, 2, 2, 2, 4, 4, 4]), coreset_size=5000)
     left_out = calibrated(memory, held_out, torch.tensor([0, 0, 1, 1, 2]))
     assert left_out is not None
     assert left_out.held_out.shape == (5,)
@@ -74,7 +74,7 @@ def test_held_out_groups_are_none_of_the_training() -> None:
     images, held_out = smooth(6), smooth(3, seed=1)
     numbers = torch.arange(3)
     one, other = (
-        calibrated(shown(images, torch.arange(6) // 2, entries=5000), held_out, groups)
+        calibrated(shown(images, torch.arange(6) // 2, coreset_size=5000), held_out, groups)
         for groups in (numbers, numbers + 100)
     )
     assert one is not None
@@ -127,8 +127,8 @@ def test_images_that_are_all_equal_give_finite_scores(value: float) -> None:
     assert same.image < other.image
 
 
-def test_a_teacher_that_has_learnt_on_the_images_says_nothing_of_them() -> None:
-    memory = shown(smooth(6), torch.arange(6) // 2, teacher=SCRATCH)
+def test_a_backbone_that_has_learnt_on_the_images_says_nothing_of_them() -> None:
+    memory = shown(smooth(6), torch.arange(6) // 2, backbone=SCRATCH)
     left_out = calibrated(memory, smooth(3, seed=1), torch.arange(3))
     assert left_out is not None
     assert len(left_out.held_out) == 3
@@ -147,26 +147,26 @@ def test_the_same_draws_make_the_same_bits() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"entries": 0}, {"neighbours": 0}, {"top": -0.1}, {"top": 1.1}, {"top": float("nan")}]
+    "wrong", [{"coreset_size": 0}, {"num_neighbors": 0}, {"top": -0.1}, {"top": 1.1}, {"top": float("nan")}]
 )
 def test_options_out_of_range_are_named(wrong: dict[str, float]) -> None:
     (name,) = wrong
-    with pytest.raises(ValueError, match=rf"entries and neighbours must be 1 or more and top in 0\.\.1.*{name}="):
-        create("memory", channels=1, size=64, teacher="filters", **wrong)
+    with pytest.raises(ValueError, match=rf"coreset_size and num_neighbors must be 1 or more.*{name}="):
+        create("memory", channels=1, size=64, backbone="filters", **wrong)
 
 
 @pytest.mark.parametrize("strides", [[], [7]])
-def test_strides_must_be_those_of_the_teacher(strides: list[int]) -> None:
+def test_strides_must_be_those_of_the_backbone(strides: list[int]) -> None:
     with pytest.raises(ValueError, match="stride"):
-        create("memory", channels=1, size=64, teacher="filters", strides=strides)
+        create("memory", channels=1, size=64, backbone="filters", strides=strides)
 
 
 def test_its_phase_keeps_and_shows_every_image_once() -> None:
-    (phase,) = Memory(channels=1, size=64, teacher="filters").phases(1e-3)
+    (phase,) = Memory(channels=1, size=64, backbone="filters").phases(1e-3)
     assert (phase.optimizers, phase.keeps, phase.images) == ({}, True, None)
 
 
-def test_images_are_loaded_no_larger_than_its_teacher_looks_at_them() -> None:
+def test_images_are_loaded_no_larger_than_its_backbone_looks_at_them() -> None:
     assert Memory.useful_size(512, {}) == 512
-    assert Memory.useful_size(512, {"teacher": "filters"}) == 256
-    assert Memory.useful_size(128, {"teacher": "filters"}) == 128
+    assert Memory.useful_size(512, {"backbone": "filters"}) == 256
+    assert Memory.useful_size(128, {"backbone": "filters"}) == 128

@@ -111,9 +111,9 @@ def test_entries_of_the_own_group_come_last_where_there_are_not_enough_others() 
     assert distance.isfinite().all()
 
 
-def filled(rows: Tensor, groups: Tensor, entries: int = 1000, neighbours: int = 1) -> Bank:
+def filled(rows: Tensor, groups: Tensor, coreset_size: int = 1000, num_neighbors: int = 1) -> Bank:
     """A bank that has seen rows, shape (n, channels), one for each image."""
-    bank = Bank(rows.shape[1], entries=entries, neighbours=neighbours)
+    bank = Bank(rows.shape[1], coreset_size=coreset_size, num_neighbors=num_neighbors)
     bank.add(rows[:, :, None, None], groups)
     bank.finish()
     return bank
@@ -122,9 +122,9 @@ def filled(rows: Tensor, groups: Tensor, entries: int = 1000, neighbours: int = 
 def test_left_out_distances_are_those_of_the_bank_without_the_groups_entries() -> None:
     torch.manual_seed(0)
     rows, groups = torch.randn(90, 6), torch.arange(90) // 10
-    bank = filled(rows, groups, neighbours=3)
+    bank = filled(rows, groups, num_neighbors=3)
     for group in range(9):
-        fewer = Bank(6, entries=1000, neighbours=3)
+        fewer = Bank(6, coreset_size=1000, num_neighbors=3)
         others = bank.groups != group
         fewer.centre, fewer.axes = bank.centre, bank.axes
         fewer.memory, fewer.typical, fewer.groups = bank.memory[others], bank.typical[others], bank.groups[others]
@@ -136,7 +136,7 @@ def test_left_out_distances_are_those_of_the_bank_without_the_groups_entries() -
 def test_each_image_of_a_batch_is_without_its_own_group() -> None:
     torch.manual_seed(0)
     rows, groups = torch.randn(40, 4), torch.arange(40) // 4
-    bank, patches = filled(rows, groups, neighbours=2), torch.randn(5, 4, 3, 2)
+    bank, patches = filled(rows, groups, num_neighbors=2), torch.randn(5, 4, 3, 2)
     without = torch.tensor([3, 0, 9, 3, 77])
     together = bank(patches, without)
     assert together.shape == (5, 1, 3, 2)
@@ -149,7 +149,7 @@ def test_typical_distances_are_to_other_groups_and_never_nothing() -> None:
     torch.manual_seed(0)
     entries = torch.randn(60, 3)
     groups = torch.arange(60) // 6
-    bank = filled(entries, groups, neighbours=2)
+    bank = filled(entries, groups, num_neighbors=2)
     apart = torch.cdist(bank.memory, bank.memory).masked_fill(bank.groups[:, None] == bank.groups[None], torch.inf)
     torch.testing.assert_close(bank.typical, apart.topk(2, largest=False).values.mean(1), rtol=1e-3, atol=1e-4)
     repeated = filled(torch.randn(5, 3).repeat(8, 1), torch.arange(40))
@@ -162,7 +162,7 @@ def test_typical_distances_are_to_other_groups_and_never_nothing() -> None:
 
 def test_a_bank_remembers_no_more_than_it_may_from_a_bounded_draw() -> None:
     torch.manual_seed(0)
-    bank = Bank(3, entries=4, neighbours=1)
+    bank = Bank(3, coreset_size=4, num_neighbors=1)
     for _ in range(3):
         bank.add(torch.randn(10, 3, 2, 2), torch.arange(10))
         assert bank._seen._kept is not None

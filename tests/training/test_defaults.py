@@ -96,7 +96,7 @@ def test_every_door_means_the_same_run(
 
 @pytest.mark.parametrize("model", MODELS)
 def test_the_written_configuration_is_the_resolved_one(model: str, folder: Path, tmp_path: Path) -> None:
-    options: dict[str, Any] = {"width": 4} if model == "dae" else {"teacher": "filters", "entries": 20}
+    options: dict[str, Any] = {"width": 4} if model == "dae" else {"backbone": "filters", "coreset_size": 20}
     options |= {"steps": 20} if model == "auto" else {}
     words = [f"--set={name}={value}" for name, value in options.items()]
     few = ["--epochs", "1"] if model == "dae" else []
@@ -130,11 +130,11 @@ def test_what_was_asked_for_is_never_replaced(folder: Path) -> None:
 def test_images_without_a_size_are_loaded_as_the_general_rule_says(folder: Path) -> None:
     data = DataConfig(str(folder), normal=("fine",), abnormal=("bad",))
     assert load_data(data).train.size == resolve(TrainConfig("memory"), data)[1].size
-    assert resolve(TrainConfig("memory", model_options={"teacher": "filters"}), data)[2].train.size <= 256
+    assert resolve(TrainConfig("memory", model_options={"backbone": "filters"}), data)[2].train.size <= 256
 
 
 def test_compare_runs_a_memory_alone(folder: Path, tmp_path: Path) -> None:
-    words = ["--models", "memory", "--set", "memory.teacher=filters", "--set", "memory.entries=20"]
+    words = ["--models", "memory", "--set", "memory.backbone=filters", "--set", "memory.coreset_size=20"]
     result = CliRunner().invoke(cli.app, ["compare", *cli_words(folder, tmp_path / "grid"), *words])
     assert result.exit_code == 0, result.output
     (run,) = (tmp_path / "grid" / "runs").iterdir()

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 __all__ = ["FILTERS", "FilterBank", "check_strides"]
 
-FILTERS = "filters"  # its name as a teacher
+FILTERS = "filters"  # its name as a backbone
 ORIENTATIONS = 6
 SIDE, WAVELENGTH, SIGMA = 7, 4.0, 1.8  # of the filters, in pixels of their scale
 FLOOR = 2e-3  # below it, in units of half the value range, energy is as good as none

@@ -15,13 +15,13 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from unblot.backbones.engines import Engine, openvino_engine
 
-__all__ = ["Lean", "folded", "stamp"]
+__all__ = ["FusedInference", "folded", "stamp"]
 
 WORTH = 48 * 256**2  # pixels that take torch about as long as it takes to make the engine
 TOLERANCE = 1e-3  # of the largest value; rounding makes about 1e-5
 
 
-class Lean:
+class FusedInference:
     """Runs a network as its folded copy wherever nothing is learnt: in eval mode, where no gradient is asked for.
 
     The copy is made when it is first needed and made anew when a parameter or buffer of the network was changed, by a

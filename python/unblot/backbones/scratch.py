@@ -1,4 +1,4 @@
-"""A teacher from scratch: it learns to mark blots on the user's own normal images, and stands still from then on.
+"""A backbone from scratch: it learns to mark blots on the user's own normal images, and stands still from then on.
 
 No weights come from elsewhere. What marks blots must know how things around belong together, so what it marks them by
 is a description of normal images (features of a network trained on a made-up task, as in CutPaste, Li et al., arXiv
@@ -18,13 +18,13 @@ from unblot.layers.marking import Marker, changed, disguised, focal_loss
 
 __all__ = ["SCRATCH", "BlotNet"]
 
-SCRATCH = "scratch"  # its name as a teacher
+SCRATCH = "scratch"  # its name as a backbone
 WIDTH, DROPOUT = 128, 0.1  # of each marking network
 FULL, AUGMENT = 0.05, 0.2  # as for ``feature_mask``
 
 
 class BlotNet(nn.Module):
-    """Marking networks for several strides on the features of a filter bank; what they mark by is what a teacher gives.
+    """Marking networks for several strides on a filter bank's features; what they mark by is what a backbone gives.
 
     Args:
         strides: of the feature maps, powers of two from 4, ascending.
@@ -45,7 +45,7 @@ class BlotNet(nn.Module):
 
     def __init__(self, strides: Sequence[int]) -> None:
         super().__init__()
-        check_strides(strides, f"the teacher {SCRATCH!r}")
+        check_strides(strides, f"the backbone {SCRATCH!r}")
         self.strides = tuple(strides)
         self.below = tuple(2**k for k in range(2, max(strides).bit_length()))
         looked_at = dict(zip(self.below, FilterBank(self.below).channels, strict=True))

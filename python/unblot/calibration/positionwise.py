@@ -14,7 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Places"]
+__all__ = ["PositionwiseNormalizer"]
 
 SIDES = 2  # rows and columns at each side of a map that are a side, where a map has four times as many
 FEW = 0.2  # of a side's places may show less than what counts as the whole side's
@@ -22,7 +22,7 @@ FOLDS = 20  # in which groups are left out
 DOUBT = 8  # held-out images that weigh as much as what all places have in common
 
 
-class Places(nn.Module):
+class PositionwiseNormalizer(nn.Module):
     """Maps in units of how far they reach on held-out normal images, place by place.
 
     A value x becomes (x - m - s) / d. m is the mean of the normal maps at this place. s is what this image's map shows
@@ -57,7 +57,7 @@ class Places(nn.Module):
         excess = maps - self.mean
         return (excess - self.evened * _along_sides(excess)) / self.reach
 
-    def left_out(self, maps: Tensor, groups: Tensor) -> Tensor:
+    def leave_group_out(self, maps: Tensor, groups: Tensor) -> Tensor:
         """The maps that :meth:`fit` was given, each in units learnt from those of other groups: a map that was learnt
         from, or whose like was, stands out less than a new one.
 

@@ -365,7 +365,7 @@ def _run(training: Training, protocols: Sequence[Protocol], out: Path, progress:
 
 
 def _judge(training: Training, splits: Splits, protocol: Protocol, folder: Path, progress: bool) -> None:
-    """Judge a finished run under one protocol and write its cell."""
+    """SyntheticValidator a finished run under one protocol and write its cell."""
     run = load_run(folder)
     device = training.config.device
     evaluation = evaluate(

@@ -3,14 +3,14 @@
 The systems of the seeds and their relatives keep the same contract; they are in :mod:`unblot.baselines`.
 """
 
-from unblot.detectors.contract import Batch, Detector, LeftOut, Phase, Recommended, Scores, Step
+from unblot.detectors.contract import Batch, Detector, LeaveGroupOut, Phase, Recommended, Scores, Step
 from unblot.detectors.registry import available, create, default_model, recommended, register, useful_size
 from unblot.layers.pixels import to_signed, to_uint8
 
 __all__ = [
     "Batch",
     "Detector",
-    "LeftOut",
+    "LeaveGroupOut",
     "Phase",
     "Recommended",
     "Scores",

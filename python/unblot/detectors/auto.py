@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from unblot.backbones.frozen import PACKAGED, packaged
 from unblot.backbones.scratch import SCRATCH
-from unblot.backbones.teacher import PACKAGED, packaged
 from unblot.calibration.pooling import spread, top_mean
-from unblot.calibration.positionwise import Places
+from unblot.calibration.positionwise import PositionwiseNormalizer
 from unblot.detectors.contract import Batch, Phase, Recommended, Step
 from unblot.detectors.memory import Memory
 from unblot.layers.cell_markers import CellMarkers, Cells, cells
@@ -47,47 +47,47 @@ class Auto(Memory):
     Args:
         channels: 1 or 3.
         size: a multiple of 32, at least 64.
-        teacher: a timm model, "filters" or "scratch" (:class:`Teacher`). None: the one whose weights come with
+        backbone: a timm model, "filters" or "scratch" (:class:`Backbone`). None: the one whose weights come with
             the extra ``unblot[train]``, or "scratch" where they are not installed.
         strides: of the features, ascending.
-        entries, neighbours, top: of the memory (:class:`Memory`).
+        coreset_size, num_neighbors, top: of the memory (:class:`Memory`).
         steps: of each marking network; they also say how many corrupted images it learns from, 900 for 400 steps.
 
     Raises:
         ValueError: an option out of its range.
-        UserError: the teacher cannot be had.
+        UserError: the backbone cannot be had.
     """
 
     name = "auto"
-    recommended = Recommended(size=64, largest=512, corruption="mixed", batch_size=16, lr=2e-3, presentations=12_000)
+    recommended = Recommended(size=64, largest=512, corruption="mixed", batch_size=16, lr=2e-3, samples_seen=12_000)
 
     def __init__(
         self,
         *,
         channels: int,
         size: int,
-        teacher: str | None = None,
+        backbone: str | None = None,
         strides: Sequence[int] = (8, 16, 32),
-        entries: int = 2_000,
-        neighbours: int = 3,
+        coreset_size: int = 2_000,
+        num_neighbors: int = 3,
         top: float = 0.02,
         steps: int = 400,
     ) -> None:
         if steps < 1:
             raise ValueError(f"steps must be 1 or more, got {steps}")
-        teacher = teacher or (PACKAGED if packaged() else SCRATCH)
+        backbone = backbone or (PACKAGED if packaged() else SCRATCH)
         super().__init__(
             channels=channels,
             size=size,
-            teacher=teacher,
+            backbone=backbone,
             strides=strides,
-            entries=entries,
-            neighbours=neighbours,
+            coreset_size=coreset_size,
+            num_neighbors=num_neighbors,
             top=top,
         )
         self.options["steps"] = self.steps = steps
-        self.markers = CellMarkers(sum(self.teacher.channels[:2]) + len(strides), NETWORKS, WIDTH, DROPOUT)
-        self.marks = Places(size // strides[0])
+        self.markers = CellMarkers(sum(self.backbone.channels[:2]) + len(strides), NETWORKS, WIDTH, DROPOUT)
+        self.marks = PositionwiseNormalizer(size // strides[0])
         # Rows: median and spread of the scores, then of the maps. Columns: memory, marks.
         self.register_buffer("scale", torch.tensor([[0.0], [1.0], [0.0], [1.0]]).repeat(1, 2))
         self._cells, self._due = Cells(), 0.0  # steps that are due
@@ -117,7 +117,7 @@ class Auto(Memory):
             return
         with torch.no_grad():
             clean, noisy = disguised(batch.clean, batch.noisy, soften=True, augment=AUGMENT, mirror=False)
-            features = self.teacher(noisy)
+            features = self.backbone(noisy)
             known = _known(features, self.memory.distances(features, batch.group))
             target = changed(clean, noisy, self.size // known.shape[-1], FULL)
             self._cells.add(known, target, self.markers.folds(batch.group))
@@ -141,7 +141,7 @@ class Auto(Memory):
         """Learn the places of both parts, then how far their scores and maps reach on normal images."""
         *distances, logits = looked_at
         self.marks.fit(logits)
-        maps = [self.memory.fit(distances, groups), self.marks.left_out(logits, groups)]
+        maps = [self.memory.fit(distances, groups), self.marks.leave_group_out(logits, groups)]
         scores = self._scores(maps)
         columns = [[*spread(score), *spread(each.flatten())] for score, each in zip(scores, maps, strict=True)]
         self.scale = torch.stack([torch.stack(column) for column in columns], 1)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 __all__ = [
     "Batch",
     "Detector",
-    "LeftOut",
+    "LeaveGroupOut",
     "Phase",
     "Recommended",
     "Scores",
@@ -99,7 +99,7 @@ class Scores:
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class LeaveGroupOut:
     """Scores of normal images, each as if no image of its group had been among what was learnt from.
 
     Attributes:
@@ -123,7 +123,7 @@ class Recommended:
         corruption: by name.
         batch_size: images per step.
         lr: learning rate.
-        presentations: how many images of ``size`` a phase is shown in all, which gives the number of epochs; None is 15
+        samples_seen: how many images of ``size`` a phase is shown in all, which gives the number of epochs; None is 15
             epochs.
     """
 
@@ -132,22 +132,22 @@ class Recommended:
     corruption: str = "box"
     batch_size: int = 64
     lr: float = 2e-4
-    presentations: int | None = None
+    samples_seen: int | None = None
 
     def epochs(self, images: int, size: int | None = None) -> int:
         """Epochs for a training set of so many images, from 1 to 150: few images shown too often are learnt by heart.
         Where there is a ``largest`` size, an image above the least counts by its pixels, for it shows as much more.
 
         Example:
-            >>> Recommended(presentations=20_000).epochs(700)
+            >>> Recommended(samples_seen=20_000).epochs(700)
             29
-            >>> Recommended(size=256, largest=512, presentations=12_000).epochs(700, 512)
+            >>> Recommended(size=256, largest=512, samples_seen=12_000).epochs(700, 512)
             4
         """
-        if self.presentations is None:
+        if self.samples_seen is None:
             return 15
         each = max(1.0, size / self.size) ** 2 if size and self.largest else 1.0
-        return min(max(1, round(self.presentations / (images * each))), 150)
+        return min(max(1, round(self.samples_seen / (images * each))), 150)
 
 
 class Detector(nn.Module, ABC):
@@ -232,7 +232,7 @@ class Detector(nn.Module, ABC):
         held_out: Iterable[Tensor],  # noqa: ARG002
         blotted: Iterable[Tensor],  # noqa: ARG002
         groups: Tensor,  # noqa: ARG002
-    ) -> LeftOut | None:
+    ) -> LeaveGroupOut | None:
         """Called once after all phases, in eval mode, under ``no_grad``.
 
         Args:

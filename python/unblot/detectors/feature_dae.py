@@ -1,8 +1,8 @@
 """``feature_dae``: a denoising autoencoder in feature space; the patent's corruption on the input side.
 
 Sources: the patent's claim 1 corrupts the input of "any existing model" and asks for the clean image; here what is
-asked for are the *features* that a frozen teacher gives of the clean image. Student and teacher compared by the cosine
-at several strides: Bergmann et al., arXiv 1911.02357; Wang et al., arXiv 2103.04257. A student that sees the corrupted
+asked for are the *features* that a frozen backbone gives of the clean image. Both networks compared by the cosine at
+several strides: Bergmann et al., arXiv 1911.02357; Wang et al., arXiv 2103.04257. A student that sees the corrupted
 image learns to infer what belongs under a blot from around it; at a defect it tells what should have been there.
 """
 
@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from unblot.backbones.folding import Lean
-from unblot.backbones.teacher import PACKAGED, ChannelScale, Teacher
+from unblot.backbones.folding import FusedInference
+from unblot.backbones.frozen import PACKAGED, Backbone, ChannelScale
 from unblot.calibration.pooling import auroc, top_mean
 from unblot.detectors._backbone_phase import LEARN, backbone_phases, backbone_step
 from unblot.detectors.contract import Batch, Detector, Phase, Recommended, Scores, Step
@@ -40,41 +40,41 @@ DISTANCES = {"cosine": cosine_distance, "squared": squared_distance}
 
 
 class FeatureDenoisingAutoencoder(Detector):
-    """Restoration of a teacher's features.
+    """Restoration of a backbone's features.
 
     The loss is the sum over ``strides`` of the mean distance between what the student makes of the corrupted image and
-    the teacher of the clean one. The anomaly map is the distance at ``score_strides``, each divided by its mean on
+    the backbone of the clean one. The anomaly map is the distance at ``score_strides``, each divided by its mean on
     held-out normal images, averaged and enlarged; the score is the mean of its largest ``top`` share. Its figures
-    depend on ImageNet weights (:class:`Teacher`).
+    depend on ImageNet weights (:class:`Backbone`).
 
     Args:
         channels: 1 or 3.
         size: a multiple of 32, at least 64.
-        teacher: a timm model, "filters" or "scratch" (:class:`Teacher`).
+        backbone: a timm model, "filters" or "scratch" (:class:`Backbone`).
         strides: of the features that are restored, ascending.
         score_strides: those of them that are scored.
         width: of the student (:class:`UNet`).
         distance: "cosine", or "squared" for the mean of squared differences.
-        scaled: scale the teacher's channels to mean 0 and standard deviation 1 (:class:`ChannelScale`).
+        scaled: scale the backbone's channels to mean 0 and standard deviation 1 (:class:`ChannelScale`).
         top: share of the map whose mean is the score; None: the one of 0.005, 0.02, 0.1 and 1 that tells held-out
             normals best from the same with defects that training leaves out; 0.02 where nothing is judged.
 
     Raises:
         ValueError: an option out of its range.
-        UserError: the teacher cannot be had.
+        UserError: the backbone cannot be had.
     """
 
     name = "feature_dae"
     size_multiple = 32
     size_min = 64
-    recommended = Recommended(size=128, corruption="mixed", batch_size=16, lr=1e-3, presentations=10_000)
+    recommended = Recommended(size=128, corruption="mixed", batch_size=16, lr=1e-3, samples_seen=10_000)
 
     def __init__(
         self,
         *,
         channels: int,
         size: int,
-        teacher: str = PACKAGED,
+        backbone: str = PACKAGED,
         strides: Sequence[int] = (4, 8, 16),
         score_strides: Sequence[int] = (16,),
         width: int = 24,
@@ -83,7 +83,7 @@ class FeatureDenoisingAutoencoder(Detector):
         top: float | None = None,
     ) -> None:
         options = {
-            "teacher": teacher,
+            "backbone": backbone,
             "strides": list(strides),
             "score_strides": list(score_strides),
             "width": width,
@@ -98,11 +98,11 @@ class FeatureDenoisingAutoencoder(Detector):
             raise ValueError(f"distance must be one of {', '.join(DISTANCES)}; got {distance!r}")
         if not score_strides or not set(score_strides) <= set(strides):
             raise ValueError(f"score_strides must be some of strides {list(strides)}, got {list(score_strides)}")
-        self.teacher = Teacher(teacher, strides)
-        heads = dict(zip(strides, self.teacher.channels, strict=True))
+        self.backbone = Backbone(backbone, strides)
+        heads = dict(zip(strides, self.backbone.channels, strict=True))
         self.student = UNet(channels, heads, width, depth=max(strides).bit_length())
-        self._student = Lean(self.student)
-        self.scale = ChannelScale(self.teacher.channels) if scaled else None
+        self._student = FusedInference(self.student)
+        self.scale = ChannelScale(self.backbone.channels) if scaled else None
         self.score_strides, self.distance, self.top = tuple(score_strides), DISTANCES[distance], top
         self.register_buffer("usual", torch.ones(len(self.score_strides)))
         self.register_buffer("share", torch.tensor(SHARES[1] if top is None else top))
@@ -111,31 +111,31 @@ class FeatureDenoisingAutoencoder(Detector):
     share: Tensor
 
     def start(self) -> None:
-        """Load the teacher's weights."""
-        self.teacher.load_pretrained()
+        """Load the backbone's weights."""
+        self.backbone.load_pretrained()
 
     def phases(self, lr: float) -> Sequence[Phase]:
-        """AdamW for the student, whose best judged epoch stays; before it the teacher's phase, if it has
+        """AdamW for the student, whose best judged epoch stays; before it the backbone's phase, if it has
         one, and a pass that measures channels, if asked.
         """
         adam = torch.optim.AdamW(self.student.parameters(), lr, weight_decay=1e-4)
         measure = [] if self.scale is None else [Phase("measure", {})]
-        return [*backbone_phases(self.teacher, lr), *measure, Phase("train", {"student": adam}, judged=self)]
+        return [*backbone_phases(self.backbone, lr), *measure, Phase("train", {"student": adam}, judged=self)]
 
     def training_step(self, phase: str, batch: Batch) -> Iterator[Step]:
         """One step a batch: the distances of all strides. The phase that measures takes none."""
         if phase == LEARN:
-            yield from backbone_step(self.teacher, batch)
+            yield from backbone_step(self.backbone, batch)
             return
         with torch.no_grad():
             if self.scale is not None and phase == "measure":
-                self.scale.add(self.teacher(batch.clean))
+                self.scale.add(self.backbone(batch.clean))
                 return
             wanted = self._wanted(batch.clean)
         made = self._student(batch.noisy)
         terms = {
             f"stride_{s}": self.distance(a, b).mean()
-            for s, a, b in zip(self.teacher.strides, made, wanted, strict=True)
+            for s, a, b in zip(self.backbone.strides, made, wanted, strict=True)
         }
         yield Step("student", terms)
 
@@ -145,12 +145,12 @@ class FeatureDenoisingAutoencoder(Detector):
             self.scale.finish()
 
     def _wanted(self, images: Tensor) -> list[Tensor]:
-        features: list[Tensor] = self.teacher(images)
+        features: list[Tensor] = self.backbone(images)
         return features if self.scale is None else self.scale(features)
 
     def _distances(self, images: Tensor) -> list[Tensor]:
         """Distance at each scored stride."""
-        pairs = zip(self.teacher.strides, self._student(images), self._wanted(images), strict=True)
+        pairs = zip(self.backbone.strides, self._student(images), self._wanted(images), strict=True)
         found = {s: self.distance(a, b) for s, a, b in pairs if s in self.score_strides}
         return [found[s] for s in self.score_strides]
 

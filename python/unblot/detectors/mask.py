@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from unblot.backbones.folding import Lean
+from unblot.backbones.folding import FusedInference
 from unblot.calibration.pooling import top_mean
 from unblot.detectors.contract import Batch, Detector, Phase, Recommended, Scores, Step
 from unblot.layers.blocks import Discriminator, frozen
@@ -58,7 +58,7 @@ class MaskDetector(Detector):
     name = "mask"
     size_multiple = 32
     size_min = 64
-    recommended = Recommended(size=128, corruption="mixed", batch_size=16, lr=1e-3, presentations=20_000)
+    recommended = Recommended(size=128, corruption="mixed", batch_size=16, lr=1e-3, samples_seen=20_000)
 
     def __init__(
         self,
@@ -97,7 +97,7 @@ class MaskDetector(Detector):
         # Outputs at stride 2 carry 2 × 2 pixels each: full resolution without a convolution there.
         self.restorer = UNet(channels, {2: 4 * channels}, width, depth=5)
         self.marker = UNet(2 * channels, dict.fromkeys(strides, 1), width, depth=5, dropout=dropout)
-        self._restorer, self._marker = Lean(self.restorer), Lean(self.marker)
+        self._restorer, self._marker = FusedInference(self.restorer), FusedInference(self.marker)
         self.discriminator = Discriminator(channels, size) if adversarial else None
         self.strides, self.focal, self.adversarial, self.full = tuple(strides), focal, adversarial, full
         self.augment, self.soften, self.top = augment, soften, top

@@ -87,7 +87,7 @@ def useful_size(name: str, size: int, options: Mapping[str, Any]) -> int:
         ValueError: no such detector, or options that it cannot read.
 
     Example:
-        >>> useful_size("memory", 512, {"teacher": "filters"}), useful_size("memory", 512, {})
+        >>> useful_size("memory", 512, {"backbone": "filters"}), useful_size("memory", 512, {})
         (256, 512)
     """
     try:

@@ -32,20 +32,20 @@ class Bank(nn.Module):
 
     Args:
         channels: of the features.
-        entries: patches that are remembered.
-        neighbours: nearest entries whose distances are averaged.
+        coreset_size: patches that are remembered.
+        num_neighbors: nearest entries whose distances are averaged.
     """
 
-    def __init__(self, channels: int, *, entries: int, neighbours: int) -> None:
+    def __init__(self, channels: int, *, coreset_size: int, num_neighbors: int) -> None:
         super().__init__()
-        self.entries, self.neighbours = entries, neighbours
+        self.coreset_size, self.num_neighbors = coreset_size, num_neighbors
         # What training fills; buffers of a checkpoint may change their shape.
         self.register_buffer("centre", torch.zeros(channels))
         self.register_buffer("axes", torch.eye(channels))
         self.register_buffer("memory", torch.zeros(0, channels))
         self.register_buffer("typical", torch.ones(0))
         self.register_buffer("groups", torch.zeros(0, dtype=torch.int64))  # that the entries are of
-        self._seen = Reservoir(entries * CANDIDATES)
+        self._seen = Reservoir(coreset_size * CANDIDATES)
 
     centre: Tensor
     axes: Tensor
@@ -62,7 +62,7 @@ class Bank(nn.Module):
         rows, groups = self._seen.take()
         self.centre, self.axes = balance(rows, [rows.shape[1]])
         rows = (rows - self.centre) @ self.axes
-        chosen = coreset(rows, self.entries)
+        chosen = coreset(rows, self.coreset_size)
         self.memory, self.groups = rows[chosen], groups[chosen]
         self.typical = self._typical(self.memory, self.groups)
 
@@ -72,7 +72,7 @@ class Bank(nn.Module):
         for part, own in zip(torch.split(entries, 1024), torch.split(groups, 1024), strict=True):
             distance = torch.cdist(part, entries)
             distance[own[:, None] == groups[None]] = torch.inf
-            found.append(distance.topk(min(self.neighbours, len(entries)), largest=False).values.mean(1))
+            found.append(distance.topk(min(self.num_neighbors, len(entries)), largest=False).values.mean(1))
         typical = torch.cat(found)
         usual = typical[typical.isfinite()]
         floor = usual.median() / 10 if len(usual) else torch.ones(())  # repeated patches would divide by nothing
@@ -86,7 +86,7 @@ class Bank(nn.Module):
         n, _, height, wide = patches.shape
         rows = (_rows(patches) - self.centre) @ self.axes
         apart = None if without is None else (without.repeat_interleave(height * wide), self.groups)
-        distance, index = nearest(rows, self.memory, self.neighbours, apart)
+        distance, index = nearest(rows, self.memory, self.num_neighbors, apart)
         return (distance / self.typical[index]).mean(1).view(n, 1, height, wide)
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unblot.calibration.pooling import top_mean
-from unblot.calibration.positionwise import Places
+from unblot.calibration.positionwise import PositionwiseNormalizer
 from unblot.layers.bank import Bank
 
 __all__ = ["PatchMemory"]
@@ -29,15 +29,19 @@ class PatchMemory(nn.Module):
     Args:
         channels: of the features by stride, ascending.
         size: height and width of the images in pixels.
-        entries: patches that each bank remembers.
-        neighbours: nearest entries whose distances are averaged.
+        coreset_size: patches that each bank remembers.
+        num_neighbors: nearest entries whose distances are averaged.
         top: share of the map, the most anomalous part, whose mean is the image's score.
     """
 
-    def __init__(self, channels: dict[int, int], size: int, *, entries: int, neighbours: int, top: float) -> None:
+    def __init__(
+        self, channels: dict[int, int], size: int, *, coreset_size: int, num_neighbors: int, top: float
+    ) -> None:
         super().__init__()
-        self.banks = nn.ModuleList(Bank(c, entries=entries, neighbours=neighbours) for c in channels.values())
-        self.places = nn.ModuleList(Places(size // stride) for stride in channels)
+        self.banks = nn.ModuleList(
+            Bank(c, coreset_size=coreset_size, num_neighbors=num_neighbors) for c in channels.values()
+        )
+        self.normalizers = nn.ModuleList(PositionwiseNormalizer(size // stride) for stride in channels)
         weights = [1.0] * len(channels)
         if len(channels) > 1:
             weights[0] = 0.5
@@ -78,7 +82,7 @@ class PatchMemory(nn.Module):
         """
         for places, each in zip(self._places(), distances, strict=True):
             places.fit(each)
-        return self._sum([p.left_out(each, groups) for p, each in zip(self._places(), distances, strict=True)])
+        return self._sum([p.leave_group_out(each, groups) for p, each in zip(self._places(), distances, strict=True)])
 
     def forward(self, distances: Sequence[Tensor]) -> Tensor:
         """Anomaly maps, shape (N, 1, h, w) at the finest stride."""
@@ -91,8 +95,8 @@ class PatchMemory(nn.Module):
     def _banks(self) -> Iterator[Bank]:
         return (bank for bank in self.banks if isinstance(bank, Bank))
 
-    def _places(self) -> Iterator[Places]:
-        return (places for places in self.places if isinstance(places, Places))
+    def _places(self) -> Iterator[PositionwiseNormalizer]:
+        return (places for places in self.normalizers if isinstance(places, PositionwiseNormalizer))
 
     def _sum(self, maps: Sequence[Tensor]) -> Tensor:
         fine = maps[0].shape[-2:]

@@ -41,7 +41,6 @@ from unblot.training.engine import (
     with_devices,
 )
 from unblot.training.feed import Feed, derived_seed, loading_failed
-from unblot.training.judge import Judge, due, judge_of
 from unblot.training.monitor import Log, LostProcessError, Means, NonFiniteLossError, collapse
 from unblot.training.run import (
     CHECKPOINT,
@@ -55,6 +54,7 @@ from unblot.training.run import (
     weights_of,
 )
 from unblot.training.threshold import settle
+from unblot.training.validator import SyntheticValidator, due, validator_of
 
 __all__ = ["build", "train"]
 
@@ -111,7 +111,7 @@ def train(
         config, data, splits = resolve(config, splits, progress=None if progress else False)
     config = with_devices(config.resolved(len(splits.train), splits.train.size))
     out, spec = Path(out), corruption_of(config.corruption)
-    judge = judge_of(config, spec, splits)
+    judge = validator_of(config, spec, splits)
     fabric = make_fabric(config)
     if slow := slow_precision(config, fabric.device):
         logger.warning("%s", slow)
@@ -155,7 +155,7 @@ def _train(
     config: TrainConfig,
     spec: BoxNoise | FullGaussian | None,
     splits: Splits,
-    judge: Judge | None,
+    judge: SyntheticValidator | None,
     out: Path,
     progress: bool,
     after_epoch: Callable[[Detector, int], None] | None,

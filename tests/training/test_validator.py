@@ -14,7 +14,7 @@ from unblot.detectors import Batch, Detector, Phase, Scores, Step
 from unblot.errors import UserError
 from unblot.training import TrainConfig, load_run, train
 from unblot.training.checkpoint import read
-from unblot.training.judge import Judge, blots
+from unblot.training.validator import SyntheticValidator, blots
 
 Config = Callable[..., TrainConfig]
 GOOD_EPOCH = 2
@@ -57,9 +57,10 @@ def judged(make_config: Config, known: Callable[[type[Detector]], type[Detector]
 def test_blotted_images_are_the_same_each_time_and_in_any_batch(splits: Splits) -> None:
     images = splits.held_out
     whole, parts = (
-        torch.cat([*Judge(images, [blots(BoxNoise())], n).blotted(torch.device("cpu"))]) for n in (len(images), 3)
+        torch.cat([*SyntheticValidator(images, [blots(BoxNoise())], n).blotted(torch.device("cpu"))])
+        for n in (len(images), 3)
     )
-    clean = torch.cat([*Judge(images, [blots(BoxNoise())], 3).normal(torch.device("cpu"))])
+    clean = torch.cat([*SyntheticValidator(images, [blots(BoxNoise())], 3).normal(torch.device("cpu"))])
     assert torch.equal(whole, parts)
     assert len(clean) == len(images) == 10
     assert len(whole) == 20, "a few images are judged by several times"
@@ -77,8 +78,8 @@ def test_blotted_images_are_made_once_where_there_is_room(
         made.append(list(keys))
         return 255 - images
 
-    monkeypatch.setattr("unblot.training.judge.KEPT", room)
-    judge = Judge(splits.held_out, [family], 3)
+    monkeypatch.setattr("unblot.training.validator.KEPT", room)
+    judge = SyntheticValidator(splits.held_out, [family], 3)
     first, second = ([*judge.blotted(torch.device("cpu"))] for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
     assert len(made) == calls  # 10 images twice, 3 at a time

@@ -26,7 +26,7 @@ from unblot.errors import UserError
 from unblot.training.config import UNLIKE, TrainConfig
 from unblot.training.run import corruption_of
 
-__all__ = ["Judge", "blots", "due", "judge_of"]
+__all__ = ["SyntheticValidator", "blots", "due", "validator_of"]
 
 SEED = 0x5EED  # apart from every run's own; the same blots judge all detectors
 MOST = 96  # images that are judged by: more cost time and hardly sharpen the judgement
@@ -39,7 +39,7 @@ Blots = Callable[[Tensor, Sequence[int]], Tensor]
 
 
 @dataclass(frozen=True)
-class Judge:
+class SyntheticValidator:
     """Held-out normal images with and without defects.
 
     Attributes:
@@ -112,7 +112,7 @@ def due(epoch: int, epochs: int) -> bool:
     return epoch % max(1, epochs // TURNS) == 0 or epoch == epochs
 
 
-def judge_of(config: TrainConfig, trained_on: Spec | None, splits: Splits) -> Judge | None:
+def validator_of(config: TrainConfig, trained_on: Spec | None, splits: Splits) -> SyntheticValidator | None:
     """The judge that a run asks for; None where it asks for none or holds no images out.
 
     Raises:
@@ -131,7 +131,7 @@ def judge_of(config: TrainConfig, trained_on: Spec | None, splits: Splits) -> Ju
                 f"heart. Give another one, {UNLIKE} for defects that no training uses, or none to keep the last epoch"
             )
         families = [blots(spec)]
-    return Judge(splits.held_out, families, config.batch_size) if len(splits.held_out) else None
+    return SyntheticValidator(splits.held_out, families, config.batch_size) if len(splits.held_out) else None
 
 
 def blots(spec: Spec) -> Blots:

