@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from unblot.corruption.apply import Corrupted, corrupt
     from unblot.corruption.integrations.collate import BoxNoiseCollate
     from unblot.corruption.integrations.transform import RandomBoxNoise
-    from unblot.corruption.spec import BoxNoise, FullGaussian, Gaussian, Laplace, Paste, Poisson, SaltPepper
+    from unblot.corruption.noise import Gaussian, Laplace, Paste, Poisson, SaltPepper
+    from unblot.corruption.spec import BoxNoise, FullGaussian
     from unblot.errors import UserError
 
 __all__ = [

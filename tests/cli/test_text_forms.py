@@ -16,7 +16,10 @@ from tests.corruption.test_properties import SPECS, numbers
 
 from unblot.cli import app
 from unblot.cli import settings as cli_settings
-from unblot.corruption.spec import NAMES, BoxNoise, FullGaussian, Gaussian, Paste, Spec, load_spec, save_spec
+from unblot.corruption.noise import Gaussian, Paste
+from unblot.corruption.presets import NAMES
+from unblot.corruption.spec import BoxNoise, FullGaussian, Spec
+from unblot.corruption.spec_file import load_spec, save_spec
 from unblot.data import DataConfig
 from unblot.detectors import available
 from unblot.errors import UserError
@@ -59,9 +62,9 @@ def test_a_corruption_comes_back_from_its_file_and_from_its_repr(spec: Spec, tmp
 
 
 def _kinds() -> tuple[type, ...]:
-    from unblot.corruption.spec import _KINDS
+    from unblot.corruption.noise import KINDS
 
-    return _KINDS
+    return KINDS
 
 
 JSON = st.recursive(

@@ -23,7 +23,9 @@ from numpy.typing import NDArray
 from torchvision import tv_tensors
 
 from unblot.corruption.apply import Box, corrupt
-from unblot.corruption.spec import BoxNoise, FullGaussian, Gaussian, Laplace, Noise, Poisson, SaltPepper, named
+from unblot.corruption.noise import Gaussian, Laplace, Noise, Poisson, SaltPepper
+from unblot.corruption.presets import named
+from unblot.corruption.spec import BoxNoise, FullGaussian
 
 SPEC = BoxNoise(scale=(0.2, 0.5))
 ON_IMAGE = BoxNoise(scale=0.5, base="image", noise=[Gaussian(), Laplace(), Poisson()], value_range=(-1.0, 3.0))

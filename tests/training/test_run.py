@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from unblot import BoxNoise
-from unblot.corruption.spec import save_spec
+from unblot.corruption.spec_file import save_spec
 from unblot.data import DataConfig, ImageSet, Item, Source, Splits
 from unblot.errors import UserError
 from unblot.training import TrainConfig, load_run, train

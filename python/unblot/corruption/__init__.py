@@ -6,18 +6,10 @@ here.
 """
 
 from unblot.corruption.apply import Box, Corrupted, corrupt
-from unblot.corruption.spec import (
-    BoxNoise,
-    FullGaussian,
-    Gaussian,
-    Laplace,
-    Paste,
-    Poisson,
-    SaltPepper,
-    load_spec,
-    named,
-    save_spec,
-)
+from unblot.corruption.noise import Gaussian, Laplace, Paste, Poisson, SaltPepper
+from unblot.corruption.presets import named
+from unblot.corruption.spec import BoxNoise, FullGaussian
+from unblot.corruption.spec_file import load_spec, save_spec
 
 __all__ = [
     "Box",

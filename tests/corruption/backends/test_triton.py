@@ -24,7 +24,8 @@ from packaging.version import Version
 from unblot.corruption import _triton_kernel, apply, triton_backend
 from unblot.corruption.apply import Corrupted, corrupt
 from unblot.corruption.backends.torch import corrupt_torch
-from unblot.corruption.spec import BoxNoise, FullGaussian, Gaussian, Laplace, Noise, Paste, Poisson, SaltPepper, Spec
+from unblot.corruption.noise import Gaussian, Laplace, Noise, Paste, Poisson, SaltPepper
+from unblot.corruption.spec import BoxNoise, FullGaussian, Spec
 
 DTYPES = (torch.uint8, torch.float16, torch.bfloat16, torch.float32)
 LARGE = 2**64 - 1

@@ -30,7 +30,8 @@ from unblot.corruption._arrays import (
 )
 from unblot.corruption.apply import Corrupted, without_pixels
 from unblot.corruption.backends.triton_kernel import fill
-from unblot.corruption.spec import BoxNoise, FullGaussian, Noise, Paste, Spec
+from unblot.corruption.noise import Noise, Paste
+from unblot.corruption.spec import BoxNoise, FullGaussian, Spec
 
 __all__ = ["corrupt_triton"]
 
