@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from unblot import cli
 from unblot.comparison import plan
-from unblot.comparison.grid import _resolved
+from unblot.comparison.cell import _resolved
 from unblot.data import DataConfig, Splits, load_data
 from unblot.detectors import Detector, recommended
 from unblot.sklearn import AnomalyDetector
@@ -23,9 +23,8 @@ MODELS = ["auto", "memory", "dae"]
 SHAPE = (90, 130)
 DOORS = (
     "unblot.training.train",
-    "unblot.comparison.grid.train",
+    "unblot.comparison.cell.train",
     "unblot.sklearn.train",
-    "unblot.comparison.ablation.train",
 )
 
 
@@ -75,18 +74,17 @@ def test_every_door_means_the_same_run(
     assert (expected.corruption, expected.batch_size, expected.lr) == (own.corruption, own.batch_size, own.lr)
     assert at.size == splits.train.size == size_for(TrainConfig(model), (SHAPE[0] * SHAPE[1]) ** 0.5)
 
-    for verb in (["train"], ["study", "protocol"]):
-        result = CliRunner().invoke(cli.app, [*verb, *cli_words(folder, tmp_path / verb[0]), "--model", model])
-        assert isinstance(result.exception, EnoughError), result.output
+    result = CliRunner().invoke(cli.app, ["train", *cli_words(folder, tmp_path / "run"), "--model", model])
+    assert isinstance(result.exception, EnoughError), result.output
     (planned,) = plan(data, TrainConfig(device="cpu"), models=[model], corruptions={"own": None}, seeds=[0])
     in_grid = _resolved(planned.config, planned.data)
     pixels = np.stack([np.asarray(Image.open(folder / "fine" / f"{i}.png")) for i in range(16)])
     with pytest.raises(EnoughError):
         AnomalyDetector(model, device="cpu", random_state=0, held_out=data.held_out).fit(pixels)
 
-    by_cli, by_study, by_sklearn = started
-    assert by_cli[0] == by_study[0] == in_grid[0] == expected
-    for found in (by_cli[1], by_study[1], in_grid[2], by_sklearn[1]):
+    by_cli, by_sklearn = started
+    assert by_cli[0] == in_grid[0] == expected
+    for found in (by_cli[1], in_grid[2], by_sklearn[1]):
         assert found.train.size == at.size
     assert in_grid[1].size == at.size
     # An estimator has no test images, so it trains on more; all else follows from the same rules.
