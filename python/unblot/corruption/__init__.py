@@ -1,8 +1,7 @@
 """Blotting images: random boxes of mixed noise (US 12 387 466).
 
-``spec`` says what to draw, ``apply`` does it to arrays; ``collate`` does it in a ``DataLoader``, ``transform`` in a
-torchvision pipeline, ``torch_backend`` on any torch device. Those last three import torch and are not imported from
-here.
+``spec`` says what to draw, ``apply`` does it to arrays. ``integrations`` do it in a ``DataLoader`` and in a torchvision
+pipeline, ``backends`` on other devices. These two import torch and are not imported from here.
 """
 
 from unblot.corruption.apply import Box, Corrupted, corrupt

@@ -1,6 +1,6 @@
 """The corruption of tensors on an NVIDIA GPU: the core's twin, with the same bits.
 
-The core draws the boxes (``Plan.draw``). They go to the device in one copy, and one launch of ``_triton_kernel`` fills
+The core draws the boxes (``Plan.draw``). They go to the device in one copy, and one launch of ``triton_kernel`` fills
 their pixels and touches no other. A program of it fills 1024 consecutive values of one box, which are 256 Philox blocks
 of four words. Boxes that may overlap take a launch for the first box of each image, one for the second, and so on.
 """
