@@ -411,7 +411,7 @@ class Memory(Detector):
     size_min = 16
 
     def __init__(self, *, channels: int, size: int) -> None:
-        super().__init__(channels=channels, size=size, options={})
+        super().__init__(channels=channels, size=size)
         self.network = nn.Sequential(nn.Conv2d(channels, 4, 4, 4), nn.BatchNorm2d(4))
         self.head = nn.Conv2d(4, channels, 1)
         self.backbone = nn.Sequential(nn.Conv2d(channels, channels, 4, 4), nn.BatchNorm2d(channels))  # frozen
