@@ -79,7 +79,7 @@ def test_it_takes_its_steps_however_images_come_in_batches() -> None:
         steps = 0
         for _ in range(10):
             for at in torch.arange(6).split(size):
-                part = Batch(*(getattr(batch, name)[at] for name in ("noisy", "clean", "mask", "index", "group")))
+                part = Batch(*(getattr(batch, name)[at] for name in ("noisy", "clean", "index", "group")))
                 steps += sum(1 for _ in made.training_step(MARK, part))
         assert steps == int(60 * 400 / 900)
 
@@ -182,7 +182,7 @@ def test_nothing_is_kept_after_its_phase_but_what_calibration_needs() -> None:
 @pytest.mark.parametrize("groups", [[3] * 6, [0, 1] * 3])
 def test_one_group_and_two_groups_train_and_score(groups: list[int]) -> None:
     batch = blotted(6, seed=0)
-    batch = Batch(batch.noisy, batch.clean, batch.mask, batch.index, torch.tensor(groups))
+    batch = Batch(batch.noisy, batch.clean, batch.index, torch.tensor(groups))
     made = trained(batch)
     left_out = calibrated(made, blotted(3, seed=1).clean, torch.arange(3))
     assert len(left_out.training) == (6 if len(set(groups)) > 1 else 0)
@@ -209,7 +209,7 @@ def test_images_that_are_all_equal_give_finite_scores() -> None:
     other = blotted(6, seed=0)
     clean = first.clean.expand(6, -1, -1, -1).clone()
     noisy = torch.where(other.mask > 0, other.noisy, clean)
-    batch = Batch(noisy, clean, other.mask, other.index, other.group)
+    batch = Batch(noisy, clean, other.index, other.group)
     made = trained(batch)
     left_out = calibrated(made, clean[:3], torch.arange(3))
     assert left_out.training.isfinite().all()
@@ -222,7 +222,7 @@ def test_images_that_are_all_equal_give_finite_scores() -> None:
 
 def test_a_batch_in_which_nothing_was_changed_is_learnt_from() -> None:
     clean, number = blotted(4, seed=0).clean, torch.arange(4)
-    made = trained(Batch(clean, clean, clean[:, :1] * 0, number, number))
+    made = trained(Batch(clean, clean, number, number))
     with torch.no_grad():
         assert made.score(clean).image.isfinite().all()
 

@@ -38,7 +38,7 @@ class Brightness(Detector):
     name = "brightness"
 
     def __init__(self, channels: int, restores: bool = True, size: int = SIZE) -> None:
-        super().__init__(channels=channels, size=size, options={})
+        super().__init__(channels=channels, size=size)
         self.restores = restores
 
     def phases(self, lr: float) -> list[Phase]:

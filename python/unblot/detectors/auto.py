@@ -10,7 +10,8 @@ is enough. ``docs/default.md`` tells how this was chosen.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -20,11 +21,12 @@ from unblot.backbones.scratch import SCRATCH
 from unblot.calibration.pooling import spread, top_mean
 from unblot.calibration.positionwise import PositionwiseNormalizer
 from unblot.detectors.contract import Batch, Phase, Recommended, Step
-from unblot.detectors.memory import Memory
+from unblot.detectors.memory import Memory, MemoryOptions
+from unblot.detectors.options import option, option_from
 from unblot.layers.cell_markers import CellMarkers, Cells, cells
 from unblot.layers.marking import changed, disguised
 
-__all__ = ["Auto"]
+__all__ = ["Auto", "AutoOptions"]
 
 MARK = "mark"
 NETWORKS, WIDTH, DROPOUT = 3, 64, 0.1
@@ -34,6 +36,19 @@ SIDE = 256
 FULL, AUGMENT = 0.05, 0.2  # as for ``feature_mask``
 TOP = 0.005  # share of the marks' map that makes their score
 TRUST = (1.0, 0.7)  # in the memory and in the marks, which are wrong more often
+
+
+def usual_backbone() -> str:
+    """The one whose weights come with the extra ``unblot[train]``, or "scratch" where they are not installed."""
+    return PACKAGED if packaged() else SCRATCH
+
+
+@dataclass(frozen=True)
+class AutoOptions(MemoryOptions):
+    """What a user may set of ``auto``."""
+
+    backbone: str = option_from(usual_backbone, "network whose features are used: a timm model, filters or scratch")
+    steps: int = option(400, "training steps of each marking network; 400 learn from 900 corrupted images", at_least=1)
 
 
 class Auto(Memory):
@@ -47,11 +62,7 @@ class Auto(Memory):
     Args:
         channels: 1 or 3.
         size: a multiple of 32, at least 64.
-        backbone: a timm model, "filters" or "scratch" (:class:`Backbone`). None: the one whose weights come with
-            the extra ``unblot[train]``, or "scratch" where they are not installed.
-        strides: of the features, ascending.
-        coreset_size, num_neighbors, top: of the memory (:class:`Memory`).
-        steps: of each marking network; they also say how many corrupted images it learns from, 900 for 400 steps.
+        options: those of :class:`AutoOptions`.
 
     Raises:
         ValueError: an option out of its range.
@@ -59,35 +70,16 @@ class Auto(Memory):
     """
 
     name = "auto"
+    summary = "remembers patches of normal images, and marks what does not belong; the default"
+    options_type: ClassVar[type[AutoOptions]] = AutoOptions
     recommended = Recommended(size=64, largest=512, corruption="mixed", batch_size=16, lr=2e-3, samples_seen=12_000)
 
-    def __init__(
-        self,
-        *,
-        channels: int,
-        size: int,
-        backbone: str | None = None,
-        strides: Sequence[int] = (8, 16, 32),
-        coreset_size: int = 2_000,
-        num_neighbors: int = 3,
-        top: float = 0.02,
-        steps: int = 400,
-    ) -> None:
-        if steps < 1:
-            raise ValueError(f"steps must be 1 or more, got {steps}")
-        backbone = backbone or (PACKAGED if packaged() else SCRATCH)
-        super().__init__(
-            channels=channels,
-            size=size,
-            backbone=backbone,
-            strides=strides,
-            coreset_size=coreset_size,
-            num_neighbors=num_neighbors,
-            top=top,
-        )
-        self.options["steps"] = self.steps = steps
-        self.markers = CellMarkers(sum(self.backbone.channels[:2]) + len(strides), NETWORKS, WIDTH, DROPOUT)
-        self.marks = PositionwiseNormalizer(size // strides[0])
+    def __init__(self, *, channels: int, size: int, **options: Any) -> None:
+        super().__init__(channels=channels, size=size, **options)
+        chosen = AutoOptions.of(self.options)
+        self.steps = chosen.steps
+        self.markers = CellMarkers(sum(self.backbone.channels[:2]) + len(chosen.strides), NETWORKS, WIDTH, DROPOUT)
+        self.marks = PositionwiseNormalizer(size // chosen.strides[0])
         # Rows: median and spread of the scores, then of the maps. Columns: memory, marks.
         self.register_buffer("scale", torch.tensor([[0.0], [1.0], [0.0], [1.0]]).repeat(1, 2))
         self._cells, self._due = Cells(), 0.0  # steps that are due

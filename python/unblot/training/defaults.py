@@ -10,7 +10,6 @@ from dataclasses import replace
 
 from unblot.data import DataConfig, Found, Splits, find_images, load_found, native_size, usual_side
 from unblot.detectors import recommended, useful_size
-from unblot.errors import UserError
 from unblot.training.config import TrainConfig
 
 __all__ = ["resolve", "size_for", "sized"]
@@ -19,18 +18,12 @@ __all__ = ["resolve", "size_for", "sized"]
 def size_for(config: TrainConfig, side: float) -> int:
     """Height and width at which the detector of a run sees images with as many pixels as a square of this side.
 
-    Raises:
-        UserError: options that the detector does not know.
-
     Example:
         >>> [size_for(TrainConfig(model), 140) for model in ("memory", "dae")]
         [224, 32]
     """
     own = recommended(config.model)
-    try:
-        return useful_size(config.model, native_size(side, own.size, own.largest or own.size), config.model_options)
-    except ValueError as error:
-        raise UserError(str(error)) from error
+    return useful_size(config.model, native_size(side, own.size, own.largest or own.size), config.model_options)
 
 
 def sized(config: TrainConfig, data: DataConfig, found: Found) -> DataConfig:
