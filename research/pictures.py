@@ -35,7 +35,7 @@ def found(run: Run, out: Path) -> None:
     for label, kept in ((1, scored.image > threshold), (0, scored.image <= threshold)):
         among = np.flatnonzero((test.labels == label) & kept)
         rows.append(int(among[np.argsort(scored.image[among])[len(among) // 2]]))
-    low, high = np.quantile(scored.maps, 0.5), scored.maps[rows[0]].max()
+    low, high = float(np.quantile(scored.maps, 0.5)), float(scored.maps[rows[0]].max())
     with matplotlib.rc_context({"font.size": 13}):
         figure = Figure(figsize=(3 * SIDE, 2 * SIDE), layout="constrained")
         for row, at in enumerate(rows):

@@ -154,7 +154,7 @@ def test_a_run_that_is_no_run_is_named(tmp_path: Path, run: Path) -> None:
 
 def test_a_run_of_another_version_is_named(run: Path) -> None:
     edit(run / "config.json", format=7, version="9.0")
-    with pytest.raises(UserError, match=r"format 7, written by unblot 9\.0.*reads format 3.*Use that version"):
+    with pytest.raises(UserError, match=r"format 7, written by unblot 9\.0.*reads format 2.*Use that version"):
         load_run(run)
 
 

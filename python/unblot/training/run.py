@@ -55,7 +55,7 @@ __all__ = [
     "weights_of",
 ]
 
-FORMAT = 3
+FORMAT = 2
 LOCK, LOG = ".lock", "log"
 CONFIG, CHECKPOINT, CALIBRATION = "config.json", "checkpoint.safetensors", "calibration.json"
 PROVENANCE, IMAGES = "provenance.json", "images.json"

@@ -21,8 +21,10 @@ import triton
 import triton.language as tl
 from packaging.version import Version
 
+from unblot.corruption import apply
 from unblot.corruption.apply import Corrupted, corrupt
-from unblot.corruption.backends import apply, triton_backend, triton_kernel
+from unblot.corruption.backends import triton as triton_backend
+from unblot.corruption.backends import triton_kernel
 from unblot.corruption.backends.torch import corrupt_torch
 from unblot.corruption.noise import Gaussian, Laplace, Noise, Paste, Poisson, SaltPepper
 from unblot.corruption.spec import BoxNoise, FullGaussian, Spec
