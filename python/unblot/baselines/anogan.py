@@ -30,7 +30,7 @@ from unblot.layers.blocks import Decoder, Discriminator, adam, bce, frozen
 
 __all__ = ["AnoGAN", "AnoGANOptions"]
 
-LAMBDA_CORRUPTED = 1.0  # weight of the corrupted images' loss: that of the other two
+LAMBDA_CORRUPTED = 1.0  # weight of the corrupted images' loss, which is ours: as much as each of the other two
 SCORE_WEIGHT = 0.1  # λ of the paper
 # The paper gives no rate of the search. Held-out digits (16×16) chose: 500 steps ended at a loss of 22.6 with 0.03 and
 # 22.4 with 0.1, of 25.9 with 0.01 and 58 with 0.001.

@@ -37,7 +37,7 @@ class FeatureDaeOptions(Options):
     """What a user may set of ``feature_dae``."""
 
     backbone: str = option(PACKAGED, "network whose features are restored: a timm model, filters or scratch")
-    width: int = option(24, "channels of the restoring network at full resolution", at_least=1)
+    width: int = option(24, "channels of the restoring network at half resolution", at_least=1)
 
 
 def cosine_distance(a: Tensor, b: Tensor) -> Tensor:

@@ -38,7 +38,7 @@ TOP = 0.01  # share of the map whose mean is the score
 class MaskOptions(Options):
     """What a user may set of ``mask``."""
 
-    width: int = option(16, "channels of both networks at full resolution", at_least=1)
+    width: int = option(16, "channels of both networks at half resolution", at_least=1)
 
 
 class MaskDetector(Detector):
