@@ -24,9 +24,9 @@ from anomalib.models.image.patchcore.torch_model import PatchcoreModel
 from benches.patchcore import PatchCore
 from torch import Tensor
 
+from unblot.backbones.frozen import PACKAGED, Backbone
 from unblot.data import ImageSet, Item, Source, Splits
-from unblot.models import Detector, to_signed
-from unblot.models.teacher import PACKAGED, Teacher
+from unblot.detectors import Detector, to_signed
 from unblot.training import TrainConfig, train
 
 BATCH = 16
@@ -83,10 +83,10 @@ def main() -> None:
     batch = to_signed(torch.stack([splits.held_out[i]["image"] for i in range(BATCH)]))
     rows: list[tuple[str, float | None, Callable[[Tensor], object]]] = []
     for engine, images in (("torch", 0), ("the engine", 10**6)):
-        teacher = Teacher(PACKAGED, (8, 16, 32))
-        teacher.load_pretrained()
-        teacher.expect(images, args.size)
-        rows.append((f"one pass of the backbone, {engine}", None, teacher))
+        backbone = Backbone(PACKAGED, (8, 16, 32))
+        backbone.load_pretrained()
+        backbone.expect(images, args.size)
+        rows.append((f"one pass of the backbone, {engine}", None, backbone))
     for model in ("auto", "memory"):
         detector, seconds = trained(model, splits)
         detector.expect(10**6)

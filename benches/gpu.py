@@ -24,7 +24,7 @@ def ways(images: torch.Tensor) -> Iterator[tuple[str, Work]]:
     from benches.workloads import AREA, KINDS, corrupter
 
     import unblot
-    from unblot.corruption.torch_backend import corrupt_torch
+    from unblot.corruption.backends.torch import corrupt_torch
 
     # With a value range nobody looks at pixels first, for which the host would wait.
     spec = unblot.BoxNoise(scale=AREA, value_range=(0.0, 1.0))

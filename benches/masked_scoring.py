@@ -26,7 +26,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Subset
 
 from unblot.data import load_data
-from unblot.models import to_signed
+from unblot.detectors import to_signed
 from unblot.training.run import load_run
 
 Restore = Callable[[Tensor], Tensor]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unblot.data import DataConfig, ImageSet, Splits, load_data
-from unblot.scoring.metrics import image_metrics, pixel_metrics
+from unblot.evaluation.metrics import image_metrics, pixel_metrics
 
 __all__ = ["figures", "options", "splits_of"]
 

@@ -19,9 +19,9 @@ from benches.others import figures, options, splits_of
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from unblot.backbones.frozen import PACKAGED, Backbone
 from unblot.data import ImageSet
-from unblot.models import to_signed
-from unblot.models.teacher import PACKAGED, Teacher
+from unblot.detectors import to_signed
 
 LAYERS = ("blocks.2", "blocks.4")  # strides 8 and 16
 
@@ -32,11 +32,11 @@ class PatchCore(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.inner = PatchcoreModel(layers=list(LAYERS), backbone=PACKAGED, pre_trained=False)
-        self.teacher = Teacher(PACKAGED, (8, 16))
-        self.teacher.load_pretrained()
+        self.backbone = Backbone(PACKAGED, (8, 16))
+        self.backbone.load_pretrained()
         network = self.inner.feature_extractor.feature_extractor
-        # The last stage, which the teacher leaves out, stays as it was made: no layer stands behind it.
-        network.load_state_dict({**network.state_dict(), **self.teacher.network.state_dict()})
+        # The last stage, which the backbone leaves out, stays as it was made: no layer stands behind it.
+        network.load_state_dict({**network.state_dict(), **self.backbone.network.state_dict()})
 
     @torch.no_grad()
     def remember(self, images: ImageSet, entries: int, candidates: int = 0) -> None:
@@ -44,7 +44,7 @@ class PatchCore(nn.Module):
         self.inner.train()
         self.inner.feature_extractor.eval()
         for batch in DataLoader(images, batch_size=16):
-            self.inner(self.teacher.standardised(to_signed(batch["image"])))
+            self.inner(self.backbone.standardised(to_signed(batch["image"])))
         seen = torch.cat(list(self.inner.embedding_store))
         if candidates:
             seen = seen[torch.randperm(len(seen))[:candidates]]
@@ -55,7 +55,7 @@ class PatchCore(nn.Module):
     @torch.no_grad()
     def score(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Image scores, shape (N,), and anomaly maps, (N, 1, S, S)."""
-        found = self.inner(self.teacher.standardised(images))
+        found = self.inner(self.backbone.standardised(images))
         return found.pred_score.flatten(), found.anomaly_map
 
 

@@ -61,11 +61,11 @@ def _blot(image: Tensor) -> None:
 
 
 def torch_vectorised(images: Tensor) -> Callable[[], object]:
-    """Pure torch without a loop: all pixels of all boxes as one list (``unblot.corruption.torch_backend``), in place.
+    """Pure torch without a loop: all pixels of all boxes as one list (``unblot.corruption.backends.torch``), in place.
 
     Same boxes as the core, drawn by it; nothing left out but the same bits in any batch.
     """
-    from unblot.corruption.torch_backend import corrupt_torch
+    from unblot.corruption.backends.torch import corrupt_torch
 
     seeds = count()
     return lambda: corrupt_torch(images, SPEC, seed=next(seeds), out=images)

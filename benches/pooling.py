@@ -23,9 +23,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
+from unblot.calibration.pooling import top_mean
 from unblot.data import load_data
-from unblot.models import to_signed
-from unblot.models.pooling import top_mean
+from unblot.detectors import to_signed
 from unblot.training.run import load_run
 
 

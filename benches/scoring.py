@@ -19,12 +19,12 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from unblot.models import Batch, Detector, create
-from unblot.models.auto import MARK
-from unblot.models.engines import openvino_engine
-from unblot.models.memory import Memory
-from unblot.models.scratch import SCRATCH
-from unblot.models.teacher import PACKAGED
+from unblot.backbones.engines import openvino_engine
+from unblot.backbones.frozen import PACKAGED
+from unblot.backbones.scratch import SCRATCH
+from unblot.detectors import Batch, Detector, create
+from unblot.detectors.auto import MARK
+from unblot.detectors.memory import Memory
 
 BATCH = 16
 SHOWN = 400  # images to a memory: more patches than it keeps at any stride but the coarsest
@@ -39,14 +39,14 @@ def images(count: int, size: int) -> Tensor:
 
 
 @torch.no_grad()
-def remembering(teacher: str, size: int, shown: int = SHOWN, engine: bool = False) -> Memory:
+def remembering(backbone: str, size: int, shown: int = SHOWN, engine: bool = False) -> Memory:
     """The default as after a training, but for what networks learn by gradients."""
-    made = create("auto", channels=3, size=size, teacher=teacher).eval()
+    made = create("auto", channels=3, size=size, backbone=backbone).eval()
     assert isinstance(made, Memory)
     made.start()
     for group in range(0, shown, BATCH):
         seen, number = images(BATCH, size), torch.arange(group, group + BATCH)
-        list(made.training_step("remember", Batch(seen, seen, seen[:, :1], number, number)))
+        list(made.training_step("remember", Batch(seen, seen, number, number)))
     for phase in ("remember", MARK):
         made.finish_phase(phase)
     made.calibrate([images(BATCH, size)], [], torch.arange(BATCH))

@@ -39,8 +39,8 @@ from tqdm import tqdm
 
 from unblot.corruption.spec import BoxNoise
 from unblot.data import DataConfig, load_data
-from unblot.models import create
-from unblot.models.blocks import dcgan_init
+from unblot.detectors import create
+from unblot.layers.blocks import dcgan_init
 from unblot.training import TrainConfig
 from unblot.training.config import PRECISIONS
 from unblot.training.engine import make_fabric, set_modes, set_up

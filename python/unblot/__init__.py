@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from unblot._core import __version__ as __version__
     from unblot.corruption.apply import Corrupted, corrupt
-    from unblot.corruption.collate import BoxNoiseCollate
-    from unblot.corruption.spec import BoxNoise, FullGaussian, Gaussian, Laplace, Paste, Poisson, SaltPepper
-    from unblot.corruption.transform import RandomBoxNoise
+    from unblot.corruption.integrations.collate import BoxNoiseCollate
+    from unblot.corruption.integrations.transform import RandomBoxNoise
+    from unblot.corruption.noise import Gaussian, Laplace, Paste, Poisson, SaltPepper
+    from unblot.corruption.spec import BoxNoise, FullGaussian
     from unblot.errors import UserError
 
 __all__ = [
@@ -38,15 +39,15 @@ __all__ = [
 
 _HOME = {
     "BoxNoise": "unblot.corruption.spec",
-    "BoxNoiseCollate": "unblot.corruption.collate",
+    "BoxNoiseCollate": "unblot.corruption.integrations.collate",
     "Corrupted": "unblot.corruption.apply",
     "FullGaussian": "unblot.corruption.spec",
-    "Gaussian": "unblot.corruption.spec",
-    "Laplace": "unblot.corruption.spec",
-    "Paste": "unblot.corruption.spec",
-    "Poisson": "unblot.corruption.spec",
-    "RandomBoxNoise": "unblot.corruption.transform",
-    "SaltPepper": "unblot.corruption.spec",
+    "Gaussian": "unblot.corruption.noise",
+    "Laplace": "unblot.corruption.noise",
+    "Paste": "unblot.corruption.noise",
+    "Poisson": "unblot.corruption.noise",
+    "RandomBoxNoise": "unblot.corruption.integrations.transform",
+    "SaltPepper": "unblot.corruption.noise",
     "UserError": "unblot.errors",
     "__version__": "unblot._core",
     "corrupt": "unblot.corruption.apply",

@@ -21,8 +21,8 @@ from sklearn.utils.validation import check_array, check_is_fitted, check_random_
 
 from unblot.corruption._arrays import ROUNDING
 from unblot.data import ImageSet, Item, Source, Splits, split_by_group
-from unblot.models import default_model, recommended
-from unblot.scoring import score_set
+from unblot.detectors import default_model, recommended
+from unblot.evaluation import score_set
 from unblot.training import TrainConfig, load_run, size_for, train
 from unblot.training.draws import own_draws
 
@@ -37,7 +37,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     255, other types [0, 1] unless ``value_range`` says otherwise; all become uint8 and ``size`` × ``size`` inside.
 
     Args:
-        model: name of a detector (``unblot.models.available()``). None: the default, ``auto``; or ``dae`` for sizes
+        model: name of a detector (``unblot.detectors.available()``). None: the default, ``auto``; or ``dae`` for sizes
             below 64, which ``auto`` does not take.
         size: height and width in pixels that images are resized to. None: what suits the detector and the images.
         corruption: "box", "gaussian", "none", "mixed", or the path of a specification. None: what suits the detector,
@@ -56,7 +56,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
 
     Attributes:
         size_: height and width in pixels that images are resized to.
-        detector_: the trained :class:`~unblot.models.Detector`, on the CPU.
+        detector_: the trained :class:`~unblot.detectors.Detector`, on the CPU.
         offset_: threshold of ``score_samples``: below it an image is called abnormal.
         n_features_in_: pixels of one image, all channels.
         feature_names_in_: names of the columns, where X was a table whose columns have names; others are refused later.

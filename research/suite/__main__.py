@@ -110,7 +110,7 @@ def _run(given: argparse.Namespace) -> int:
 
 def _models(text: str) -> list[Model]:
     """The models asked for, each checked before any is trained."""
-    from unblot.models import available
+    from unblot.detectors import available
 
     models = [Model(each.strip()) for each in text.split(",") if each.strip()]
     if not models or len(set(models)) < len(models):

@@ -30,6 +30,6 @@ def test_it_remembers_with_our_weights_and_finds_what_is_odd() -> None:
     scores, maps = model.score(torch.cat([normal[:2], pixels[:2].float() / 127.5 - 1]))
     assert maps.shape == (4, 1, 64, 64)
     assert scores[:2].max() < scores[2:].min()
-    found = model.inner.feature_extractor(model.teacher.standardised(normal[:2]))
-    for layer, ours in zip(LAYERS, model.teacher(normal[:2]), strict=True):
+    found = model.inner.feature_extractor(model.backbone.standardised(normal[:2]))
+    for layer, ours in zip(LAYERS, model.backbone(normal[:2]), strict=True):
         torch.testing.assert_close(found[layer], ours, rtol=1e-3, atol=1e-3 * ours.abs().max().item())

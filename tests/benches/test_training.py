@@ -8,7 +8,7 @@ import pytest
 import torch
 from benches.training import Original, Ours, Work, main, measure, shares
 
-from unblot.models.blocks import parameter_count
+from unblot.layers.blocks import parameter_count
 
 
 def test_the_original_trains_its_networks() -> None:

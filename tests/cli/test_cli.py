@@ -25,9 +25,9 @@ from unblot import cli, training
 from unblot.cli.flags import OWN, OWN_SIZE, Corruption
 from unblot.cli.settings import data_config, key_value, train_config
 from unblot.cli.train import train as train_verb
-from unblot.corruption.spec import NAMES
+from unblot.corruption.presets import NAMES
 from unblot.data import DataConfig
-from unblot.models import default_model, recommended
+from unblot.detectors import default_model, recommended
 from unblot.report.sheet import CAPTION, CELL, GAP
 from unblot.training import NonFiniteLossError, TrainConfig, resolve
 
@@ -127,7 +127,7 @@ def test_images_are_seen_at_a_size_that_they_fill(
     config, data, splits = resolve(train_config(asked), data_config(asked), progress=False)
     assert data.size == splits.train.size == size
     assert config.epochs == recommended("feature_mask").epochs(len(splits.train), size)
-    bank = train_config(asked | {"model_options": {"teacher": "filters"}})
+    bank = train_config(asked | {"model_options": {"backbone": "filters"}})
     assert resolve(bank, data_config(asked), progress=False)[1].size == min(size, 256)
     assert resolve(train_config(asked | {"epochs": 3}), data, progress=False)[0].epochs == 3
 
@@ -135,9 +135,9 @@ def test_images_are_seen_at_a_size_that_they_fill(
 def test_without_the_extra_the_default_is_trained_from_scratch_and_that_is_said(
     parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("unblot.models.auto.packaged", lambda: False)
-    monkeypatch.setattr("unblot.models.teacher.packaged", lambda: False)
-    small = ("--size", "64", "--set", "entries=50", "--epochs", "1", "--judge", "none", "--device", "cpu", "--quiet")
+    monkeypatch.setattr("unblot.detectors.auto.packaged", lambda: False)
+    monkeypatch.setattr("unblot.backbones.frozen.packaged", lambda: False)
+    small = ["--size", "64", "--set", "coreset_size=50", "--epochs", "1", "--judge", "none", "--quiet"]
     train = ("train", parts, "--normal", "fine ones", "--abnormal", "bad ones", *small, "--out")
     result = ok(*train, tmp_path / "run")
     said = result.stdout + result.stderr
@@ -145,10 +145,10 @@ def test_without_the_extra_the_default_is_trained_from_scratch_and_that_is_said(
     assert "pip install 'unblot[train]'" in said
     made = json.loads((tmp_path / "run" / "config.json").read_text())
     assert made["training"]["model"] == "auto"
-    assert made["detector"]["options"]["teacher"] == "scratch"
-    assert (tmp_path / "run" / "log" / "teacher.csv").is_file(), "its teacher was trained first"
-    result = ok(*train, tmp_path / "named", "--set", "teacher=filters")
-    assert "from scratch" not in result.stdout + result.stderr, "the teacher was chosen by the user"
+    assert made["detector"]["options"]["backbone"] == "scratch"
+    assert (tmp_path / "run" / "log" / "backbone.csv").is_file(), "its backbone was trained first"
+    result = ok(*train, tmp_path / "named", "--set", "backbone=filters")
+    assert "from scratch" not in result.stdout + result.stderr, "the backbone was chosen by the user"
 
 
 def test_help_lists_every_named_corruption() -> None:
@@ -157,7 +157,7 @@ def test_help_lists_every_named_corruption() -> None:
 
 
 def test_help_of_every_verb_loads_neither_torch_nor_numpy() -> None:
-    for verb in ([], ["train"], ["eval"], ["predict"], ["preview"], ["compare"], ["study", "protocol"]):
+    for verb in ([], ["train"], ["eval"], ["predict"], ["preview"], ["compare"]):
         program = (
             "import sys; from unblot.__main__ import main\n"
             f"sys.argv = ['unblot', *{verb!r}, '--help']\n"
@@ -341,7 +341,7 @@ def test_preview_does_not_load_what_trains() -> None:
         "sys.argv = ['unblot', 'preview', '--count', '1']\n"
         "try: main()\n"
         "except SystemExit as end: assert not end.code, end.code\n"
-        "heavy = {'torch', 'lightning_fabric', 'matplotlib', 'safetensors', 'unblot.models'} & set(sys.modules)\n"
+        "heavy = {'torch', 'lightning_fabric', 'matplotlib', 'safetensors', 'unblot.detectors'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, encoding="utf-8", check=False)

@@ -1,4 +1,4 @@
-"""``unblot compare``, ``unblot study`` and ``unblot eval --protocol`` as a user meets them."""
+"""``unblot compare`` and ``unblot eval --protocol`` as a user meets them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from unblot import cli, training
-from unblot.scoring import NOT_REACHABLE
-from unblot.studies import grid
+from unblot.comparison import cell
+from unblot.evaluation import NOT_REACHABLE
 
 TINY = ["--size", "8", "--epochs", "1", "--batch-size", "8", "--device", "cpu", "--limit", "24", "--quiet"]
 ONE = ["--abnormal", "2", "--normal", "1", *TINY]
@@ -86,7 +86,7 @@ def test_compare_takes_a_file_and_goes_on_after_a_failure(monkeypatch: pytest.Mo
             raise RuntimeError("a bad day")
         return original(*args, **more)
 
-    monkeypatch.setattr(grid, "train", fail_once)
+    monkeypatch.setattr(cell, "train", fail_once)
     result = run("compare", "--config", "a.toml", *TINY, "--out", "g")
     assert result.exit_code == 1
     assert "[1/2] dae-none-seed0: RuntimeError: a bad day" in result.stdout
@@ -117,18 +117,15 @@ def test_compare_refuses_wrong_names_before_anything_is_written(words: list[str]
     assert list(Path().iterdir()) == []
 
 
-def test_study_prints_its_table_and_a_finished_run_can_be_judged_so() -> None:
-    said = ok("study", "protocol", *ONE, "--model", "dae", "--set", "width=4", "--corruption", "none")
-    out = Path("studies/digits-2-dae")
-    assert (out / "table.md").read_text(encoding="utf-8") in said
-    assert said.count("| running statistics |") == 4
-    assert (out / "plot.png").is_file()
-
-    said = ok("eval", out / "run", "--protocol", "published")
+def test_a_run_whose_epochs_were_judged_can_be_judged_by_the_best() -> None:
+    grid_of = ("--models", "dae", "--set", "width=4", "--corruptions", "none", "--protocols", "published")
+    ok("compare", "digits", *ONE, *grid_of, "--out", "grid")
+    (run,) = (folder for folder in Path("grid/runs").iterdir() if folder.is_dir())
+    said = ok("eval", run, "--protocol", "published")
     assert f"published ({NOT_REACHABLE})" in said
     assert "best of 1 epochs on the test set" in said
-    folder = out / "run" / "eval-published"
+    folder = run / "eval-published"
     assert NOT_REACHABLE in (folder / "report.html").read_text(encoding="utf-8")
     assert NOT_REACHABLE in (folder / "scores.csv").read_text(encoding="utf-8")
     assert not json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["reachable_in_use"]
-    assert "no protocol named" in refused("eval", out / "run", "--protocol", "dirty")
+    assert "no protocol named" in refused("eval", run, "--protocol", "dirty")

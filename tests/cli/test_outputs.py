@@ -21,7 +21,7 @@ from typer.testing import CliRunner, Result
 from unblot import cli
 from unblot.cli import failures
 from unblot.data.listing import list_images
-from unblot.scoring import stream
+from unblot.evaluation import stream
 
 TINY = ["--model", "dae", "--set", "width=4", "--size", "8", "--epochs", "1", "--batch-size", "8", "--device", "cpu"]
 
@@ -155,7 +155,6 @@ def test_places_are_looked_at_before_images_are_read(trained: Path, parts: Path)
         ["preview", *broken, "--out", "folder"],
         ["audit", *broken, "--out", "file"],
         ["compare", *broken, "--models", "dae", "--out", "file"],
-        ["study", "protocol", *broken, "--model", "dae", "--out", "file"],
     ):
         assert "as an image" not in refused(*words), words
     assert not Path("runs").exists()
@@ -357,7 +356,7 @@ def test_predict_loads_nothing_that_trains(trained: Path, parts: Path) -> None:
         "try: main()\n"
         "except SystemExit as end: assert not end.code, end.code\n"
         "heavy = {'lightning_fabric', 'sklearn', 'scipy', 'matplotlib', 'torchvision', 'timm', 'jinja2', 'pandas',\n"
-        "         'unblot.training.loop', 'unblot.audit', 'unblot.studies'} & set(sys.modules)\n"
+        "         'unblot.training.loop', 'unblot.evaluation.audit', 'unblot.comparison'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, encoding="utf-8", check=False)

@@ -9,18 +9,18 @@ import pytest
 import torch
 from PIL import Image
 
-from unblot.corruption.spec import named
+from unblot.calibration import Calibration
+from unblot.corruption.presets import named
 from unblot.data import DataConfig
-from unblot.models import create
-from unblot.models.auto import Auto
-from unblot.models.bank import Bank
-from unblot.scoring import Calibration
+from unblot.detectors import create
+from unblot.detectors.auto import Auto
+from unblot.layers.bank import Bank
 from unblot.training import Position, Run, TrainConfig
 
 TINY: dict[str, dict[str, Any]] = {
     "alad": {"width": 8, "latent": 8},
     "anogan": {"width": 8, "latent": 8, "search_steps": 2},
-    "auto": {"teacher": "scratch", "entries": 70},
+    "auto": {"backbone": "scratch", "coreset_size": 70},
     "dae": {"width": 4, "latent": 4},
     "egbad": {"width": 8, "latent": 8},
     "f_anogan": {"width": 8, "latent": 8},
@@ -28,7 +28,7 @@ TINY: dict[str, dict[str, Any]] = {
     "feature_mask": {"width": 8},
     "ganomaly": {"width": 8},
     "mask": {"width": 4},
-    "memory": {"entries": 70},
+    "memory": {"coreset_size": 70},
     "nested": {"width": 0.125},
     "skip_ganomaly": {"width": 8},
 }

@@ -14,8 +14,8 @@ from PIL import Image
 
 from unblot.deploy.export import check, export, metadata_of, refusal, resize, without_places
 from unblot.deploy.runtime import load_onnx
+from unblot.detectors import available
 from unblot.errors import UserError
-from unblot.models import available
 from unblot.training import Run
 
 pytest.importorskip("onnx")

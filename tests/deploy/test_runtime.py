@@ -17,7 +17,7 @@ from PIL import Image
 from unblot import __main__ as start
 from unblot.deploy.runtime import FORMAT, OnnxDetector, load_onnx
 from unblot.errors import UserError
-from unblot.scoring import score_set
+from unblot.evaluation import score_set
 from unblot.training import Run
 
 onnx = pytest.importorskip("onnx")

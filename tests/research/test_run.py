@@ -40,9 +40,9 @@ def test_a_suite_is_trained_once_and_resumed(
 ) -> None:
     make_set(tmp_path / "sets" / "tiny", group=r"(g\d)-")
     ask = ["run", "--sets", str(tmp_path / "sets"), "--out", str(tmp_path / "out")]
-    ask += ["--models", "memory+size=64+teacher=filters+entries=50"]
+    ask += ["--models", "memory+size=64+backbone=filters+coreset_size=50"]
     assert main(ask) == 0
-    stored = json.loads((tmp_path / "out/cells/tiny/memory+size=64+teacher=filters+entries=50.json").read_text())
+    stored = json.loads((tmp_path / "out/cells/tiny/memory+size=64+backbone=filters+coreset_size=50.json").read_text())
     assert stored["counts"] | {"held_out": 0, "train": 0} == {
         "train": 0,
         "held_out": 0,
@@ -55,7 +55,7 @@ def test_a_suite_is_trained_once_and_resumed(
     assert stored["images_per_second"] > 0
     assert not list((tmp_path / "out" / "work").rglob("*.safetensors"))
     table = (tmp_path / "out" / "table.md").read_text()
-    assert f"| tiny | `memory+size=64+teacher=filters+entries=50` | {stored['auroc']:.3f} |" in table
+    assert f"| tiny | `memory+size=64+backbone=filters+coreset_size=50` | {stored['auroc']:.3f} |" in table
 
     def never(*_: object) -> None:
         raise AssertionError("a finished cell is run again")
@@ -104,7 +104,7 @@ def test_models_and_sets_are_checked_before_anything_is_trained(
         (["--models", "memori"], "--models names 'memori'; there are"),
         (["--models", "memory,memory"], "takes different names"),
         (["--models", "memory+size"], "'size' where KEY=VALUE is expected"),
-        (["--models", "memory+teacher=a/b"], "has no / or"),
+        (["--models", "memory+backbone=a/b"], "has no / or"),
         (["--only", "other"], "--only names other, not below"),
         (["--sets", str(tmp_path / "out")], "is no folder"),
         (["--sets", str(tmp_path / "sets" / "tiny")], "holds no set"),

@@ -10,7 +10,7 @@ import torch
 
 from unblot.data import ImageSet, Splits
 from unblot.data.items import Item, Source
-from unblot.models import Detector, detector
+from unblot.detectors import Detector, registry
 from unblot.training import TrainConfig
 from unblot.training.checkpoint import write
 
@@ -63,7 +63,7 @@ def known(monkeypatch: pytest.MonkeyPatch) -> Callable[[type[Detector]], type[De
     """Make a detector known for one test."""
 
     def register(cls: type[Detector]) -> type[Detector]:
-        monkeypatch.setitem(detector._REGISTRY, cls.name, cls)
+        monkeypatch.setitem(registry._FROM_ELSEWHERE, cls.name, cls)
         return cls
 
     return register

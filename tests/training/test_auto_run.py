@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from unblot.data import Splits
+from unblot.detectors import Detector
+from unblot.detectors.auto import MARK, Auto
 from unblot.errors import UserError
-from unblot.models import Detector
-from unblot.models.auto import MARK, Auto
 from unblot.training import TrainConfig, load_run, train
 
-OPTIONS = {"teacher": "filters", "entries": 50}
+OPTIONS = {"backbone": "filters", "coreset_size": 50}
 STEPS = {"steps": 53}  # on ten rounds of 12 corrupted images, in batches of 8 and 4
 
 
@@ -60,12 +60,15 @@ def test_killed_within_phases_that_keep_it_is_trained_anew_to_the_same_bytes(
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
 
 
-def test_killed_in_its_teachers_phase_it_goes_on_from_there(
+def test_killed_in_its_backbones_phase_it_goes_on_from_there(
     tmp_path: Path, make_splits: Callable[..., Splits], checkpoints: list[bytes]
 ) -> None:
-    splits, settings = make_splits(12, size=64), config(model_options={"teacher": "scratch", "entries": 50}, epochs=2)
+    splits, settings = (
+        make_splits(12, size=64),
+        config(model_options={"backbone": "scratch", "coreset_size": 50}, epochs=2),
+    )
     train(settings, splits, tmp_path / "whole", progress=False)
-    assert len(checkpoints) == 3, "one after each epoch of the teacher, and the end's"
+    assert len(checkpoints) == 3, "one after each epoch of the backbone, and the end's"
     folder = tmp_path / "killed"
     folder.mkdir()
     (folder / "config.json").write_text((tmp_path / "whole" / "config.json").read_text())
@@ -105,7 +108,7 @@ def test_the_same_seed_makes_the_same_bytes(model: str, tmp_path: Path, make_spl
 def test_the_threshold_comes_from_held_out_and_training_images(
     model: str, tmp_path: Path, make_splits: Callable[..., Splits], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from unblot.models.memory import Memory
+    from unblot.detectors.memory import Memory
 
     splits, seen = make_splits(12, size=64), []
     plain = Memory.calibrate
@@ -140,8 +143,8 @@ def test_without_a_corruption_the_default_is_refused_and_says_what_to_do(
     with pytest.raises(UserError, match=r"auto learns to mark.*--corruption mixed.*memory"):
         train(config(corruption="none"), make_splits(12, size=64), tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists(), "it is known before any work"
-    with pytest.raises(UserError, match=r"teacher 'scratch' learns to mark.*--corruption mixed"):
-        settings = config("memory", model_options={"teacher": "scratch"}, corruption="none")
+    with pytest.raises(UserError, match=r"backbone 'scratch' learns to mark.*--corruption mixed"):
+        settings = config("memory", model_options={"backbone": "scratch"}, corruption="none")
         train(settings, make_splits(12, size=64), tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()
 

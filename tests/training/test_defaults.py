@@ -12,16 +12,20 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from unblot import cli
+from unblot.comparison import plan
+from unblot.comparison.cell import _resolved
 from unblot.data import DataConfig, Splits, load_data
-from unblot.models import Detector, recommended
+from unblot.detectors import Detector, recommended
 from unblot.sklearn import AnomalyDetector
-from unblot.studies import plan
-from unblot.studies.grid import _resolved
 from unblot.training import TrainConfig, resolve, size_for, train
 
 MODELS = ["auto", "memory", "dae"]
 SHAPE = (90, 130)
-DOORS = ("unblot.training.train", "unblot.studies.grid.train", "unblot.sklearn.train", "unblot.studies.ablation.train")
+DOORS = (
+    "unblot.training.train",
+    "unblot.comparison.cell.train",
+    "unblot.sklearn.train",
+)
 
 
 class EnoughError(Exception):
@@ -70,18 +74,17 @@ def test_every_door_means_the_same_run(
     assert (expected.corruption, expected.batch_size, expected.lr) == (own.corruption, own.batch_size, own.lr)
     assert at.size == splits.train.size == size_for(TrainConfig(model), (SHAPE[0] * SHAPE[1]) ** 0.5)
 
-    for verb in (["train"], ["study", "protocol"]):
-        result = CliRunner().invoke(cli.app, [*verb, *cli_words(folder, tmp_path / verb[0]), "--model", model])
-        assert isinstance(result.exception, EnoughError), result.output
+    result = CliRunner().invoke(cli.app, ["train", *cli_words(folder, tmp_path / "run"), "--model", model])
+    assert isinstance(result.exception, EnoughError), result.output
     (planned,) = plan(data, TrainConfig(device="cpu"), models=[model], corruptions={"own": None}, seeds=[0])
     in_grid = _resolved(planned.config, planned.data)
     pixels = np.stack([np.asarray(Image.open(folder / "fine" / f"{i}.png")) for i in range(16)])
     with pytest.raises(EnoughError):
         AnomalyDetector(model, device="cpu", random_state=0, held_out=data.held_out).fit(pixels)
 
-    by_cli, by_study, by_sklearn = started
-    assert by_cli[0] == by_study[0] == in_grid[0] == expected
-    for found in (by_cli[1], by_study[1], in_grid[2], by_sklearn[1]):
+    by_cli, by_sklearn = started
+    assert by_cli[0] == in_grid[0] == expected
+    for found in (by_cli[1], in_grid[2], by_sklearn[1]):
         assert found.train.size == at.size
     assert in_grid[1].size == at.size
     # An estimator has no test images, so it trains on more; all else follows from the same rules.
@@ -91,7 +94,7 @@ def test_every_door_means_the_same_run(
 
 @pytest.mark.parametrize("model", MODELS)
 def test_the_written_configuration_is_the_resolved_one(model: str, folder: Path, tmp_path: Path) -> None:
-    options: dict[str, Any] = {"width": 4} if model == "dae" else {"teacher": "filters", "entries": 20}
+    options: dict[str, Any] = {"width": 4} if model == "dae" else {"backbone": "filters", "coreset_size": 20}
     options |= {"steps": 20} if model == "auto" else {}
     words = [f"--set={name}={value}" for name, value in options.items()]
     few = ["--epochs", "1"] if model == "dae" else []
@@ -125,11 +128,11 @@ def test_what_was_asked_for_is_never_replaced(folder: Path) -> None:
 def test_images_without_a_size_are_loaded_as_the_general_rule_says(folder: Path) -> None:
     data = DataConfig(str(folder), normal=("fine",), abnormal=("bad",))
     assert load_data(data).train.size == resolve(TrainConfig("memory"), data)[1].size
-    assert resolve(TrainConfig("memory", model_options={"teacher": "filters"}), data)[2].train.size <= 256
+    assert resolve(TrainConfig("memory", model_options={"backbone": "filters"}), data)[2].train.size <= 256
 
 
 def test_compare_runs_a_memory_alone(folder: Path, tmp_path: Path) -> None:
-    words = ["--models", "memory", "--set", "memory.teacher=filters", "--set", "memory.entries=20"]
+    words = ["--models", "memory", "--set", "memory.backbone=filters", "--set", "memory.coreset_size=20"]
     result = CliRunner().invoke(cli.app, ["compare", *cli_words(folder, tmp_path / "grid"), *words])
     assert result.exit_code == 0, result.output
     (run,) = (tmp_path / "grid" / "runs").iterdir()

@@ -4,20 +4,20 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from unblot.detectors import Batch, Detector, Phase, Scores, Step, create
 from unblot.errors import UserError
-from unblot.models import Batch, Detector, Phase, Scores, Step, create
 from unblot.training import TrainConfig
 from unblot.training.engine import average_gradients, make_fabric, set_modes, slow_precision
 
 
 class Teaching(Detector):
-    """A student, a frozen teacher and dropout of its own."""
+    """A student, a frozen backbone and dropout of its own."""
 
     name = "teaching"
 
     def __init__(self, *, channels: int, size: int) -> None:
-        super().__init__(channels=channels, size=size, options={})
-        self.teacher = nn.Sequential(nn.Conv2d(channels, 2, 1), nn.BatchNorm2d(2))
+        super().__init__(channels=channels, size=size)
+        self.backbone = nn.Sequential(nn.Conv2d(channels, 2, 1), nn.BatchNorm2d(2))
         self.student = nn.Sequential(nn.Conv2d(channels, 2, 1), nn.BatchNorm2d(2))
         self.dropout = nn.Dropout()
 

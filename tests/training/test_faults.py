@@ -16,11 +16,11 @@ from PIL import Image
 from tools.faults import kill_and_resume
 from tools.soak import soak
 
+from unblot.baselines.dae import DenoisingAutoencoder
 from unblot.data import ImageSet, Splits
 from unblot.data.items import Item, Source
+from unblot.detectors import Batch, Step
 from unblot.errors import UserError
-from unblot.models import Batch, Step
-from unblot.models.dae import DenoisingAutoencoder
 from unblot.training import TrainConfig, train
 from unblot.training.checkpoint import read
 from unblot.training.run import CHECKPOINT, only_writer

@@ -13,11 +13,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from unblot.baselines.dae import DenoisingAutoencoder
+from unblot.baselines.nested import Nested
+from unblot.calibration import calibrate
 from unblot.data import DataConfig, Splits, load_data
-from unblot.models import Batch, Detector, LeftOut, Phase, Scores, Step, to_signed
-from unblot.models.dae import DenoisingAutoencoder
-from unblot.models.nested import Nested
-from unblot.scoring import calibrate, score_set
+from unblot.detectors import Batch, Detector, LeaveGroupOut, Phase, Scores, Step, to_signed
+from unblot.evaluation import score_set
 from unblot.training import NonFiniteLossError, TrainConfig, load_run, train
 from unblot.training.checkpoint import read, write
 
@@ -141,10 +142,10 @@ def test_the_threshold_is_taken_from_scores_of_images_left_out_where_the_detecto
 ) -> None:
     def left_out_scores(
         self: Detector, held_out: Iterable[Tensor], blotted: Iterable[Tensor], groups: Tensor
-    ) -> LeftOut:
+    ) -> LeaveGroupOut:
         assert not torch.is_grad_enabled()
         assert groups.tolist() == [splits.held_out[i]["group"] for i in range(len(splits.held_out))]
-        return LeftOut(torch.arange(sum(len(images) for images in held_out)) + 100.0)
+        return LeaveGroupOut(torch.arange(sum(len(images) for images in held_out)) + 100.0)
 
     monkeypatch.setattr(DenoisingAutoencoder, "calibrate", left_out_scores)
     train(make_config(epochs=1), splits, tmp_path / "run", progress=False)
@@ -164,9 +165,9 @@ def test_training_images_that_are_scored_left_out_join_the_threshold(
 
     def left_out_scores(
         self: Detector, held_out: Iterable[Tensor], blotted: Iterable[Tensor], groups: Tensor
-    ) -> LeftOut:
+    ) -> LeaveGroupOut:
         assert not self.training
-        return LeftOut(groups + 0.0, of_training + 100.0, of_training)
+        return LeaveGroupOut(groups + 0.0, of_training + 100.0, of_training)
 
     monkeypatch.setattr(DenoisingAutoencoder, "calibrate", left_out_scores)
     train(make_config(epochs=1), splits, tmp_path / "run", progress=False)
@@ -197,7 +198,7 @@ import os, signal, sys
 from pathlib import Path
 import torch
 from unblot.data import DataConfig, load_data
-from unblot.models.dae import DenoisingAutoencoder
+from unblot.baselines.dae import DenoisingAutoencoder
 from unblot.training import TrainConfig, train
 
 torch.set_num_threads(1)
@@ -260,6 +261,21 @@ def test_a_trained_detector_scores_as_the_saved_one(
     # Calibrated with the networks as they were saved, in eval mode, by the one scoring path.
     held_out = score_set(run.detector, splits.held_out, progress=False)
     assert run.calibration.threshold == pytest.approx(calibrate(held_out.image, 0.95).threshold, rel=1e-5)
+
+
+def test_a_detector_is_built_to_be_trained_and_to_be_read_back(
+    tmp_path: Path, splits: Splits, make_config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[int] = []
+    plain = DenoisingAutoencoder.__init__
+
+    def counted(self: DenoisingAutoencoder, **given: Any) -> None:
+        built.append(1)
+        plain(self, **given)
+
+    monkeypatch.setattr(DenoisingAutoencoder, "__init__", counted)
+    train(make_config(epochs=1), splits, tmp_path / "run", progress=False)
+    assert len(built) == 2
 
 
 @pytest.mark.parametrize(("model", "loss"), [("dae", "reconstruction"), ("nested", "contextual")])
@@ -410,10 +426,10 @@ class Memory(Detector):
     size_min = 16
 
     def __init__(self, *, channels: int, size: int) -> None:
-        super().__init__(channels=channels, size=size, options={})
+        super().__init__(channels=channels, size=size)
         self.network = nn.Sequential(nn.Conv2d(channels, 4, 4, 4), nn.BatchNorm2d(4))
         self.head = nn.Conv2d(4, channels, 1)
-        self.teacher = nn.Sequential(nn.Conv2d(channels, channels, 4, 4), nn.BatchNorm2d(channels))  # frozen
+        self.backbone = nn.Sequential(nn.Conv2d(channels, channels, 4, 4), nn.BatchNorm2d(channels))  # frozen
         self.memory: Tensor
         self.scale: Tensor
         self.register_buffer("memory", torch.empty(0, 4))
@@ -436,9 +452,9 @@ class Memory(Detector):
             assert not torch.is_grad_enabled() and not self.network.training
             self.seen.append(self.network(batch.clean).mean((2, 3)))
             return
-        assert self.network.training and not self.teacher.training
+        assert self.network.training and not self.backbone.training
         for _ in range(2):
-            loss = nn.functional.mse_loss(self.head(self.network(batch.noisy)), self.teacher(batch.clean).detach())
+            loss = nn.functional.mse_loss(self.head(self.network(batch.noisy)), self.backbone(batch.clean).detach())
             before = self.head.weight.detach().clone()
             yield Step("both", {"distance": loss})
             assert not torch.equal(before, self.head.weight)  # the step was taken before the generator went on
@@ -466,7 +482,7 @@ class Memory(Detector):
         return Scores(score, score[:, None, None, None].expand(-1, 1, self.size, self.size))
 
 
-def test_phases_a_memory_a_teacher_and_a_search_need_nothing_from_the_loop(
+def test_phases_a_memory_a_backbone_and_a_search_need_nothing_from_the_loop(
     tmp_path: Path, splits: Splits, known: Known, monkeypatch: pytest.MonkeyPatch, checkpoints: list[bytes]
 ) -> None:
     made: list[Memory] = []
@@ -487,8 +503,8 @@ def test_phases_a_memory_a_teacher_and_a_search_need_nothing_from_the_loop(
     assert loaded.memory.shape == (20, 4)
     assert torch.equal(loaded.memory, used.memory)
     assert torch.equal(loaded.scale, used.scale) and used.scale != 1
-    teacher = used.teacher[1]
-    assert isinstance(teacher, nn.BatchNorm2d) and teacher.num_batches_tracked == 0
+    backbone = used.backbone[1]
+    assert isinstance(backbone, nn.BatchNorm2d) and backbone.num_batches_tracked == 0
     assert len(rows(tmp_path / "run", "learn")) == 2  # the phase's own number of epochs
     assert len(rows(tmp_path / "run", "remember")) == 1  # one pass
     assert load_run(tmp_path / "run").calibration.n == 10

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import torch
 
+from unblot.calibration import calibrate
 from unblot.data import DataConfig, load_data
-from unblot.scoring import calibrate, score_set
+from unblot.evaluation import score_set
 from unblot.training import TrainConfig, load_run
 from unblot.training.engine import others_ended
 from unblot.training.run import CHECKPOINT
@@ -24,7 +25,7 @@ from pathlib import Path
 import torch
 from torch import nn
 from unblot.data import DataConfig, load_data
-from unblot.models import Detector, Phase, Scores, Step, register
+from unblot.detectors import Detector, Phase, Scores, Step, register
 from unblot.training import TrainConfig, train
 
 out, batch, model, die = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
@@ -36,7 +37,7 @@ seen = []
 class Plain(Detector):
     name = "plain"  # no BatchNorm: what it computes for an image depends on no other
     def __init__(self, *, channels, size):
-        super().__init__(channels=channels, size=size, options={})
+        super().__init__(channels=channels, size=size)
         convs = [nn.Conv2d(a, b, 3, padding=1) for a, b in ((channels, 8), (8, channels))]
         self.network = nn.Sequential(convs[0], nn.Tanh(), convs[1])
     def phases(self, lr):
@@ -174,7 +175,7 @@ class Share:
 
 
 def test_shares_add_up_to_the_scores_of_one_process(make_splits: Any, make_config: Any) -> None:
-    from unblot.models import create
+    from unblot.detectors import create
 
     torch.manual_seed(0)
     images, detector = make_splits(train=23).train, create("dae", channels=1, size=16, width=4)

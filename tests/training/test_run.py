@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from unblot import BoxNoise
-from unblot.corruption.spec import save_spec
+from unblot.corruption.spec_file import save_spec
 from unblot.data import DataConfig, ImageSet, Item, Source, Splits
 from unblot.errors import UserError
 from unblot.training import TrainConfig, load_run, train
-from unblot.training.run import corruption_of, write_json
+from unblot.training.run import corruption_of
 
 Config = Callable[..., TrainConfig]
 DATA = DataConfig("digits", abnormal=("3",), size=16)
@@ -139,8 +139,6 @@ def test_settings_that_cannot_work_leave_no_folder(tmp_path: Path, make_splits: 
         train(make_config(), make_splits(1), tmp_path / "a", progress=False)
     with pytest.raises(UserError, match=r"multiple of 16.*size=8"):
         train(make_config("nested"), make_splits(4, size=8), tmp_path / "b", progress=False)
-    with pytest.raises(UserError, match="does not accept"):
-        train(make_config(model_options={"depth": 3}), make_splits(4), tmp_path / "c", progress=False)
     assert not list(tmp_path.iterdir())
 
 
@@ -156,7 +154,7 @@ def test_a_run_that_is_no_run_is_named(tmp_path: Path, run: Path) -> None:
 
 def test_a_run_of_another_version_is_named(run: Path) -> None:
     edit(run / "config.json", format=7, version="9.0")
-    with pytest.raises(UserError, match=r"format 7, written by unblot 9\.0.*reads format 2.*Use that version"):
+    with pytest.raises(UserError, match=r"format 7, written by unblot 9\.0.*reads format 3.*Use that version"):
         load_run(run)
 
 
@@ -233,11 +231,6 @@ def test_a_folder_with_settings_and_a_file_of_the_users_is_left_alone(
     with pytest.raises(UserError, match="holds a run already"):
         train(make_config(epochs=1), splits, tmp_path, progress=False)
     assert (tmp_path / "config.json").read_text(encoding="utf-8") == "{}"
-
-
-def test_names_that_are_no_text_come_back_from_a_run(tmp_path: Path) -> None:
-    write_json(tmp_path / "x.json", {"data": "pr\udcfcfung ü"})
-    assert json.loads((tmp_path / "x.json").read_text(encoding="utf-8")) == {"data": "pr\udcfcfung ü"}
 
 
 def test_a_run_goes_on_only_over_the_images_that_it_began_with(

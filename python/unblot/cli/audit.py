@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -44,8 +43,9 @@ def audit(
     """
     given = settings.given(locals())
     voice = output.Voice(json_)
-    from unblot.audit import FAKE
-    from unblot.audit import audit as look
+    from unblot.evaluation.audit import FAKE
+    from unblot.evaluation.audit import audit as look
+    from unblot.files import write_json, write_text
     from unblot.report.audit import lines, page
 
     data_config = settings.data_config(given)
@@ -55,14 +55,8 @@ def audit(
     places.check_file(folder / "audit.html", places.is_page, "the page of an audit")
     output.make_folder(folder)
     found = look(data_config, progress=False if quiet else None)
-    texts = {
-        "audit.json": json.dumps(found.to_dict(), indent=2, allow_nan=False) + "\n",
-        "audit.html": page(found),
-    }
-    for name, text in texts.items():
-        with output.replacing(folder / name) as temporary:
-            # File names may hold bytes that are no text; they are shown escaped.
-            temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
+    write_json(folder / "audit.json", found.to_dict())
+    write_text(folder / "audit.html", page(found))
     voice.say(f"{found.description}\n\n{lines(found)}\n\naudit     {folder / 'audit.html'}")
     voice.line(**{"folder": str(folder), **found.to_dict(), "level": found.level})
     if found.level == FAKE:

@@ -13,7 +13,7 @@ from unblot.cli.program import app
 from unblot.errors import UserError
 
 if TYPE_CHECKING:
-    from unblot.studies import Outcome
+    from unblot.comparison import Outcome
 
 __all__ = ["compare"]
 
@@ -91,8 +91,8 @@ def compare(
     """
     given = settings.given(locals())
     voice = output.Voice(json_)
-    from unblot.scoring import protocol_named
-    from unblot.studies import plan, run_grid, summarise, write_tables
+    from unblot.comparison import plan, run_grid, summarise, write_tables
+    from unblot.evaluation import protocol_named
 
     data_config = settings.data_config(given)
     chosen = _split_names(given.get("models", ("auto", "memory")))

@@ -15,7 +15,7 @@ from unblot.cli.program import app
 
 if TYPE_CHECKING:
     from unblot.data import DataConfig
-    from unblot.scoring import Evaluation, Protocol
+    from unblot.evaluation import Evaluation, Protocol
     from unblot.training import Run
 
 __all__ = ["evaluate"]
@@ -52,11 +52,11 @@ def evaluate(
     """Judge a trained detector on test images, by default those of its own split: figures and a report."""
     given = settings.given(locals())
     voice = output.Voice(json_)
-    from unblot.audit import quick_warnings
     from unblot.data import load_data
+    from unblot.evaluation import evaluate as judge
+    from unblot.evaluation import protocol_named
+    from unblot.evaluation.audit import quick_warnings
     from unblot.report import write_report
-    from unblot.scoring import evaluate as judge
-    from unblot.scoring import protocol_named
     from unblot.training import load_run
     from unblot.training.engine import launched
 
@@ -125,11 +125,13 @@ def _eval_config(trained: Run, given: Mapping[str, Any]) -> tuple[DataConfig, Da
 
 def _best_epoch(run: Path, protocol: Protocol) -> str:
     """The third switch of the published protocol, where the test set was scored after every epoch of the run."""
-    from unblot.studies import best_epoch
-    from unblot.studies.epochs import read_epochs
+    from unblot.comparison import best_epoch
+    from unblot.comparison.epochs import read_epochs
 
     if not (epochs := [entry for entry in read_epochs(run) if protocol.name in entry]):
-        return "\n(last epoch; the best one on the test set is known for runs of `unblot compare` and `unblot study`)"
+        return (
+            "\n(last epoch; the best one on the test set is known for runs of `unblot compare --protocols published`)"
+        )
     number, figures = best_epoch(epochs, protocol.name)
     return (
         f"\nbest of {len(epochs)} epochs on the test set: epoch {number}, AUROC {figures['auroc']:.3f}, "

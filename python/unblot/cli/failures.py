@@ -6,34 +6,13 @@ disk, memory) is put into words here, once for all verbs. Anything else is a fau
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 
-from unblot.errors import UserError
+from unblot.errors import UserError, refused
 
 __all__ = ["drop_output", "said"]
 
-_ROOM = "make room on the disk, or name a place on another one"
-_REMEDIES = {
-    errno.ENOSPC: _ROOM,
-    errno.EDQUOT: _ROOM,
-    errno.EFBIG: "the system takes no larger file there; name a place on another disk, or raise the limit (ulimit -f)",
-    errno.EACCES: "allow this user to use it, or name another place",
-    errno.EPERM: "allow this user to use it, or name another place",
-    errno.EROFS: "the disk is read-only; name another place",
-    errno.ENAMETOOLONG: "give a shorter name",
-    errno.ENOENT: "check the name; was it removed meanwhile?",
-    errno.ENOTDIR: "a part of the path is a file; name another place",
-    errno.EISDIR: "name a file, not a folder",
-    errno.ENOTEMPTY: "name another place",
-    errno.ELOOP: "its links lead in a circle; name the file itself",
-    errno.EMFILE: "allow more open files (ulimit -n), or use fewer --workers",
-    errno.ENFILE: "the system has too many open files; close other programs",
-    errno.EIO: "the disk or the network drive fails; copy the data to another one",
-    errno.ESTALE: "the network drive lost the file; mount it again",
-    errno.ENOMEM: "memory ran out; close other programs, or use a smaller --batch-size or --size",
-}
 _MEMORY = (
     "memory ran out{}. Use a smaller --batch-size or --size, fewer images (--limit) or --workers, "
     "or close other programs"
@@ -45,7 +24,7 @@ def said(error: Exception) -> str | None:
     """The line for an error; empty where nobody is left to read it; None for a fault of ours.
 
     Example:
-        >>> said(FileNotFoundError(errno.ENOENT, "No such file or directory", "x.png"))
+        >>> said(FileNotFoundError(2, "No such file or directory", "x.png"))
         'x.png: No such file or directory; check the name; was it removed meanwhile?'
     """
     if isinstance(error, UserError):
@@ -56,10 +35,7 @@ def said(error: Exception) -> str | None:
         first = str(error).strip().partition("\n")[0]
         return _MEMORY.format(f" ({first[:160]})" if first else "")
     if isinstance(error, OSError) and error.errno is not None:
-        name = error.filename if error.filename is not None else error.filename2
-        where = "a file or standard output" if name is None else os.fsdecode(name) if isinstance(name, bytes) else name
-        remedy = _REMEDIES.get(error.errno, "name another place, or try again")
-        return f"{where}: {error.strerror or error}; {remedy}"
+        return refused(error)
     return None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import shlex
@@ -14,12 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from unblot.cli import failures
-from unblot.errors import UserError
+from unblot.errors import UserError, refused
 
 if TYPE_CHECKING:
     from unblot.data import Splits
-    from unblot.models import Detector
+    from unblot.detectors import Detector
 
 
 class Voice:
@@ -75,17 +73,4 @@ def naming(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        about = OSError(error.errno or errno.EIO, error.strerror or str(error), str(path))
-        raise UserError(failures.said(about)) from error
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary file beside ``path`` that takes its place when the block ends well."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with naming(path):
-            yield temporary
-            temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        raise UserError(refused(error, path)) from error

@@ -15,10 +15,11 @@ from unblot.cli.rows import CsvRows, JsonRows, Kept, read_rows
 from unblot.errors import UserError
 
 if TYPE_CHECKING:
+    from unblot.calibration import Calibration
     from unblot.data import Reading, Source
     from unblot.data.kept import Kept as ImagesOfRun
-    from unblot.scoring import Calibration, FileScore
-    from unblot.scoring.stream import ScoreBatch
+    from unblot.evaluation import FileScore
+    from unblot.evaluation.stream import ScoreBatch
 
 __all__ = ["predict"]
 
@@ -117,7 +118,7 @@ class _Loaded:
 
     def stream(self, sources: list[Source], batch_size: int, progress: bool | None) -> Iterator[list[FileScore]]:
         """Scores of files, batch by batch."""
-        from unblot.scoring.stream import score_files
+        from unblot.evaluation.stream import score_files
 
         return score_files(
             self.score,
@@ -132,7 +133,7 @@ class _Loaded:
 
 def _by_run(run: Path, device: str, images: int) -> _Loaded:
     """By a run directory and torch."""
-    from unblot.scoring.score import scorer
+    from unblot.evaluation.score import scorer
     from unblot.training.run import load_run
 
     trained = load_run(run)
@@ -191,8 +192,8 @@ def _scored_with_maps(
     if maps is None:
         yield from ([(entry, "") for entry in batch] for batch in batches)
         return
+    from unblot.evaluation.maps import MapRange
     from unblot.report.heat import write_heat_map
-    from unblot.scoring.maps import MapRange
 
     output.make_folder(maps)
     span = loaded.calibration.map_range
@@ -206,6 +207,5 @@ def _scored_with_maps(
         for entry in batch:
             if entry.map is not None and span is not None:
                 low, usual = span
-                with output.naming(maps / heat[entry.name]):
-                    write_heat_map(maps / heat[entry.name], entry.map, low, low + _BEYOND * (usual - low))
+                write_heat_map(maps / heat[entry.name], entry.map, low, low + _BEYOND * (usual - low))
         yield [(entry, "" if entry.map is None else heat[entry.name]) for entry in batch]

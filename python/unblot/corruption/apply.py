@@ -2,7 +2,7 @@
 
 Everything the caller gave is checked before a byte changes. The core gets views of shape (N, C, H, W) onto the caller's
 own memory, whatever their strides, so nothing is copied or transposed on the way. Tensors on an NVIDIA GPU go to
-``triton_backend``, the core's twin with the same bits, those on other devices to ``torch_backend``.
+``backends.triton``, the core's twin with the same bits, those on other devices to ``backends.torch``.
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ def corrupt(
     (16, 16, 256)
     """
     if is_tensor(images):
-        from unblot.corruption.torch_operator import corrupt_traced, is_traced
+        from unblot.corruption.backends.torch_operator import corrupt_traced, is_traced
 
         if is_traced(images):
             return corrupt_traced(images, spec, seed, keys, layout, out, threads, changed)
@@ -278,10 +278,10 @@ def _on_device(
 def _backend(device: str) -> Callable[..., Corrupted]:
     """What corrupts the tensors of a type of device other than the CPU."""
     if device == "cuda" and sys.modules["torch"].version.hip is None and find_spec("triton") is not None:
-        from unblot.corruption.triton_backend import corrupt_triton
+        from unblot.corruption.backends.triton import corrupt_triton
 
         return corrupt_triton
-    from unblot.corruption.torch_backend import corrupt_torch
+    from unblot.corruption.backends.torch import corrupt_torch
 
     return corrupt_torch
 

@@ -28,9 +28,9 @@ from torch import Tensor, nn
 from unblot import __version__
 from unblot.data import ImageSet, load_data, load_paths
 from unblot.deploy.runtime import FORMAT, load_onnx
+from unblot.detectors import Detector
 from unblot.errors import UserError
-from unblot.models import Detector
-from unblot.scoring import image_scores, score_batches
+from unblot.evaluation import image_scores, score_batches
 from unblot.training import Run
 
 __all__ = ["TOLERANCE", "Graph", "Parity", "check", "check_images", "export", "metadata_of", "refusal", "resize"]
@@ -238,9 +238,9 @@ def export(run: Run, out: str | Path) -> None:
     model = program.model_proto
     _forget_places(model)
     onnx.helper.set_model_props(model, {"unblot": json.dumps(metadata_of(run), allow_nan=False)})
-    from unblot.training.checkpoint import write_atomically
+    from unblot.files import write_bytes
 
-    write_atomically(Path(out), model.SerializeToString())
+    write_bytes(out, model.SerializeToString())
 
 
 def check_images(run: Run, paths: Sequence[str | Path] | None, limit: int = 64) -> ImageSet:

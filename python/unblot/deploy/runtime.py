@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unblot.calibration.thresholds import Calibration
 from unblot.data.folders import sources_of
 from unblot.data.reading import BEFORE, Reading
 from unblot.errors import UserError, shown
-from unblot.scoring.stream import FileScore, score_files
-from unblot.scoring.thresholds import Calibration
+from unblot.evaluation.stream import FileScore, score_files
 
 __all__ = ["FORMAT", "GraphScores", "OnnxDetector", "load_onnx"]
 
@@ -114,7 +114,7 @@ class OnnxDetector:
         return score, maps
 
     def score_planes(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """:meth:`run` for images (N, channels, H, W): what :func:`unblot.scoring.score_files` takes."""
+        """:meth:`run` for images (N, channels, H, W): what :func:`unblot.evaluation.score_files` takes."""
         return self.run(images.transpose(0, 2, 3, 1))
 
     def stream_paths(

@@ -7,7 +7,7 @@ from importlib.resources import files
 
 from jinja2 import Environment, StrictUndefined
 
-from unblot.audit import Audit
+from unblot.evaluation.audit import Audit
 from unblot.report.plots import png_uri
 
 __all__ = ["MARKS", "lines", "page"]
@@ -28,7 +28,7 @@ def lines(audit: Audit, width: int = 110) -> str:
     """The findings as text, a paragraph each, the level before it.
 
     Example:
-        >>> from unblot.audit import Finding
+        >>> from unblot.evaluation.audit import Finding
         >>> print(lines(Audit("x", "", [Finding("constant images", "fake", "All of them.", "Move them out.")])))
         FAKES  constant images: All of them. Move them out.
     """

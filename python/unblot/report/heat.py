@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from itertools import count
 from pathlib import Path, PurePath
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from unblot.data.own import mark
+from unblot.files import replacing
 
 __all__ = ["heat", "heat_map_names", "write_heat_map"]
 
@@ -62,11 +62,7 @@ def write_heat_map(path: Path, values: NDArray[np.float32], low: float, high: fl
     replaced whole or not at all.
 
     Raises:
-        OSError: it cannot be written.
+        UserError: it cannot be written.
     """
-    temporary = path.with_name(f".unblot-{os.getpid()}.tmp")
-    try:
-        Image.fromarray(heat(values, low, high)).save(temporary, format="PNG", pnginfo=mark("heat map"))
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as beside:
+        Image.fromarray(heat(values, low, high)).save(beside, format="PNG", pnginfo=mark("heat map"))

@@ -8,7 +8,6 @@ network, and a content security policy in its head keeps it so.
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
@@ -25,14 +24,15 @@ from PIL import Image
 
 from unblot.corruption.spec import Spec
 from unblot.data import ImageSet
-from unblot.models.detector import Detector
-from unblot.models.pixels import to_signed, to_uint8
+from unblot.detectors.contract import Detector
+from unblot.evaluation import NOT_REACHABLE, Evaluation
+from unblot.evaluation.maps import shrunk
+from unblot.files import write_text
+from unblot.layers.pixels import to_signed, to_uint8
 from unblot.report.heat import heat
 from unblot.report.plots import histogram, pr, roc
 from unblot.report.sheet import contact_sheet
 from unblot.report.tiles import as_image, chosen, encode, fitting, longest_of, picture_uri
-from unblot.scoring import NOT_REACHABLE, Evaluation
-from unblot.scoring.maps import shrunk
 
 __all__ = ["write_report"]
 
@@ -116,7 +116,11 @@ def write_report(
     }
     template = files("unblot.report").joinpath("report.html.j2").read_text(encoding="utf-8")
     page = Environment(autoescape=True, undefined=StrictUndefined).from_string(template).render(context)
-    return _replace(Path(folder) / "report.html", page)
+    out = Path(folder) / "report.html"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    # File names may hold bytes that are no text; they are shown escaped.
+    write_text(out, page)
+    return out
 
 
 class _Pictures:
@@ -305,16 +309,3 @@ def _versions() -> str:
         except PackageNotFoundError:
             continue
     return ", ".join([*found, f"Python {platform.python_version()}", platform.platform()])
-
-
-def _replace(path: Path, text: str) -> Path:
-    """Write a text file so that a kill at any moment leaves the old one or the new one whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        # File names may hold bytes that are no text; they are shown escaped.
-        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path

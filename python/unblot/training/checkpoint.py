@@ -9,10 +9,8 @@ as a whole, so a kill at any moment leaves the old one or the new one. Two runs 
 from __future__ import annotations
 
 import json
-import os
 import zlib
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -24,8 +22,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from unblot.errors import UserError
+from unblot.files import write_bytes
 
-__all__ = ["FORMAT", "Best", "Checkpoint", "Position", "better", "read", "write", "write_atomically"]
+__all__ = ["FORMAT", "Best", "Checkpoint", "Position", "better", "read", "write"]
 
 FORMAT = 2
 
@@ -151,7 +150,7 @@ def write(
     # A copy of its own for each: safetensors refuses tensors that share memory (tied weights).
     tensors = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
     header = {"format": FORMAT, "position": asdict(position), "crc32": _checksum(tensors, position)}
-    write_atomically(path, save_tensors(tensors, {"unblot": json.dumps(header)}))
+    write_bytes(path, save_tensors(tensors, {"unblot": json.dumps(header)}))
 
 
 def read(path: Path) -> Checkpoint:
@@ -186,37 +185,6 @@ def read(path: Path) -> Checkpoint:
     if not intact:
         raise UserError(f"{path} is damaged: its contents do not match its checksum. {remedy}")
     return Checkpoint(path, position, tensors)
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write ``data`` beside ``path``, then put it in its place: whoever reads ``path`` sees the old bytes or the new
-    ones.
-
-    Raises:
-        UserError: the disk does not take it; what was at ``path`` is as it was.
-    """
-    beside = path.with_name(path.name + ".tmp")
-    try:
-        with beside.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        with suppress(OSError):
-            beside.unlink(missing_ok=True)
-        raise UserError(f"cannot write {path}: {error.strerror}. What stood there before is untouched") from error
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the renaming itself survive a power cut, where the system can open a folder (Windows cannot)."""
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

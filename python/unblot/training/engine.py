@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
+from unblot.detectors import Detector, Phase
 from unblot.errors import UserError
-from unblot.models import Detector, Phase
 from unblot.training.config import TrainConfig
 
 __all__ = [
@@ -107,7 +107,7 @@ def set_up(fabric: Fabric, optimizers: Mapping[str, Optimizer]) -> dict[str, Opt
 def set_modes(detector: Detector, phase: Phase) -> None:
     """Train mode for the networks that this phase trains, eval mode for all others.
 
-    So a frozen teacher, or the generator of a finished phase, keeps its running statistics as they are.
+    So a frozen backbone, or the generator of a finished phase, keeps its running statistics as they are.
     """
     trained = {id(p) for o in phase.optimizers.values() for group in o.param_groups for p in group["params"]}
     detector.train(bool(trained))

@@ -23,8 +23,8 @@ from tqdm import tqdm
 from unblot.corruption.spec import BoxNoise, FullGaussian
 from unblot.data import DataConfig, Kept, Splits
 from unblot.data.copies import refuse_one_image
+from unblot.detectors import Batch, Detector, Phase, create
 from unblot.errors import UserError
-from unblot.models import Batch, Detector, Phase, create
 from unblot.training.checkpoint import Position, better, read, write
 from unblot.training.config import TrainConfig
 from unblot.training.defaults import resolve
@@ -41,7 +41,6 @@ from unblot.training.engine import (
     with_devices,
 )
 from unblot.training.feed import Feed, derived_seed, loading_failed
-from unblot.training.judge import Judge, due, judge_of
 from unblot.training.monitor import Log, LostProcessError, Means, NonFiniteLossError, collapse
 from unblot.training.run import (
     CHECKPOINT,
@@ -55,6 +54,7 @@ from unblot.training.run import (
     weights_of,
 )
 from unblot.training.threshold import settle
+from unblot.training.validator import SyntheticValidator, due, validator_of
 
 __all__ = ["build", "train"]
 
@@ -111,7 +111,7 @@ def train(
         config, data, splits = resolve(config, splits, progress=None if progress else False)
     config = with_devices(config.resolved(len(splits.train), splits.train.size))
     out, spec = Path(out), corruption_of(config.corruption)
-    judge = judge_of(config, spec, splits)
+    judge = validator_of(config, spec, splits)
     fabric = make_fabric(config)
     if slow := slow_precision(config, fabric.device):
         logger.warning("%s", slow)
@@ -133,7 +133,8 @@ def train(
             logger.warning("%s is finished: there is nothing to resume", out)
         else:
             try:
-                work = partial(_train, config=config, spec=spec, splits=splits, judge=judge, out=out)
+                built = detector if fabric.world_size == 1 else None
+                work = partial(_train, built=built, config=config, spec=spec, splits=splits, judge=judge, out=out)
                 fabric.launch(partial(work, progress=progress, after_epoch=after_epoch))
             except KeyboardInterrupt as stop:
                 stop.add_note(f"{out} keeps all finished epochs; continue it with resume=True (--resume)")
@@ -152,16 +153,17 @@ def train(
 def _train(
     fabric: Fabric,
     *,
+    built: Detector | None,
     config: TrainConfig,
     spec: BoxNoise | FullGaussian | None,
     splits: Splits,
-    judge: Judge | None,
+    judge: SyntheticValidator | None,
     out: Path,
     progress: bool,
     after_epoch: Callable[[Detector, int], None] | None,
 ) -> None:
-    """What each process does."""
-    detector = build(config, splits).to(fabric.device)
+    """What each process does; where there is one alone, the detector is built already."""
+    detector = (build(config, splits) if built is None else built).to(fabric.device)
     saved = read(out / CHECKPOINT) if (out / CHECKPOINT).exists() else None
     if saved:
         saved.restore_model(detector)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from unblot.errors import UserError
-from unblot.training.checkpoint import write_atomically
+from unblot.files import write_text
 
 __all__ = ["Log", "LostProcessError", "Means", "NonFiniteLossError", "collapse"]
 
@@ -111,7 +111,7 @@ class Log:
         writer = csv.DictWriter(text, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-        write_atomically(path, text.getvalue().encode())
+        write_text(path, text.getvalue())
         if self._tensorboard:
             self._tensorboard.log_metrics({f"{phase}/{name}": value for name, value in values.items()}, step)
             self._tensorboard.save()

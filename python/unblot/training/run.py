@@ -18,14 +18,17 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from unblot import __version__
-from unblot.corruption.spec import BoxNoise, FullGaussian, load_spec, named
+from unblot.calibration.thresholds import Calibration
+from unblot.corruption.presets import named
+from unblot.corruption.spec import BoxNoise, FullGaussian
+from unblot.corruption.spec_file import load_spec
 from unblot.data.config import DataConfig
 from unblot.data.kept import Kept
 from unblot.data.reading import BEFORE, Reading
+from unblot.detectors import Detector, create
 from unblot.errors import UserError
-from unblot.models import Detector, create
-from unblot.scoring.thresholds import Calibration
-from unblot.training.checkpoint import Position, read, write_atomically
+from unblot.files import write_json
+from unblot.training.checkpoint import Position, read
 from unblot.training.config import TrainConfig
 from unblot.training.draws import own_draws
 
@@ -50,10 +53,9 @@ __all__ = [
     "read_images",
     "refuse_taken",
     "weights_of",
-    "write_json",
 ]
 
-FORMAT = 2
+FORMAT = 3
 LOCK, LOG = ".lock", "log"
 CONFIG, CHECKPOINT, CALIBRATION = "config.json", "checkpoint.safetensors", "calibration.json"
 PROVENANCE, IMAGES = "provenance.json", "images.json"
@@ -268,7 +270,7 @@ def prepare(path: Path, description: Mapping[str, Any], *, resume: bool, images:
         write_json(path / CONFIG, description)
         if images is not None:
             # Escaped, for names may hold bytes that are no text.
-            write_atomically(path / IMAGES, (json.dumps(images.to_dict(), separators=(",", ":")) + "\n").encode())
+            write_json(path / IMAGES, images.to_dict(), indent=None)
         return
     was, now = _flat(_read_config(path)), _flat(description)
     differ = [
@@ -315,12 +317,6 @@ def corruption_of(name: str, setting: str = "corruption") -> BoxNoise | FullGaus
         if Path(name).exists():
             return load_spec(name)
         raise UserError(f"{setting}: {error}, or a spec file; there is no file {name}") from None
-
-
-def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Replace a JSON file as a whole; names that are no text are written as JSON's own escapes, and read back."""
-    text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
-    write_atomically(path, text.encode(errors="backslashreplace"))
 
 
 def _read_config(path: Path) -> dict[str, Any]:

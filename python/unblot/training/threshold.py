@@ -18,15 +18,17 @@ import torch
 from lightning_fabric import Fabric
 from torch.utils.data import DataLoader
 
+from unblot.calibration import calibrate, fewest
 from unblot.data import Splits
-from unblot.models import Detector, LeftOut, to_signed
-from unblot.scoring import calibrate, fewest, score_batches
-from unblot.scoring.maps import MapRange
+from unblot.detectors import Detector, LeaveGroupOut, to_signed
+from unblot.evaluation import score_batches
+from unblot.evaluation.maps import MapRange
+from unblot.files import write_json
 from unblot.training.config import TrainConfig
 from unblot.training.feed import Anew
-from unblot.training.judge import Judge
 from unblot.training.monitor import Log
-from unblot.training.run import CALIBRATION, add_provenance, write_json
+from unblot.training.run import CALIBRATION, add_provenance
+from unblot.training.validator import SyntheticValidator
 
 __all__ = ["settle"]
 
@@ -36,7 +38,7 @@ def settle(
     detector: Detector,
     config: TrainConfig,
     splits: Splits,
-    judge: Judge | None,
+    judge: SyntheticValidator | None,
     out: Path,
     log: Log | None,
     *,
@@ -70,7 +72,7 @@ def settle(
         maps.add(batch.maps)
     promise = "chosen" if chosen else "split" if left_out is None else "cross"
     if left_out is None:
-        left_out = LeftOut(torch.from_numpy(scores))
+        left_out = LeaveGroupOut(torch.from_numpy(scores))
     if not log:
         return
     add_provenance(out, decided=dict(detector.notes()))

@@ -1,0 +1,1 @@
+"""Frozen networks whose features detectors look at, and how they are run fast."""

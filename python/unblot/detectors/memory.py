@@ -1,0 +1,148 @@
+"""``memory``: patch features of normal images are remembered; what lies far from all of them is anomalous.
+
+Sources: PatchCore (Roth et al., arXiv 2106.08265) and what :mod:`unblot.layers.patch_memory` and
+:mod:`unblot.layers.bank` say of where this differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from unblot.backbones.frozen import PACKAGED, Backbone
+from unblot.backbones.kept import KeptFeatures
+from unblot.detectors._backbone_phase import LEARN, backbone_phases, backbone_step
+from unblot.detectors.contract import Batch, Detector, LeaveGroupOut, Phase, Recommended, Scores, Step
+from unblot.detectors.options import Options, option
+from unblot.layers.patch_memory import PatchMemory
+
+__all__ = ["Memory", "MemoryOptions"]
+
+TOP = 0.02  # share of the map whose mean is the image's score; that of all figures in docs/results.md
+
+
+@dataclass(frozen=True)
+class MemoryOptions(Options):
+    """What a user may set of ``memory``."""
+
+    backbone: str = option(PACKAGED, "network whose features are remembered: a timm model, filters or scratch")
+    strides: tuple[int, ...] = option((8, 16, 32), "strides of the features", at_least=1)
+    coreset_size: int = option(2_000, "patches that are remembered of each stride", at_least=1)
+    num_neighbors: int = option(3, "nearest remembered patches whose distances are averaged", at_least=1)
+
+
+class Memory(Detector):
+    """Distances to remembered patch features of normal images (:class:`PatchMemory`).
+
+    Nothing is trained and corruption has no effect, but for a backbone from scratch. Its figures depend on ImageNet
+    weights (:class:`Backbone`).
+
+    Args:
+        channels: 1 or 3.
+        size: a multiple of 32, at least 64.
+        options: those of :class:`MemoryOptions`.
+
+    Raises:
+        ValueError: an option out of its range.
+        UserError: the backbone cannot be had.
+    """
+
+    name = "memory"
+    summary = "remembers patches of normal images; what lies far from all of them is anomalous"
+    options_type: ClassVar[type[MemoryOptions]] = MemoryOptions
+    size_multiple = 32
+    size_min = 64
+    recommended = Recommended(size=64, largest=512, corruption="none", batch_size=16, once=True)
+
+    def __init__(self, *, channels: int, size: int, **options: Any) -> None:
+        chosen = self.options_type.of(options)
+        super().__init__(channels=channels, size=size, options=chosen)
+        self.backbone = Backbone(chosen.backbone, chosen.strides)
+        self.memory = PatchMemory(
+            dict(zip(chosen.strides, self.backbone.channels, strict=True)),
+            size,
+            coreset_size=chosen.coreset_size,
+            num_neighbors=chosen.num_neighbors,
+            top=TOP,
+        )
+        self._kept = KeptFeatures()
+
+    @classmethod
+    def useful_size(cls, size: int, options: Mapping[str, Any]) -> int:
+        """The backbone's."""
+        return Backbone.useful_size(size, cls.options_type.of(options).backbone)
+
+    def start(self) -> None:
+        """Load the backbone's weights."""
+        self.backbone.load_pretrained()
+
+    def expect(self, images: int) -> None:
+        """Take the fastest engine that pays for so many."""
+        self.backbone.expect(images, self.size)
+
+    def phases(self, lr: float) -> Sequence[Phase]:
+        """One pass over the normal images; before it the backbone's own phase, if it has one."""
+        return [*backbone_phases(self.backbone, lr), Phase("remember", {}, keeps=True)]
+
+    def training_step(self, phase: str, batch: Batch) -> Iterator[Step]:
+        """Remember the patches of the clean images; takes no step but for the backbone."""
+        if phase == LEARN:
+            return backbone_step(self.backbone, batch)
+        features = self.backbone(batch.clean)
+        self.memory.add(features, batch.group)
+        if not self.backbone.learns:  # it has learnt on the very images
+            self._kept.add(features, batch.group)
+        return iter(())
+
+    def finish_phase(self, phase: str) -> None:
+        """Balance the features, choose the entries and find their typical distances."""
+        if phase != LEARN:
+            self.memory.finish()
+
+    def calibrate(self, held_out: Iterable[Tensor], blotted: Iterable[Tensor], groups: Tensor) -> LeaveGroupOut | None:  # noqa: ARG002
+        """Learn what normal images look like, from those held out and from training images, each of which is looked at
+        as if its group had not been trained on.
+        """
+        device = self._device
+        if self.memory.one_group:  # nothing would be left to look at them by
+            self._kept.clear()
+        known = self._kept.groups
+        found = [self._looked_at([f.to(device) for f in kept], own.to(device)) for kept, own in self._kept.batches()]
+        apart, at = groups + self.memory.groups_end, 0  # no held-out image is of a training group
+        for images in held_out:
+            found.append(self._looked_at(self.backbone(images), apart[at : at + len(images)].to(device)))
+            at += len(images)
+        self._kept.clear()
+        if not found:
+            return None
+        scores = self._learn([torch.cat(each) for each in zip(*found, strict=True)], torch.cat([known, apart]))
+        return LeaveGroupOut(scores[len(known) :], scores[: len(known)], known)
+
+    def score(self, images: Tensor) -> Scores:
+        """Mean of the largest patch distances; the map is all of them, enlarged."""
+        score, coarse = self._judged(self._looked_at(self.backbone(images)))
+        return Scores(score, F.interpolate(coarse, images.shape[-2:], mode="bilinear"))
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.memory.buffers()).device
+
+    def _looked_at(self, features: Sequence[Tensor], without: Tensor | None = None) -> list[Tensor]:
+        """Coarse maps of images, not yet measured by places; with ``without``, groups of shape (N,), as if an image's
+        group had not been trained on.
+        """
+        return self.memory.distances(features, without)
+
+    def _learn(self, looked_at: Sequence[Tensor], groups: Tensor) -> Tensor:
+        """Learn what such maps of normal images show; their scores, shape (N,), by what other groups show."""
+        return self.memory.pooled(self.memory.fit(looked_at, groups))
+
+    def _judged(self, looked_at: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Scores, shape (N,), and coarse maps, (N, 1, h, w)."""
+        maps = self.memory(looked_at)
+        return self.memory.pooled(maps), maps

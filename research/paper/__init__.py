@@ -1,0 +1,1 @@
+"""The paper's printed figures, and tables that put them beside ours."""
