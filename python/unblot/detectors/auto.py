@@ -73,7 +73,9 @@ class Auto(Memory):
     name = "auto"
     summary = "remembers patches of normal images, and marks what does not belong; the default"
     options_type: ClassVar[type[AutoOptions]] = AutoOptions
-    recommended = Recommended(size=64, largest=512, corruption="mixed", batch_size=16, lr=2e-3, samples_seen=12_000)
+    recommended = Recommended(
+        size=64, largest=512, corruption="mixed", batch_size=16, lr=2e-3, samples_seen=12_000, once=True
+    )
 
     def __init__(self, *, channels: int, size: int, **options: Any) -> None:
         super().__init__(channels=channels, size=size, **options)
