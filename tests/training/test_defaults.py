@@ -8,16 +8,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from typer.testing import CliRunner
 
 from unblot import cli
 from unblot.comparison import plan
 from unblot.comparison.cell import _resolved
-from unblot.data import DataConfig, Splits, load_data
+from unblot.data import DataConfig, Splits, find_images, load_data, load_found
+from unblot.data.decoded import CACHE_BYTES
 from unblot.detectors import Detector, recommended
 from unblot.sklearn import AnomalyDetector
 from unblot.training import TrainConfig, resolve, size_for, train
+from unblot.training.defaults import ONCE_BYTES
 
 MODELS = ["auto", "memory", "dae"]
 SHAPE = (90, 130)
@@ -148,3 +151,28 @@ def test_compare_compares_the_default_with_the_memory(
     assert result.exit_code == 1, "no training was done"
     assert [config.model for config, _ in started] == ["auto", "memory"]
     assert [config.corruption for config, _ in started] == [recommended(m).corruption for m in ("auto", "memory")]
+
+
+@pytest.mark.parametrize(("model", "kept"), [("auto", ONCE_BYTES), ("memory", ONCE_BYTES), ("dae", CACHE_BYTES)])
+def test_fewer_decoded_images_are_kept_where_each_is_needed_about_once(
+    model: str, kept: int, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, seen = DataConfig(str(folder), normal=("fine",), abnormal=("bad",)), []
+    plain = load_found
+
+    def noted(*given: Any, cache_bytes: int, **more: Any) -> Splits:
+        seen.append(cache_bytes)
+        return plain(*given, cache_bytes=cache_bytes, **more)
+
+    monkeypatch.setattr("unblot.training.defaults.load_found", noted)
+    resolve(TrainConfig(model, device="cpu"), data)
+    assert seen == [kept]
+    assert ONCE_BYTES < CACHE_BYTES
+
+
+def test_images_that_are_not_kept_are_the_same(folder: Path) -> None:
+    data = DataConfig(str(folder), normal=("fine",), abnormal=("bad",), size=32)
+    kept, anew = (load_found(find_images(data), data, cache_bytes=limit) for limit in (CACHE_BYTES, 0))
+    assert len(kept.train) == len(anew.train) > 0
+    for one, other in zip(kept.train, anew.train, strict=True):
+        assert torch.equal(one["image"], other["image"])

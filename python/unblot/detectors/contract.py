@@ -130,6 +130,7 @@ class Recommended:
         lr: learning rate.
         samples_seen: how many images of ``size`` a phase is shown in all, which gives the number of epochs; None is 15
             epochs.
+        once: whether each image is needed about once, so that decoded ones need not be kept.
     """
 
     size: int = 32
@@ -138,6 +139,7 @@ class Recommended:
     batch_size: int = 64
     lr: float = 2e-4
     samples_seen: int | None = None
+    once: bool = False
 
     def epochs(self, images: int, size: int | None = None) -> int:
         """Epochs for a training set of so many images, from 1 to 150: few images shown too often are learnt by heart.

@@ -57,7 +57,7 @@ class Memory(Detector):
     options_type: ClassVar[type[MemoryOptions]] = MemoryOptions
     size_multiple = 32
     size_min = 64
-    recommended = Recommended(size=64, largest=512, corruption="none", batch_size=16)
+    recommended = Recommended(size=64, largest=512, corruption="none", batch_size=16, once=True)
 
     def __init__(self, *, channels: int, size: int, **options: Any) -> None:
         chosen = self.options_type.of(options)
@@ -113,11 +113,13 @@ class Memory(Detector):
             self._kept.clear()
         known = self._kept.groups
         found = [self._looked_at([f.to(device) for f in kept], own.to(device)) for kept, own in self._kept.batches()]
-        found += [self._looked_at(self.backbone(images)) for images in held_out]
+        apart, at = groups + self.memory.groups_end, 0  # no held-out image is of a training group
+        for images in held_out:
+            found.append(self._looked_at(self.backbone(images), apart[at : at + len(images)].to(device)))
+            at += len(images)
         self._kept.clear()
         if not found:
             return None
-        apart = groups + (int(known.max()) + 1 if len(known) else 0)  # no held-out image is of a training group
         scores = self._learn([torch.cat(each) for each in zip(*found, strict=True)], torch.cat([known, apart]))
         return LeaveGroupOut(scores[len(known) :], scores[: len(known)], known)
 

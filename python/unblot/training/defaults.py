@@ -9,10 +9,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from unblot.data import DataConfig, Found, Splits, find_images, load_found, native_size, usual_side
+from unblot.data.decoded import CACHE_BYTES
 from unblot.detectors import recommended, useful_size
 from unblot.training.config import TrainConfig
 
-__all__ = ["resolve", "size_for", "sized"]
+__all__ = ["ONCE_BYTES", "resolve", "size_for", "sized"]
+
+ONCE_BYTES = 2**29  # of decoded images that are kept where each is needed about once
 
 
 def size_for(config: TrainConfig, side: float) -> int:
@@ -51,5 +54,6 @@ def resolve(
     """
     found = find_images(data)
     data = sized(config, data, found)
-    splits = load_found(found, data, progress=progress)
+    cache_bytes = ONCE_BYTES if recommended(config.model).once else CACHE_BYTES
+    splits = load_found(found, data, progress=progress, cache_bytes=cache_bytes)
     return config.resolved(len(splits.train), splits.train.size), data, splits
