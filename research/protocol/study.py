@@ -58,13 +58,14 @@ def protocol_study(
     from research.protocol.plot import plot_protocol_study
 
     run = out / "run"
-    watch = EachEpoch(run, splits, list(MODES.values()), progress=progress)
+    device = make_fabric(config).device
+    watch = EachEpoch(run, splits, list(MODES.values()), device=device, progress=progress)
     train(config, splits, run, data=data, resume=(run / CONFIG).exists(), progress=progress, after_epoch=watch)
     epochs = read_epochs(run)
-    untrained = build(config, splits).to(make_fabric(config).device)
+    untrained = build(config, splits)
     controls = {
         protocol.name: {
-            "untrained_auroc": judge(untrained, splits, protocol, progress=progress)["auroc"],
+            "untrained_auroc": judge(untrained, splits, protocol, device=device, progress=progress)["auroc"],
             "mean_colour_auroc": _auroc(splits.test.labels, colour_scores(splits, protocol)),
         }
         for protocol in MODES.values()

@@ -115,6 +115,7 @@ def page(
     mask: Path | None = None,
     warnings: list[str] | None = None,
     test: ImageSet | None = None,
+    device: str = "cpu",
 ) -> Page:
     found = sources([10, 40, 70, 100, 130], 0, "good", channels)
     for kind in abnormal:
@@ -130,9 +131,25 @@ def page(
     detector = Brightness(channels, restores, test.size)
     evaluation = evaluate(detector, splits, Calibration(0.0, 0.95, 2), progress=False)
     configuration = {"training": {"epochs": 3, "model_options": {"note": "<i>x</i>"}}, "seed": 7}
-    path = write_report(evaluation, folder, detector=detector, configuration=configuration, corruption_spec=spec)
+    path = write_report(
+        evaluation, folder, detector=detector, configuration=configuration, corruption_spec=spec, device=device
+    )
     assert path == folder / "report.html"
     return Page(path.read_text(encoding="utf-8"))
+
+
+def test_a_detector_without_parameters_restores_on_the_device_that_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = set()
+
+    def restore(_: Brightness, images: Tensor) -> Tensor:
+        seen.add(images.device.type)
+        return torch.zeros(images.shape)
+
+    monkeypatch.setattr(Brightness, "restore", restore)
+    page(tmp_path, device="meta")
+    assert seen == {"meta"}
 
 
 def test_all_sections_are_there_and_nothing_is_fetched(tmp_path: Path) -> None:

@@ -97,8 +97,22 @@ def test_the_best_epoch_is_the_earliest_of_equal_ones() -> None:
         best_epoch(epochs, "y")
 
 
+def test_epochs_are_scored_on_the_device_of_the_training(
+    lit: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def scores(*_: Any, device: str, **__: Any) -> Any:
+        seen.append(device)
+        return np.arange(len(lit.test), dtype=np.float64)
+
+    monkeypatch.setattr("unblot.comparison.epochs.image_scores", scores)
+    EachEpoch(tmp_path, lit, [CLEAN], device="cuda:1")(create("dae", channels=3, size=8, width=4), 1)
+    assert seen == ["cuda:1"]
+
+
 def test_an_epoch_trained_again_replaces_what_came_after(lit: Splits, tmp_path: Path) -> None:
-    watch = EachEpoch(tmp_path, lit, [CLEAN, PUBLISHED])
+    watch = EachEpoch(tmp_path, lit, [CLEAN, PUBLISHED], device="cpu")
     detector = create("dae", channels=3, size=8, width=4)
     for epoch in (1, 2, 3, 2):
         watch(detector, epoch)

@@ -174,5 +174,5 @@ def test_images_that_are_not_kept_are_the_same(folder: Path) -> None:
     data = DataConfig(str(folder), normal=("fine",), abnormal=("bad",), size=32)
     kept, anew = (load_found(find_images(data), data, cache_bytes=limit) for limit in (CACHE_BYTES, 0))
     assert len(kept.train) == len(anew.train) > 0
-    for one, other in zip(kept.train, anew.train, strict=True):
-        assert torch.equal(one["image"], other["image"])
+    for at in range(len(kept.train)):
+        assert torch.equal(kept.train[at]["image"], anew.train[at]["image"])

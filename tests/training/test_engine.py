@@ -71,7 +71,7 @@ def test_gradients_are_averaged_over_devices() -> None:
     class Two:
         """The other device holds gradients of zero."""
 
-        world_size = 2
+        world_size, device = 2, torch.device("cpu")
 
         def all_reduce(self, tensor: Tensor, reduce_op: str) -> Tensor:
             assert reduce_op == "mean"

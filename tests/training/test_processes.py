@@ -59,15 +59,94 @@ train(config, load_data(data), out, data=data, progress=False, resume=out.exists
 (out.parent / f"{out.name}-{rank}.json").write_text(json.dumps(seen))
 """
 
+ALIKE = """
+import hashlib, json, os, sys
+from itertools import chain
+from pathlib import Path
+import torch
+from unblot.calibration.positionwise import PositionwiseNormalizer
+from unblot.data import DataConfig, load_data
+from unblot.evaluation import score_set
+from unblot.layers.bank import Bank
+from unblot.training import TrainConfig, load_run, loop, train
+from unblot.training.engine import average_gradients, average_values, make_fabric
+from unblot.training.validator import SyntheticValidator
+
+folder, rank = Path(sys.argv[1]), int(os.environ["RANK"])
+torch.set_num_threads(1)
+built, apart = [], False
+
+def after(owner, name, change):
+    plain = getattr(owner, name)
+    def changed(*given, **named):
+        found = plain(*given, **named)
+        return change(found, *given) if apart else found
+    setattr(owner, name, changed)
+
+def other_weights(detector, *_):
+    with torch.no_grad():
+        for parameter in detector.parameters():
+            parameter.add_(0.01)
+    return detector
+
+def fewer_entries(_, bank):
+    bank.memory, bank.typical, bank.groups = bank.memory[1:], bank.typical[1:], bank.groups[1:]
+
+def other_places(_, places, maps):
+    places.mean = places.mean + 1
+
+if rank == 1:
+    after(loop, "build", other_weights)
+    after(Bank, "finish", fewer_entries)
+    after(PositionwiseNormalizer, "fit", other_places)
+    after(SyntheticValidator, "auroc", lambda found, *_: 1 - found)  # prefers the worst epoch
+build = loop.build
+loop.build = lambda *given: built.append(build(*given)) or built[-1]
+
+data = DataConfig("digits", abnormal=("3",), size=64, limit=12)
+splits = load_data(data)
+memory, marker = {"strides": (8,), "coreset_size": 50}, {"strides": (8,), "width": 4}
+options = {"auto": memory | {"steps": 4}, "memory": memory, "feature_mask": marker}
+told = {}
+for model, own in options.items():
+    for apart in (True,) if model == "memory" else (False, True):
+        out = folder / f"{model}-{apart}"
+        judge = "gaussian" if model == "feature_mask" else "none"
+        config = TrainConfig(model, epochs=2, batch_size=3, device="cpu", judge=judge,
+            model_options={"backbone": "filters", **own})
+        train(config, splits, out, data=data, progress=False)
+        detector = built[-1]
+        tensors = {name: hashlib.sha256(repr(tensor.shape).encode() + tensor.detach().numpy().tobytes()).hexdigest()
+            for name, tensor in chain(detector.named_parameters(), detector.named_buffers())}
+        scores = score_set(detector, splits.held_out, progress=False).image.tolist()
+        threshold = load_run(out).calibration.threshold
+        told[out.name] = {"tensors": tensors, "scores": scores, "threshold": threshold}
+
+fabric = make_fabric(config)
+fabric.launch()
+means = average_values(fabric, {"both": 1.0, "first": 3.0} if rank == 0 else {"second": 5.0, "both": 2.0})
+parameters = [torch.nn.Parameter(torch.zeros(2)) for _ in range(3)]
+parameters[0].grad = torch.full((2,), 1.0 + rank)
+parameters[1].grad = torch.full((2,), 4.0) if rank == 1 else None
+average_gradients(fabric, torch.optim.SGD(parameters, 0.1))
+told["means"] = [means, [None if p.grad is None else p.grad.tolist() for p in parameters]]
+(folder / f"{rank}.json").write_text(json.dumps(told))
+"""
+
 
 def start(
     folder: Path, out: str, *, processes: int, batch: int, model: str = "plain", die: int = 0, resume: bool = False
 ) -> Any:
-    (folder / "script.py").write_text(SCRIPT, encoding="utf-8")
+    words = [str(folder / out), str(batch), model, str(die), *(["resume"] if resume else [])]
+    return run_script(folder, SCRIPT, words, processes)
+
+
+def run_script(folder: Path, script: str, words: list[str], processes: int) -> Any:
+    (folder / "script.py").write_text(script, encoding="utf-8")
     runner = (
         ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)] if processes > 1 else []
     )
-    words = [str(folder / "script.py"), str(folder / out), str(batch), model, str(die), *(["resume"] if resume else [])]
+    words = [str(folder / "script.py"), *words]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     return subprocess.run(
         [sys.executable, *runner, *words], capture_output=True, text=True, check=False, env=environment
@@ -138,6 +217,25 @@ def test_with_batchnorm_all_processes_end_alike_and_score_every_image_once(tmp_p
     torch.set_num_threads(1)
     alone = score_set(run.detector, held_out, batch_size=8, progress=False)
     assert run.calibration.threshold == calibrate(alone.image, 0.95).threshold  # the sharded scores, bit for bit
+
+
+@pytest.mark.slow
+def test_the_first_process_decides_and_all_hold_its_bytes(tmp_path: Path) -> None:
+    """Also where another, left to itself, begins with other weights and remembers, chooses and calibrates otherwise."""
+    done = run_script(tmp_path, ALIKE, [str(tmp_path)], processes=2)
+    assert done.returncode == 0, done.stderr
+    first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
+    means, gradients = first.pop("means")
+    assert [means, gradients] == second.pop("means"), "where a process has less than another, no one waits"
+    assert means == {"both": 1.5, "first": 3.0, "second": 5.0}
+    assert gradients == [[1.5, 1.5], [2.0, 2.0], None]
+    assert len(first) == len(second) == 5
+    for name, told in first.items():
+        other = second[name]["tensors"]
+        assert {key for key, digest in told["tensors"].items() if other[key] != digest} == set(), name
+        assert second[name] == told, name
+    for model in ("auto", "feature_mask"):
+        assert first[f"{model}-True"] == first[f"{model}-False"], "what the other decides changes nothing"
 
 
 @pytest.mark.slow

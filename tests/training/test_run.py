@@ -152,9 +152,14 @@ def test_a_run_that_is_no_run_is_named(tmp_path: Path, run: Path) -> None:
         load_run(run)
 
 
-def test_a_run_of_another_version_is_named(run: Path) -> None:
-    edit(run / "config.json", format=7, version="9.0")
-    with pytest.raises(UserError, match=r"format 7, written by unblot 9\.0.*reads format 2.*Use that version"):
+@pytest.mark.parametrize(("version", "by"), [(1, "0.1.0"), (7, "9.0")])
+def test_a_run_of_another_format_is_refused_with_the_command_that_retrains(run: Path, version: int, by: str) -> None:
+    edit(run / "config.json", format=version, version=by)
+    said = rf"format {version}, written by unblot {by}; .*reads format 2\. Use that version, or train again: "
+    with pytest.raises(UserError, match=said + "unblot train digits --model dae --out ANOTHER_FOLDER$"):
+        load_run(run)
+    edit(run / "config.json", data=None, training="as it was", detector=None)
+    with pytest.raises(UserError, match=said + "unblot train DATA --out ANOTHER_FOLDER$"):
         load_run(run)
 
 

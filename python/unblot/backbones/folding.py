@@ -13,12 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from unblot.backbones.engines import Engine, openvino_engine
+from unblot.backbones.engines import Engine, alike, openvino_engine
 
 __all__ = ["FusedInference", "folded", "stamp"]
 
 WORTH = 48 * 256**2  # pixels that take torch about as long as it takes to make the engine
-TOLERANCE = 1e-3  # of the largest value; rounding makes about 1e-5
 
 
 class FusedInference:
@@ -100,7 +99,7 @@ def folded(network: nn.Module, *example: Tensor) -> nn.Module:
     _fold(lean)
     lean = lean.to(memory_format=torch.channels_last)
     with torch.autocast(example[0].device.type, enabled=False):  # whose rounding would hide what is compared
-        if _alike(network(*example), lean(*example)):
+        if alike(lean(*example), network(*example)):
             return lean
     return deepcopy(network).to(memory_format=torch.channels_last)
 
@@ -122,8 +121,3 @@ def _fold(module: nn.Module) -> None:
         else:
             _fold(child)
         before = (name, child)
-
-
-def _alike(one: Any, other: Any) -> bool:
-    pairs = [(one, other)] if isinstance(one, Tensor) else zip(one, other, strict=True)
-    return all((a - b).abs().max() <= TOLERANCE * a.abs().max() for a, b in pairs)

@@ -74,13 +74,14 @@ def evaluate(
     output.make_folder(folder)
     output.say(voice, splits, trained.detector, device=settings.device(device), run=run)
     fabric = launched(replace(trained.train, device="cuda" if settings.device(device) != "cpu" else "cpu"))
+    place = settings.device(device) if fabric is None else fabric.device
     evaluation = judge(
         trained.detector,
         splits,
         trained.calibration,
         protocol=mode,
         batch_size=batch_size,
-        device=settings.device(device) if fabric is None else fabric.device,
+        device=place,
         progress=not quiet,
         fabric=fabric,
         provenance=trained.provenance,
@@ -90,7 +91,12 @@ def evaluate(
     evaluation.write(folder)
     configuration = {"data": config.to_dict(), "training": trained.train.to_dict()}
     report = write_report(
-        evaluation, folder, detector=trained.detector, configuration=configuration, corruption_spec=trained.corruption
+        evaluation,
+        folder,
+        detector=trained.detector,
+        configuration=configuration,
+        corruption_spec=trained.corruption,
+        device=place,
     )
     best = _best_epoch(run, mode) if config == own and not mode.reachable else ""
     voice.say(f"\n{_figures(evaluation)}{best}\n\nscores    {folder / 'scores.csv'}\nreport    {report}")

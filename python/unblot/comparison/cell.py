@@ -23,6 +23,7 @@ from unblot.evaluation.audit import class_leakage, quick_warnings
 from unblot.files import write_json, write_text
 from unblot.training import TrainConfig, load_run, sized, train
 from unblot.training.checkpoint import read
+from unblot.training.engine import make_fabric
 from unblot.training.run import CHECKPOINT, CONFIG
 
 __all__ = ["CELL", "attempt", "error_file", "note_error", "run_folder"]
@@ -80,7 +81,7 @@ def _run(training: Training, protocols: Sequence[Protocol], out: Path, progress:
             folder.parent.mkdir(parents=True, exist_ok=True)
             watched(folder).touch()
         if not (folder / CHECKPOINT).exists() or not read(folder / CHECKPOINT).position.finished:
-            watch = EachEpoch(folder, splits, [PUBLISHED], progress=progress)
+            watch = EachEpoch(folder, splits, [PUBLISHED], device=make_fabric(config).device, progress=progress)
             train(
                 config,
                 splits,

@@ -30,23 +30,40 @@ class EachEpoch:
         run: the run directory.
         splits: ``splits.test`` is scored.
         protocols: how to score; their choice of an epoch is not looked at.
+        device: that the run trains on; the detector stays there.
         progress: show progress bars (only where stderr is a terminal).
     """
 
-    def __init__(self, run: Path, splits: Splits, protocols: Sequence[Protocol], *, progress: bool = False) -> None:
-        self.path, self.splits, self.progress = run / EPOCHS, splits, progress
+    def __init__(
+        self,
+        run: Path,
+        splits: Splits,
+        protocols: Sequence[Protocol],
+        *,
+        device: str | torch.device,
+        progress: bool = False,
+    ) -> None:
+        self.path, self.splits, self.device, self.progress = run / EPOCHS, splits, device, progress
         self.protocols = [protocol.at_last_epoch() for protocol in protocols]
 
     def __call__(self, detector: Detector, epoch: int) -> None:
         """Score after ``epoch`` finished epochs."""
-        figures = {p.name: judge(detector, self.splits, p, progress=self.progress) for p in self.protocols}
+        figures = {
+            p.name: judge(detector, self.splits, p, device=self.device, progress=self.progress) for p in self.protocols
+        }
         earlier = read_epochs(self.path.parent)[: epoch - 1]
         write_json(self.path, {"format": 1, "epochs": [*earlier, {"epoch": epoch, **figures}]})
 
 
-def judge(detector: Detector, splits: Splits, protocol: Protocol, *, progress: bool = False) -> dict[str, Any]:
-    """Keys of :func:`image_metrics` on the test images, at the paper's threshold, on the detector's own device."""
-    device = next((p.device for p in detector.parameters()), torch.device("cpu"))
+def judge(
+    detector: Detector,
+    splits: Splits,
+    protocol: Protocol,
+    *,
+    device: str | torch.device = "cpu",
+    progress: bool = False,
+) -> dict[str, Any]:
+    """Keys of :func:`image_metrics` on the test images, at the paper's threshold; moves the detector to ``device``."""
     scores = image_scores(detector, splits.test, protocol=protocol, device=device, progress=progress)
     return image_metrics(splits.test.labels, scores, paper_threshold(scores).threshold)
 

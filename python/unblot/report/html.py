@@ -57,16 +57,18 @@ def write_report(
     detector: Detector,
     configuration: Mapping[str, Any],
     corruption_spec: Spec | None,
+    device: str | torch.device = "cpu",
 ) -> Path:
     """Write ``report.html`` into ``folder``; a report that is there is replaced whole or not at all.
 
     Args:
         evaluation: of ``detector`` on ``evaluation.splits.test``.
         folder: made where it does not exist.
-        detector: restores the images that are shown, on the device where it is.
+        detector: restores the images that are shown.
         configuration: what to list under "Configuration": JSON values, or mappings of them by heading.
         corruption_spec: what the detector was trained with, shown on some normal images; None leaves
             that out.
+        device: where the detector restores; it is moved there.
 
     Returns:
         Path of the report.
@@ -75,7 +77,7 @@ def write_report(
     threshold, metrics = evaluation.calibration.threshold, evaluation.metrics
     both = 0 < labels.sum() < labels.size
     shown = chosen(scores, labels, threshold)
-    pictures = _Pictures(evaluation, detector, shown)
+    pictures = _Pictures(evaluation, detector.to(device).eval(), shown, device)
     context = {
         "title": f"{detector.name} on {evaluation.splits.name}",
         "subtitle": f"{len(test)} test images at {test.size} × {test.size} pixels, {_colour(test.channels)}, "
@@ -133,7 +135,9 @@ class _Pictures:
         text: what they are.
     """
 
-    def __init__(self, evaluation: Evaluation, detector: Detector, shown: list[int]) -> None:
+    def __init__(
+        self, evaluation: Evaluation, detector: Detector, shown: list[int], device: str | torch.device
+    ) -> None:
         test, scores, maps = evaluation.splits.test, evaluation.scores, evaluation.maps
         low, high = maps.bounds()
         strips: list[list[tuple[str, Image.Image]]] = []
@@ -141,7 +145,7 @@ class _Pictures:
         for start in range(0, len(shown), _BATCH):
             part = shown[start : start + _BATCH]
             images = torch.stack([test[i]["image"] for i in part])
-            restored = _restored(detector, images)
+            restored = _restored(detector, images, device)
             for k, i in enumerate(part):
                 strip = [("original", as_image(images[k].numpy(), longest))]
                 if restored is not None:
@@ -177,10 +181,9 @@ class _Pictures:
         )
 
 
-def _restored(detector: Detector, images: torch.Tensor) -> NDArray[np.uint8] | None:
-    device = next((p.device for p in detector.parameters()), torch.device("cpu"))
+def _restored(detector: Detector, images: torch.Tensor, device: str | torch.device) -> NDArray[np.uint8] | None:
     with torch.no_grad():
-        restored = detector.eval().restore(to_signed(images.to(device)))
+        restored = detector.restore(to_signed(images.to(device)))
     return None if restored is None else to_uint8(restored).cpu().numpy()
 
 

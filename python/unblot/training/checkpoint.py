@@ -24,7 +24,7 @@ from torch.optim import Optimizer
 from unblot.errors import UserError
 from unblot.files import write_bytes
 
-__all__ = ["FORMAT", "Best", "Checkpoint", "Position", "better", "read", "write"]
+__all__ = ["FORMAT", "Best", "Checkpoint", "Position", "better", "fit_buffers", "read", "write"]
 
 FORMAT = 2
 
@@ -72,6 +72,13 @@ def better(best: Best | None, value: float, epoch: int, model: nn.Module) -> Bes
     return Best(value, epoch, {name: tensor.detach().clone() for name, tensor in model.state_dict().items()})
 
 
+def fit_buffers(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Give each buffer the shape of the tensor of its name; the values are filled in afterwards."""
+    for name, buffer in model.named_buffers():
+        if name in tensors and buffer.shape != tensors[name].shape:
+            buffer.resize_(tensors[name].shape)
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """A checkpoint as read from its file."""
@@ -97,9 +104,7 @@ class Checkpoint:
             UserError: names or shapes are not those of ``model``.
         """
         state = _under("model/", self.tensors)
-        for name, buffer in model.named_buffers():
-            if name in state and buffer.shape != state[name].shape:
-                buffer.resize_(state[name].shape)
+        fit_buffers(model, state)
         try:
             model.load_state_dict(state)
         except RuntimeError as error:

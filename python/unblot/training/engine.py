@@ -6,6 +6,7 @@ import os
 import platform
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import chain
 from typing import cast
 
 import torch
@@ -16,6 +17,7 @@ from torch.optim import Optimizer
 
 from unblot.detectors import Detector, Phase
 from unblot.errors import UserError
+from unblot.training.checkpoint import fit_buffers
 from unblot.training.config import TrainConfig
 
 __all__ = [
@@ -27,6 +29,7 @@ __all__ = [
     "others_ended",
     "set_modes",
     "set_up",
+    "share",
     "slow_precision",
     "with_devices",
 ]
@@ -89,14 +92,45 @@ def with_devices(config: TrainConfig) -> TrainConfig:
 
 
 def average_values(fabric: Fabric, values: Mapping[str, float]) -> dict[str, float]:
-    """Mean of each value over all devices, whose shares of the images are equal."""
-    if fabric.world_size == 1 or not values:
+    """Mean of each value over the devices that have it; their shares of the images are equal.
+
+    The devices first tell each other what they have: a device may lack a value, or hold them in another order.
+    """
+    if fabric.world_size == 1:
         return dict(values)
-    mean = fabric.all_reduce(
-        torch.tensor([*values.values()], dtype=torch.float64, device=fabric.device), reduce_op="mean"
-    )
-    assert isinstance(mean, Tensor)  # one tensor in, one out
-    return dict(zip(values, mean.tolist(), strict=True))
+    each: list[dict[str, float]] = [{} for _ in range(fabric.world_size)]
+    torch.distributed.all_gather_object(each, dict(values))
+    names = dict.fromkeys(name for held in each for name in held)
+    found = {name: [held[name] for held in each if name in held] for name in names}
+    return {name: sum(numbers) / len(numbers) for name, numbers in found.items()}
+
+
+def share(fabric: Fabric, detector: Detector) -> None:
+    """Give all devices the parameters and buffers of the first one, bit for bit.
+
+    What the first device decides (a memory's entries, the best epoch, a normaliser) holds for all. Each may compute the
+    same, but machines round differently, and one different bit may choose another entry. Call it on all devices.
+    """
+    if fabric.world_size == 1:
+        return
+    own = dict(chain(detector.named_parameters(), detector.named_buffers()))
+    decided: dict[str, Tensor] | None = None
+    if fabric.is_global_zero:
+        decided = {name: tensor.detach().cpu() for name, tensor in own.items()}
+    decided = fabric.broadcast(decided)
+    assert decided is not None  # the first device gave its own
+    if fabric.is_global_zero:
+        return
+    fit_buffers(detector, decided)
+    with torch.no_grad():
+        for name, tensor in own.items():
+            if not _same_bytes(tensor, decided[name]):  # else what was made of it, such as a folded copy, stays
+                tensor.copy_(decided[name])
+
+
+def _same_bytes(one: Tensor, other: Tensor) -> bool:
+    a, b = (tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8) for tensor in (one, other))
+    return torch.equal(a, b)
 
 
 def set_up(fabric: Fabric, optimizers: Mapping[str, Optimizer]) -> dict[str, Optimizer]:
@@ -125,22 +159,28 @@ def average_gradients(fabric: Fabric, optimizer: Optimizer) -> None:
     """
     if fabric.world_size == 1:
         return
-    gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-    mean = fabric.all_reduce(torch.cat([g.flatten() for g in gradients]), reduce_op="mean")
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    # A message of one length from all devices, also where a parameter has a gradient on some of them alone: there it
+    # counts as 0 on the others. The last numbers say which parameters have one.
+    has = torch.tensor([float(p.grad is not None) for p in parameters], device=fabric.device)
+    sent = [(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in parameters]
+    mean = fabric.all_reduce(torch.cat([*sent, has]), reduce_op="mean")
     assert isinstance(mean, Tensor)  # one tensor in, one out
-    for gradient, part in zip(gradients, torch.split(mean, [g.numel() for g in gradients]), strict=True):
-        gradient.copy_(part.view_as(gradient))
+    *parts, anywhere = torch.split(mean, [*(p.numel() for p in parameters), len(parameters)])
+    for number, (parameter, part) in enumerate(zip(parameters, parts, strict=True)):
+        if parameter.grad is not None:
+            parameter.grad.copy_(part.view_as(parameter))
+        elif anywhere[number] > 0:
+            parameter.grad = part.view_as(parameter).clone()
 
 
 def average_statistics(fabric: Fabric, detector: Detector) -> None:
-    """Mean over all devices of BatchNorm's running statistics, each of which saw its own share of the images.
-
-    After it all devices hold the same detector, bit for bit: they judge its epochs alike, and a checkpoint of one of
-    them is the state of all.
+    """Mean over all devices of the running statistics of each BatchNorm in train mode: each saw its own share of the
+    images. Those of a frozen network stay as they are; a mean of equal numbers may round to another.
     """
     if fabric.world_size == 1:
         return
-    layers = [m for m in detector.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    layers = [m for m in detector.modules() if isinstance(m, _BatchNorm) and m.track_running_stats and m.training]
     held = [b for m in layers for b in (m.running_mean, m.running_var) if b is not None]
     if held:
         mean = fabric.all_reduce(torch.cat([b.flatten() for b in held]), reduce_op="mean")

@@ -37,6 +37,7 @@ from unblot.training.engine import (
     others_ended,
     set_modes,
     set_up,
+    share,
     slow_precision,
     with_devices,
 )
@@ -162,18 +163,24 @@ def _train(
     progress: bool,
     after_epoch: Callable[[Detector, int], None] | None,
 ) -> None:
-    """What each process does; where there is one alone, the detector is built already."""
+    """What each process does; where there is one alone, the detector is built already.
+
+    The first one decides, :func:`share` gives what it decided to all.
+    """
     detector = (build(config, splits) if built is None else built).to(fabric.device)
-    saved = read(out / CHECKPOINT) if (out / CHECKPOINT).exists() else None
+    first = fabric.is_global_zero
+    saved = read(out / CHECKPOINT) if first and (out / CHECKPOINT).exists() else None
+    saved = fabric.broadcast(saved)  # another machine may not see the file
     if saved:
         saved.restore_model(detector)
-    else:
+    elif first:
         detector.start()
+    share(fabric, detector)
     phases = detector.phases(config.lr)
     epochs = [phase.epochs or ((config.epochs or 1) if phase.optimizers else 1) for phase in phases]
     at = saved.position if saved else Position()
     best = saved.best if saved else None
-    log = Log(out / "log") if fabric.is_global_zero else None
+    log = Log(out / "log") if first else None
     chosen = (
         any(entry["kept_by"] != "last" for entry in provenance_of(out).get("weights", {}).values()) if saved else False
     )
@@ -223,7 +230,7 @@ def _train(
             at = replace(at, epoch=epoch + 1, step=at.step + len(feed))
             last = at.epoch == epochs[number]
             chosen_epoch: int | None = None
-            if judge and phase.judged is not None and due(at.epoch, epochs[number]):
+            if first and judge and phase.judged is not None and due(at.epoch, epochs[number]):
                 values["judged_auroc"] = judge.auroc(phase.judged, fabric.device)
                 best = better(best, values["judged_auroc"], at.epoch, phase.judged)
                 if last:
@@ -236,6 +243,7 @@ def _train(
                 chosen = chosen or chosen_epoch is not None
                 if log and phase.optimizers:
                     add_provenance(out, weights={phase.name: weights_of(epoch + 1, chosen_epoch)})
+            share(fabric, detector)
             if log:
                 values |= {f"lr_{name}": o.param_groups[0]["lr"] for name, o in phase.optimizers.items()}
                 log.epoch(phase.name, epoch, at.step, values | {"images_per_second": feed.images / seconds})

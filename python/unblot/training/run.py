@@ -9,6 +9,7 @@ stays readable when the file that it came from is gone.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -333,9 +334,17 @@ def _read_config(path: Path) -> dict[str, Any]:
         by = config.get("version", "another version")
         raise UserError(
             f"{path} is a run of format {version!r}, written by unblot {by}; this is unblot {__version__}, "
-            f"which reads format {FORMAT}. Use that version, or train again: unblot train DATA --out ANOTHER_FOLDER"
+            f"which reads format {FORMAT}. Use that version, or train again: {_retraining(config)}"
         )
     return config  # type: ignore[no-any-return]
+
+
+def _retraining(config: Mapping[str, Any]) -> str:
+    """The command that trains a run again, as far as its settings say it; they may be of any format."""
+    data, training = config.get("data"), config.get("training")
+    asked = data.get("data", "DATA") if isinstance(data, dict) else "DATA"
+    model = ["--model", str(training["model"])] if isinstance(training, dict) and "model" in training else []
+    return shlex.join(["unblot", "train", str(asked), *model, "--out", "ANOTHER_FOLDER"])
 
 
 def read_images(path: Path) -> Kept | None:

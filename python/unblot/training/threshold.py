@@ -25,6 +25,7 @@ from unblot.evaluation import score_batches
 from unblot.evaluation.maps import MapRange
 from unblot.files import write_json
 from unblot.training.config import TrainConfig
+from unblot.training.engine import share
 from unblot.training.feed import Anew
 from unblot.training.monitor import Log
 from unblot.training.run import CALIBRATION, add_provenance
@@ -53,17 +54,20 @@ def settle(
         config: of the training.
         splits: of the training; only normal images are looked at.
         judge: makes defects that no part was trained on; None where there is none.
-        out: the run directory.
+        out: the run directory. Of several processes the first calibrates for all and writes.
         log: None in all processes but the one that writes.
         chosen: whether weights were chosen on the held-out images.
     """
     held_out = splits.held_out
     detector.eval()
-    with torch.no_grad():
-        loader = DataLoader(held_out, batch_size=config.batch_size) if len(held_out) else ()
-        normal = Anew(lambda: (to_signed(sample["image"].to(fabric.device)) for sample in loader))
-        blotted = Anew(partial(judge.blotted, fabric.device)) if judge else ()
-        left_out = detector.calibrate(normal, blotted, torch.from_numpy(held_out.groups))
+    left_out: LeaveGroupOut | None = None
+    if fabric.is_global_zero:
+        with torch.no_grad():
+            loader = DataLoader(held_out, batch_size=config.batch_size) if len(held_out) else ()
+            normal = Anew(lambda: (to_signed(sample["image"].to(fabric.device)) for sample in loader))
+            blotted = Anew(partial(judge.blotted, fabric.device)) if judge else ()
+            left_out = detector.calibrate(normal, blotted, torch.from_numpy(held_out.groups))
+    share(fabric, detector)
     scores, maps = np.zeros(len(held_out)), MapRange()
     for batch in score_batches(
         detector, held_out, batch_size=config.batch_size, device=fabric.device, progress=False, fabric=fabric
