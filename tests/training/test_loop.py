@@ -263,21 +263,6 @@ def test_a_trained_detector_scores_as_the_saved_one(
     assert run.calibration.threshold == pytest.approx(calibrate(held_out.image, 0.95).threshold, rel=1e-5)
 
 
-def test_a_detector_is_built_to_be_trained_and_to_be_read_back(
-    tmp_path: Path, splits: Splits, make_config: Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    built: list[int] = []
-    plain = DenoisingAutoencoder.__init__
-
-    def counted(self: DenoisingAutoencoder, **given: Any) -> None:
-        built.append(1)
-        plain(self, **given)
-
-    monkeypatch.setattr(DenoisingAutoencoder, "__init__", counted)
-    train(make_config(epochs=1), splits, tmp_path / "run", progress=False)
-    assert len(built) == 2
-
-
 @pytest.mark.parametrize(("model", "loss"), [("dae", "reconstruction"), ("nested", "contextual")])
 def test_training_on_digits_lowers_the_loss(model: str, loss: str, tmp_path: Path, make_config: Config) -> None:
     splits = load_data(DataConfig("digits", abnormal=("3",), size=16, limit=128))
@@ -495,7 +480,7 @@ def test_phases_a_memory_a_backbone_and_a_search_need_nothing_from_the_loop(
     known(Kept)
     config = TrainConfig("memory", epochs=5, batch_size=8, device="cpu")
     trained = train(config, splits, tmp_path / "run", progress=False)
-    _, used, loaded = made  # one to describe the run, one trained, one read back
+    used, loaded = made  # one described and trained, one read back
     assert used.calls == ["learn", "remember", "calibrate"]
     assert len(used.drawn) >= 3
     assert len(set(used.drawn)) == len(used.drawn)  # no epoch of one phase repeats the random numbers of another's
