@@ -26,7 +26,7 @@ test-rust:
 	cargo test --workspace --quiet
 
 test-python: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=20
 
 # The core and its NumPy surface, in an environment that has no torch.
 test-numpy-only: $(VENV)-numpy/stamp
@@ -57,9 +57,8 @@ bench-smoke: $(VENV)/bench.stamp  ## every benchmark once, without a look at the
 bench-training: $(VENV)/bench.stamp  ## training speed beside GANomaly's public step; leave the machine alone meanwhile
 	$(BIN)/python -m benches.training
 
-# As the wheel is built, but with its symbols.
-check-vectorised:  ## look into the built library whether the hot loops are vector code
-	cargo build --release --quiet --package unblot-python --features pyo3/extension-module
+# The library that went into the wheel: it keeps its symbols.
+check-vectorised: $(WHEELS)/stamp  ## look into the built library whether the hot loops are vector code
 	$(PYTHON) tools/check_vectorised.py target/release/lib_core.so
 
 SECONDS ?= 60

@@ -46,7 +46,7 @@ def remembering(backbone: str, size: int, shown: int = SHOWN, engine: bool = Fal
     made.start()
     for group in range(0, shown, BATCH):
         seen, number = images(BATCH, size), torch.arange(group, group + BATCH)
-        list(made.training_step("remember", Batch(seen, seen, seen[:, :1], number, number)))
+        list(made.training_step("remember", Batch(seen, seen, number, number)))
     for phase in ("remember", MARK):
         made.finish_phase(phase)
     made.calibrate([images(BATCH, size)], [], torch.arange(BATCH))

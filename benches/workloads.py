@@ -15,7 +15,8 @@ from torch.utils.data import Dataset
 from torchvision.transforms.v2 import functional
 
 import unblot
-from unblot.corruption.spec import Spec, named
+from unblot.corruption.presets import named
+from unblot.corruption.spec import Spec
 
 #: Shape (N, C, H, W) of a batch by the side of its images.
 SIZES = {32: (128, 3, 32, 32), 128: (64, 3, 128, 128), 224: (64, 3, 224, 224), 1024: (4, 3, 1024, 1024)}

@@ -39,19 +39,18 @@ def as_batch() -> Callable[..., Batch]:
     def make(clean: Tensor, noise: float = 0.2) -> Batch:
         noisy = clean + noise * torch.randn(clean.shape, generator=torch.Generator().manual_seed(1))
         n = torch.arange(len(clean))
-        return Batch(noisy.clamp(-1, 1), clean, torch.zeros_like(clean[:, :1]), index=n, group=n)
+        return Batch(noisy.clamp(-1, 1), clean, index=n, group=n)
 
     return make
 
 
 def blotted(n: int, seed: int) -> Batch:
-    """Smooth gray images of 64 × 64 pixels with a box or two of noise, and where they were changed."""
+    """Smooth gray images of 64 × 64 pixels with a box or two of noise."""
     coarse = torch.rand(n, 1, 5, 5, generator=torch.Generator().manual_seed(seed))
     clean = (64 + 128 * torch.nn.functional.interpolate(coarse, 64, mode="bicubic").clamp(0, 1)).to(torch.uint8)
-    noisy = corrupt(clean, BoxNoise(scale=(0.03, 0.1), num_boxes=(1, 2)), seed=seed, layout="NCHW", changed=0.0)
-    assert noisy.changed is not None
+    noisy = corrupt(clean, BoxNoise(scale=(0.03, 0.1), num_boxes=(1, 2)), seed=seed, layout="NCHW")
     number = torch.arange(n)
-    return Batch(to_signed(noisy.images), to_signed(clean), noisy.changed[:, None].float(), number, number)
+    return Batch(to_signed(noisy.images), to_signed(clean), number, number)
 
 
 @dataclass(frozen=True)

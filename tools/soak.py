@@ -31,7 +31,7 @@ def soak(batches: int, *, report: int = 10) -> list[tuple[int, float]]:
     Returns:
         Batches done and resident memory in MiB, ``report`` times.
     """
-    from unblot.corruption.spec import named
+    from unblot.corruption.presets import named
 
     families = [spec for name in ("box", "gaussian", "mixed", "scars", "blobs") if (spec := named(name)) is not None]
     images = np.random.default_rng(0).integers(0, 256, (8, 3, 32, 32), np.uint8)

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from unblot.corruption.apply import Corrupted, corrupt
     from unblot.corruption.integrations.collate import BoxNoiseCollate
     from unblot.corruption.integrations.transform import RandomBoxNoise
-    from unblot.corruption.spec import BoxNoise, FullGaussian, Gaussian, Laplace, Paste, Poisson, SaltPepper
+    from unblot.corruption.noise import Gaussian, Laplace, Paste, Poisson, SaltPepper
+    from unblot.corruption.spec import BoxNoise, FullGaussian
     from unblot.errors import UserError
 
 __all__ = [
@@ -41,12 +42,12 @@ _HOME = {
     "BoxNoiseCollate": "unblot.corruption.integrations.collate",
     "Corrupted": "unblot.corruption.apply",
     "FullGaussian": "unblot.corruption.spec",
-    "Gaussian": "unblot.corruption.spec",
-    "Laplace": "unblot.corruption.spec",
-    "Paste": "unblot.corruption.spec",
-    "Poisson": "unblot.corruption.spec",
+    "Gaussian": "unblot.corruption.noise",
+    "Laplace": "unblot.corruption.noise",
+    "Paste": "unblot.corruption.noise",
+    "Poisson": "unblot.corruption.noise",
     "RandomBoxNoise": "unblot.corruption.integrations.transform",
-    "SaltPepper": "unblot.corruption.spec",
+    "SaltPepper": "unblot.corruption.noise",
     "UserError": "unblot.errors",
     "__version__": "unblot._core",
     "corrupt": "unblot.corruption.apply",

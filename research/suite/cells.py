@@ -64,8 +64,8 @@ class Model:
     ``size`` is the size of the images; every other key is an option of the detector, as for ``unblot train --set``.
 
     Example:
-        >>> Model("memory+size=64+views=1").flags
-        ['--model', 'memory', '--size', '64', '--set', 'views=1']
+        >>> Model("memory+size=64+num_neighbors=1").flags
+        ['--model', 'memory', '--size', '64', '--set', 'num_neighbors=1']
     """
 
     text: str

@@ -166,7 +166,7 @@ def with_engine() -> Detector:
     from unblot.detectors import Batch
 
     with torch.no_grad():
-        list(made.training_step("remember", Batch(images, images, images, number, number)))
+        list(made.training_step("remember", Batch(images, images, number, number)))
         made.finish_phase("remember")
     return made
 

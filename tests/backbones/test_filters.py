@@ -74,7 +74,7 @@ def test_a_memory_of_it_finds_another_texture() -> None:
     memory = create("memory", channels=1, size=64, backbone=FILTERS, strides=[8], coreset_size=300)
     (phase,) = memory.phases(0)
     number = torch.arange(16)
-    list(memory.training_step(phase.name, Batch(normal, normal, normal, number, number)))
+    list(memory.training_step(phase.name, Batch(normal, normal, number, number)))
     memory.finish_phase(phase.name)
     wrong = normal.clone()
     wrong[:, :, 24:40, 24:40] = wrong[:, :, 24:40, 24:40].mT

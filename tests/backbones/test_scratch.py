@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from tests.networks import blotted
@@ -13,10 +15,10 @@ from unblot.detectors import Detector, create
 from unblot.detectors._backbone_phase import LEARN
 from unblot.training.engine import set_modes
 
-OPTIONS = {
+OPTIONS: dict[str, dict[str, Any]] = {
     "memory": {"strides": [8, 16], "coreset_size": 50},
-    "feature_mask": {"strides": [4, 8, 16], "width": 8},
-    "feature_dae": {"strides": [4, 8], "score_strides": [8], "width": 8},
+    "feature_mask": {"width": 8},
+    "feature_dae": {"width": 8},
 }
 
 

@@ -25,7 +25,7 @@ from unblot import cli, training
 from unblot.cli.flags import OWN, OWN_SIZE, Corruption
 from unblot.cli.settings import data_config, key_value, train_config
 from unblot.cli.train import train as train_verb
-from unblot.corruption.spec import NAMES
+from unblot.corruption.presets import NAMES
 from unblot.data import DataConfig
 from unblot.detectors import default_model, recommended
 from unblot.report.sheet import CAPTION, CELL, GAP

@@ -13,7 +13,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from unblot import cli, training
-from unblot.comparison import grid
+from unblot.comparison import cell
 from unblot.evaluation import NOT_REACHABLE
 
 TINY = ["--size", "8", "--epochs", "1", "--batch-size", "8", "--device", "cpu", "--limit", "24", "--quiet"]
@@ -86,7 +86,7 @@ def test_compare_takes_a_file_and_goes_on_after_a_failure(monkeypatch: pytest.Mo
             raise RuntimeError("a bad day")
         return original(*args, **more)
 
-    monkeypatch.setattr(grid, "train", fail_once)
+    monkeypatch.setattr(cell, "train", fail_once)
     result = run("compare", "--config", "a.toml", *TINY, "--out", "g")
     assert result.exit_code == 1
     assert "[1/2] dae-none-seed0: RuntimeError: a bad day" in result.stdout

@@ -14,7 +14,7 @@ import pytest
 from unblot import training
 from unblot.baselines.dae import DenoisingAutoencoder
 from unblot.comparison import Outcome, Training, run_grid
-from unblot.comparison import grid as module
+from unblot.comparison import cell as module
 from unblot.data import DataConfig
 from unblot.detectors import Batch, Step
 from unblot.errors import UserError

@@ -14,7 +14,9 @@ from torchvision import tv_tensors
 from unblot.corruption.apply import corrupt
 from unblot.corruption.backends.torch import corrupt_torch
 from unblot.corruption.integrations.transform import RandomBoxNoise
-from unblot.corruption.spec import BoxNoise, FullGaussian, Gaussian, Paste, SaltPepper, Spec, named
+from unblot.corruption.noise import Gaussian, Paste, SaltPepper
+from unblot.corruption.presets import named
+from unblot.corruption.spec import BoxNoise, FullGaussian, Spec
 
 AS_IS: dict[str, Any] = {"gain": 1.0, "offset": 0.0, "opacity": 1.0, "flip": False}
 EVERYTHING = BoxNoise(

@@ -97,6 +97,7 @@ def test_several_threads_may_read_the_same_images() -> None:
 
 
 def test_memory_that_another_call_works_on_is_refused() -> None:
+    """That another thread can ask at all shows that the GIL is released."""
     images = np.zeros((60, 1, 256, 256), np.uint8)
     errors: list[ValueError] = []
     started = threading.Event()

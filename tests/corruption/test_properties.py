@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from unblot.corruption.apply import Box, corrupt
-from unblot.corruption.spec import BoxNoise, FullGaussian, Gaussian, Laplace, Noise, Poisson, SaltPepper, Spec
+from unblot.corruption.noise import Gaussian, Laplace, Noise, Poisson, SaltPepper
+from unblot.corruption.spec import BoxNoise, FullGaussian, Spec
 
 
 def numbers(low: float, high: float) -> st.SearchStrategy[Any]:

@@ -11,20 +11,10 @@ import numpy as np
 import pytest
 
 from unblot.corruption.apply import corrupt
-from unblot.corruption.spec import (
-    NAMES,
-    BoxNoise,
-    FullGaussian,
-    Gaussian,
-    Laplace,
-    Paste,
-    Poisson,
-    SaltPepper,
-    Spec,
-    load_spec,
-    named,
-    save_spec,
-)
+from unblot.corruption.noise import Gaussian, Laplace, Paste, Poisson, SaltPepper
+from unblot.corruption.presets import NAMES, named
+from unblot.corruption.spec import BoxNoise, FullGaussian, Spec
+from unblot.corruption.spec_file import load_spec, save_spec
 from unblot.errors import UserError
 
 ADDITIVE = Poisson(mode="additive")

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from unblot.calibration import Calibration
-from unblot.corruption.spec import named
+from unblot.corruption.presets import named
 from unblot.data import DataConfig
 from unblot.detectors import create
 from unblot.detectors.auto import Auto

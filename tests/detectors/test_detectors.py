@@ -18,7 +18,7 @@ SMALL: dict[str, dict[str, object]] = {
     "auto": {"coreset_size": 50},
     "dae": {"width": 8},
     "egbad": {"width": 4, "latent": 8},
-    "f_anogan": {"width": 4, "latent": 8, "n_critic": 1},
+    "f_anogan": {"width": 4, "latent": 8},
     "feature_mask": {"width": 8},
     "ganomaly": {"width": 4, "latent": 8},
     "memory": {"coreset_size": 50},
@@ -48,7 +48,7 @@ def images(n: int, channels: int = 1, size: int = 16, seed: int = 0) -> Tensor:
 def as_batch(clean: Tensor, noise: float = 0.2) -> Batch:
     noisy = (clean + noise * torch.randn(clean.shape, generator=torch.Generator().manual_seed(1))).clamp(-1, 1)
     n = torch.arange(len(clean))
-    return Batch(noisy, clean, torch.zeros_like(clean[:, :1]), index=n, group=n)
+    return Batch(noisy, clean, index=n, group=n)
 
 
 def train(detector: Detector, clean: Tensor, steps: int, lr: float = 2e-3) -> Iterator[dict[str, float]]:
@@ -70,7 +70,7 @@ def test_known_detectors() -> None:
     assert {"nested", "dae"} <= set(DETECTORS)
     with pytest.raises(ValueError, match=r"no detector named 'vae'.*nested"):
         create("vae", channels=1, size=32)
-    with pytest.raises(ValueError, match=r"does not accept.*depth"):
+    with pytest.raises(ValueError, match=r"dae: there is no option 'depth'; there are width, latent"):
         create("dae", channels=1, size=32, depth=3)
 
 
@@ -96,6 +96,16 @@ def test_shapes(name: str, channels: int, times: int) -> None:
 def test_sizes_and_channels_that_do_not_fit_are_named(name: str, channels: int, size: int, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         create(name, channels=channels, size=size)
+
+
+def test_the_mask_of_a_batch_is_where_any_channel_was_changed() -> None:
+    clean, number = torch.zeros(2, 3, 4, 4), torch.arange(2)
+    noisy = clean.clone()
+    noisy[0, 1, 2, 3] = 0.5
+    mask = Batch(noisy, clean, number, number).mask
+    assert mask.shape == (2, 1, 4, 4)
+    assert mask.nonzero().tolist() == [[0, 0, 2, 3]]
+    assert mask.sum() == 1
 
 
 @pytest.mark.parametrize("name", DETECTORS)

@@ -102,20 +102,3 @@ def test_blots_are_learnt() -> None:
     assert roc_auc_score(unseen.mask.flatten(), marked.map.flatten()) > 0.9
     assert roc_auc_score([1] * 16 + [0] * 16, torch.cat([marked.image, clean.image])) > 0.9
     assert F.l1_loss(restored, unseen.clean) < F.l1_loss(torch.zeros_like(restored), unseen.clean)
-
-
-def test_a_discriminator_joins_in_and_learns() -> None:
-    made = detector(adversarial=0.1)
-    assert made.discriminator is not None
-    before = made.discriminator.classifier.weight.clone()
-    assert set(steps(made, 2)) == {"restoration", "mask", "discriminator", "adversarial"}
-    assert not torch.equal(before, made.discriminator.classifier.weight)
-
-
-@pytest.mark.parametrize(
-    "options",
-    [{"width": 0}, {"focal": 0.0}, {"augment": 1.0}, {"dropout": 1.0}, {"top": 2}, {"full": 0}, {"strides": [3]}],
-)
-def test_options_out_of_range_are_named(options: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match="must"):
-        detector(**options)

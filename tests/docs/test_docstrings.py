@@ -10,7 +10,7 @@ import pytest
 import unblot
 
 # Triton is not everywhere, and what stands on it has no examples.
-APART = ("__main__", "triton_backend", "_triton_kernel")
+APART = ("__main__", "backends.triton", "backends.triton_kernel")
 MODULES = [m.name for m in walk_packages(unblot.__path__, "unblot.") if not m.name.endswith(APART)]
 
 

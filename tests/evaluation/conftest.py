@@ -19,7 +19,7 @@ class Brightness(Detector):
     name = "brightness"
 
     def __init__(self, *, channels: int = 1, size: int = 8, poison: float | None = None) -> None:
-        super().__init__(channels=channels, size=size, options={})
+        super().__init__(channels=channels, size=size)
         self.norm = nn.BatchNorm2d(channels)
         self.poison = poison
 

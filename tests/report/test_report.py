@@ -38,7 +38,7 @@ class Brightness(Detector):
     name = "brightness"
 
     def __init__(self, channels: int, restores: bool = True, size: int = SIZE) -> None:
-        super().__init__(channels=channels, size=size, options={})
+        super().__init__(channels=channels, size=size)
         self.restores = restores
 
     def phases(self, lr: float) -> list[Phase]:
@@ -179,7 +179,7 @@ def test_figures_are_those_of_the_evaluation(tmp_path: Path) -> None:
     report = page(tmp_path)
     assert "0.867" in report.seen
     assert "Protocol: clean." in report.seen
-    assert "no test image chose anything" in report.seen
+    assert "No test image took part in the training" in report.seen
     assert "cannot be had in use" in report.seen  # said of the paper's threshold
     # The threshold 0 lies at gray value 127.5: one false alarm (130), and two missed (90 of each kind).
     assert "20.0 %" in report.seen

@@ -38,8 +38,6 @@ def test_what_was_left_open_follows_another_detector_and_what_was_given_stays() 
     ("name", "value"),
     [
         ("model", "vae"),
-        ("model_options", {"width": {1, 2}}),
-        ("model_options", {"width": math.nan}),
         ("epochs", 0),
         ("epochs", 1.5),
         ("batch_size", 1),
@@ -57,6 +55,14 @@ def test_what_was_left_open_follows_another_detector_and_what_was_given_stays() 
 def test_values_out_of_range_are_named(name: str, value: Any) -> None:
     with pytest.raises(UserError, match=name):
         TrainConfig(**{name: value})
+
+
+@pytest.mark.parametrize("value", [{1, 2}, math.nan, 0, "4"])
+def test_options_of_the_detector_are_checked_when_a_configuration_is_built(value: Any) -> None:
+    with pytest.raises(UserError, match="dae: width must be a whole number, 1 or more; got "):
+        TrainConfig("dae", model_options={"width": value})
+    with pytest.raises(UserError, match="dae: there is no option 'depth'; there are width, latent"):
+        TrainConfig("dae", model_options={"depth": value})
 
 
 def test_unknown_names_are_named() -> None:

@@ -8,24 +8,26 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from typer.testing import CliRunner
 
 from unblot import cli
 from unblot.comparison import plan
-from unblot.comparison.grid import _resolved
-from unblot.data import DataConfig, Splits, load_data
+from unblot.comparison.cell import _resolved
+from unblot.data import DataConfig, Splits, find_images, load_data, load_found
+from unblot.data.decoded import CACHE_BYTES
 from unblot.detectors import Detector, recommended
 from unblot.sklearn import AnomalyDetector
 from unblot.training import TrainConfig, resolve, size_for, train
+from unblot.training.defaults import ONCE_BYTES
 
 MODELS = ["auto", "memory", "dae"]
 SHAPE = (90, 130)
 DOORS = (
     "unblot.training.train",
-    "unblot.comparison.grid.train",
+    "unblot.comparison.cell.train",
     "unblot.sklearn.train",
-    "unblot.comparison.ablation.train",
 )
 
 
@@ -75,18 +77,17 @@ def test_every_door_means_the_same_run(
     assert (expected.corruption, expected.batch_size, expected.lr) == (own.corruption, own.batch_size, own.lr)
     assert at.size == splits.train.size == size_for(TrainConfig(model), (SHAPE[0] * SHAPE[1]) ** 0.5)
 
-    for verb in (["train"], ["study", "protocol"]):
-        result = CliRunner().invoke(cli.app, [*verb, *cli_words(folder, tmp_path / verb[0]), "--model", model])
-        assert isinstance(result.exception, EnoughError), result.output
+    result = CliRunner().invoke(cli.app, ["train", *cli_words(folder, tmp_path / "run"), "--model", model])
+    assert isinstance(result.exception, EnoughError), result.output
     (planned,) = plan(data, TrainConfig(device="cpu"), models=[model], corruptions={"own": None}, seeds=[0])
     in_grid = _resolved(planned.config, planned.data)
     pixels = np.stack([np.asarray(Image.open(folder / "fine" / f"{i}.png")) for i in range(16)])
     with pytest.raises(EnoughError):
         AnomalyDetector(model, device="cpu", random_state=0, held_out=data.held_out).fit(pixels)
 
-    by_cli, by_study, by_sklearn = started
-    assert by_cli[0] == by_study[0] == in_grid[0] == expected
-    for found in (by_cli[1], by_study[1], in_grid[2], by_sklearn[1]):
+    by_cli, by_sklearn = started
+    assert by_cli[0] == in_grid[0] == expected
+    for found in (by_cli[1], in_grid[2], by_sklearn[1]):
         assert found.train.size == at.size
     assert in_grid[1].size == at.size
     # An estimator has no test images, so it trains on more; all else follows from the same rules.
@@ -150,3 +151,28 @@ def test_compare_compares_the_default_with_the_memory(
     assert result.exit_code == 1, "no training was done"
     assert [config.model for config, _ in started] == ["auto", "memory"]
     assert [config.corruption for config, _ in started] == [recommended(m).corruption for m in ("auto", "memory")]
+
+
+@pytest.mark.parametrize(("model", "kept"), [("auto", ONCE_BYTES), ("memory", ONCE_BYTES), ("dae", CACHE_BYTES)])
+def test_fewer_decoded_images_are_kept_where_each_is_needed_about_once(
+    model: str, kept: int, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, seen = DataConfig(str(folder), normal=("fine",), abnormal=("bad",)), []
+    plain = load_found
+
+    def noted(*given: Any, cache_bytes: int, **more: Any) -> Splits:
+        seen.append(cache_bytes)
+        return plain(*given, cache_bytes=cache_bytes, **more)
+
+    monkeypatch.setattr("unblot.training.defaults.load_found", noted)
+    resolve(TrainConfig(model, device="cpu"), data)
+    assert seen == [kept]
+    assert ONCE_BYTES < CACHE_BYTES
+
+
+def test_images_that_are_not_kept_are_the_same(folder: Path) -> None:
+    data = DataConfig(str(folder), normal=("fine",), abnormal=("bad",), size=32)
+    kept, anew = (load_found(find_images(data), data, cache_bytes=limit) for limit in (CACHE_BYTES, 0))
+    assert len(kept.train) == len(anew.train) > 0
+    for at in range(len(kept.train)):
+        assert torch.equal(kept.train[at]["image"], anew.train[at]["image"])

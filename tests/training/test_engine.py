@@ -16,7 +16,7 @@ class Teaching(Detector):
     name = "teaching"
 
     def __init__(self, *, channels: int, size: int) -> None:
-        super().__init__(channels=channels, size=size, options={})
+        super().__init__(channels=channels, size=size)
         self.backbone = nn.Sequential(nn.Conv2d(channels, 2, 1), nn.BatchNorm2d(2))
         self.student = nn.Sequential(nn.Conv2d(channels, 2, 1), nn.BatchNorm2d(2))
         self.dropout = nn.Dropout()

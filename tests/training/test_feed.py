@@ -74,21 +74,20 @@ def same(a: list[Batch], b: list[Batch]) -> bool:
     return all(
         torch.equal(getattr(x, name), getattr(y, name))
         for x, y in zip(a, b, strict=True)
-        for name in ("noisy", "clean", "mask", "index", "group")
+        for name in ("noisy", "clean", "index", "group")
     )
 
 
 def test_a_batch_is_what_the_interface_says(splits: Splits) -> None:
     for batch in feed(splits).epoch(0):
         n = len(batch.index)
-        assert batch.noisy.shape == batch.clean.shape == batch.mask.shape == (n, 1, 16, 16)
-        assert {batch.noisy.dtype, batch.clean.dtype, batch.mask.dtype} == {torch.float32}
+        assert batch.noisy.shape == batch.clean.shape == (n, 1, 16, 16)
+        assert {batch.noisy.dtype, batch.clean.dtype} == {torch.float32}
         assert batch.index.dtype == batch.group.dtype == torch.int64
         assert batch.noisy.abs().max() <= 1
         for row, index in enumerate(batch.index.tolist()):
             assert torch.equal(batch.clean[row], to_signed(splits.train[index]["image"]))
             assert batch.group[row] == splits.train[index]["group"]
-        assert torch.equal(batch.mask == 1, batch.noisy != batch.clean), "the mask is exact"
         assert not torch.equal(batch.noisy, batch.clean)
 
 
@@ -135,4 +134,3 @@ def test_nothing_is_corrupted_without_a_spec(make_splits: Callable[..., Splits])
     given = Feed(make_splits(4).train, None, batch_size=4, seed=0, workers=0, device=torch.device("cpu"))
     (batch,) = given.epoch(0)
     assert torch.equal(batch.noisy, batch.clean)
-    assert batch.mask.count_nonzero() == 0

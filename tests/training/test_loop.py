@@ -263,6 +263,21 @@ def test_a_trained_detector_scores_as_the_saved_one(
     assert run.calibration.threshold == pytest.approx(calibrate(held_out.image, 0.95).threshold, rel=1e-5)
 
 
+def test_a_detector_is_built_to_be_trained_and_to_be_read_back(
+    tmp_path: Path, splits: Splits, make_config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[int] = []
+    plain = DenoisingAutoencoder.__init__
+
+    def counted(self: DenoisingAutoencoder, **given: Any) -> None:
+        built.append(1)
+        plain(self, **given)
+
+    monkeypatch.setattr(DenoisingAutoencoder, "__init__", counted)
+    train(make_config(epochs=1), splits, tmp_path / "run", progress=False)
+    assert len(built) == 2
+
+
 @pytest.mark.parametrize(("model", "loss"), [("dae", "reconstruction"), ("nested", "contextual")])
 def test_training_on_digits_lowers_the_loss(model: str, loss: str, tmp_path: Path, make_config: Config) -> None:
     splits = load_data(DataConfig("digits", abnormal=("3",), size=16, limit=128))
@@ -411,7 +426,7 @@ class Memory(Detector):
     size_min = 16
 
     def __init__(self, *, channels: int, size: int) -> None:
-        super().__init__(channels=channels, size=size, options={})
+        super().__init__(channels=channels, size=size)
         self.network = nn.Sequential(nn.Conv2d(channels, 4, 4, 4), nn.BatchNorm2d(4))
         self.head = nn.Conv2d(4, channels, 1)
         self.backbone = nn.Sequential(nn.Conv2d(channels, channels, 4, 4), nn.BatchNorm2d(channels))  # frozen

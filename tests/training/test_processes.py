@@ -37,7 +37,7 @@ seen = []
 class Plain(Detector):
     name = "plain"  # no BatchNorm: what it computes for an image depends on no other
     def __init__(self, *, channels, size):
-        super().__init__(channels=channels, size=size, options={})
+        super().__init__(channels=channels, size=size)
         convs = [nn.Conv2d(a, b, 3, padding=1) for a, b in ((channels, 8), (8, channels))]
         self.network = nn.Sequential(convs[0], nn.Tanh(), convs[1])
     def phases(self, lr):

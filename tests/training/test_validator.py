@@ -26,7 +26,7 @@ class Counting(Detector):
     name = "counting"
 
     def __init__(self, *, channels: int, size: int) -> None:
-        super().__init__(channels=channels, size=size, options={})
+        super().__init__(channels=channels, size=size)
         self.network = nn.Linear(1, 1, bias=False)
         self.steps: Tensor
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))

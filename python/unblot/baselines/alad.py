@@ -16,6 +16,8 @@ Where the authors' code differs (houssamzenati/Adversarially-Learned-Anomaly-Det
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,9 +25,10 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
 from unblot.detectors.contract import Batch, Detector, Phase, Scores, Step
+from unblot.detectors.options import Options, option
 from unblot.layers.blocks import Decoder, Discriminator, Encoder, adam, bce, dcgan_init, frozen, pyramid
 
-__all__ = ["ALAD", "ImageLatentDiscriminator", "ImagePairDiscriminator", "LatentPairDiscriminator"]
+__all__ = ["ALAD", "AladOptions", "ImageLatentDiscriminator", "ImagePairDiscriminator", "LatentPairDiscriminator"]
 
 DROPOUT = 0.2
 
@@ -86,6 +89,14 @@ class LatentPairDiscriminator(nn.Module):
         return self.classifier(self.hidden(torch.cat([z, other], dim=1))).flatten().float()  # type: ignore[no-any-return]
 
 
+@dataclass(frozen=True)
+class AladOptions(Options):
+    """What a user may set of ``alad``."""
+
+    width: int = option(64, "channels of all networks at half resolution", at_least=1)
+    latent: int = option(100, "length of the latent vector", at_least=1)
+
+
 class ALAD(Detector):
     """Bidirectional GAN with cycle consistency, three discriminators, spectral normalisation.
 
@@ -115,9 +126,8 @@ class ALAD(Detector):
     Args:
         channels: 1 or 3.
         size: a multiple of 16. The networks halve the image until 4×4 is left, or an odd square.
-        latent: length of z.
-        width: channels of all networks at half resolution (the authors' D_xx and D_zz have 64, the others 128).
-        spectral_norm: False leaves the normalisation out (the paper's ablation).
+        options: those of :class:`AladOptions`. Of the authors' networks D_xx and D_zz have a width of 64, the others
+            of 128.
 
     Raises:
         ValueError: an option out of its range.
@@ -129,32 +139,22 @@ class ALAD(Detector):
     """
 
     name = "alad"
+    summary = "compares features of an image and its restoration, by a bidirectional GAN with cycles"
+    options_type = AladOptions
     size_multiple = 16
     size_min = 16
 
-    def __init__(
-        self,
-        *,
-        channels: int,
-        size: int,
-        latent: int = 100,
-        width: int = 64,
-        spectral_norm: bool = True,
-    ) -> None:
-        counts = {"latent": latent, "width": width}
-        super().__init__(channels=channels, size=size, options=counts | {"spectral_norm": spectral_norm})
-        for name, count in counts.items():
-            if not (isinstance(count, int) and count >= 1):
-                raise ValueError(f"{name} must be a whole number, 1 or more, got {count!r}")
-        self.latent = latent
-        self.encoder = Encoder(channels, size, latent, width)
-        self.generator = Decoder(channels, size, latent, width)
-        self.d_xz = ImageLatentDiscriminator(channels, size, latent, width)
-        self.d_xx = ImagePairDiscriminator(channels, size, width)
-        self.d_zz = LatentPairDiscriminator(latent)
-        if spectral_norm:
-            for network in (self.encoder.features, self.d_xz.hidden, self.d_xx.hidden, self.d_zz.hidden):
-                _normalise(network)
+    def __init__(self, *, channels: int, size: int, **options: Any) -> None:
+        chosen = AladOptions.of(options)
+        super().__init__(channels=channels, size=size, options=chosen)
+        self.latent = chosen.latent
+        self.encoder = Encoder(channels, size, chosen.latent, chosen.width)
+        self.generator = Decoder(channels, size, chosen.latent, chosen.width)
+        self.d_xz = ImageLatentDiscriminator(channels, size, chosen.latent, chosen.width)
+        self.d_xx = ImagePairDiscriminator(channels, size, chosen.width)
+        self.d_zz = LatentPairDiscriminator(chosen.latent)
+        for network in (self.encoder.features, self.d_xz.hidden, self.d_xx.hidden, self.d_zz.hidden):
+            _normalise(network)
 
     def phases(self, lr: float) -> Sequence[Phase]:
         """One phase: an Adam for the discriminators, one for generator and encoder, betas 0.5 and 0.999."""

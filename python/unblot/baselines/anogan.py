@@ -8,8 +8,8 @@ do:
 
 - there the score takes norms and a moving average of the weights, and z from N(0, 1) with a start drawn anew for each
   batch; here sums, the weights themselves and uniform z, as in the paper, and a start that is part of the detector;
-- there the rate of the search is 0.001, with which Adam moves z by at most 0.5 in 500 steps; :class:`AnoGAN` says how
-  ours was chosen;
+- there the rate of the search is 0.001, with which Adam moves z by at most 0.5 in 500 steps; ours was chosen on
+  held-out digits;
 - other repositories search with one loss for a batch and BatchNorm in train mode, so that an image's score depends on
   its neighbours; here each image has its own sum, and the networks are in eval mode.
 """
@@ -17,15 +17,34 @@ do:
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from unblot.detectors.contract import Batch, Detector, Phase, Scores, Step
+from unblot.detectors.options import Options, option
 from unblot.layers.blocks import Decoder, Discriminator, adam, bce, frozen
 
-__all__ = ["AnoGAN"]
+__all__ = ["AnoGAN", "AnoGANOptions"]
+
+LAMBDA_CORRUPTED = 1.0  # weight of the corrupted images' loss, which is ours: as much as each of the other two
+SCORE_WEIGHT = 0.1  # λ of the paper
+# The paper gives no rate of the search. Held-out digits (16×16) chose: 500 steps ended at a loss of 22.6 with 0.03 and
+# 22.4 with 0.1, of 25.9 with 0.01 and 58 with 0.001.
+SEARCH_LR = 0.05
+
+
+@dataclass(frozen=True)
+class AnoGANOptions(Options):
+    """What a user may set of ``anogan``."""
+
+    width: int = option(64, "channels of both networks at half resolution", at_least=1)
+    latent: int = option(100, "length of the latent vector", at_least=1)
+    search_steps: int = option(500, "gradient steps of each search", at_least=1)
+    restarts: int = option(1, "searches for each image, of which the best counts", at_least=1)
 
 
 class AnoGAN(Detector):
@@ -33,19 +52,18 @@ class AnoGAN(Detector):
 
     Training. Discriminator and generator alternate; z is uniform in [-1, 1]::
 
-        discriminator:  -log D(x) - log(1 - D(G(z)))  -  lambda_corrupted · log(1 - D(x̃))
+        discriminator:  -log D(x) - log(1 - D(G(z)))  -  LAMBDA_CORRUPTED · log(1 - D(x̃))
         generator:      -log D(G(z))
 
     The last term is ours. AnoGAN has no network that takes an image and restores one, so there is no input to corrupt:
     with corrupted images as the real ones the generator would learn to draw blots. Neither the paper nor the patent
     says what to do here. We show the corrupted images x̃ to the discriminator as further images that are not normal; its
     features, on which the search and the score rest, then learn to tell blots from normal texture. Images that the
-    corruption left as they were do not count. Without corruption, or with ``lambda_corrupted=0``, this is the paper's
-    training, and a comparison between corruptions shows with 0 nothing but the same training again.
+    corruption left as they were do not count. Without corruption this is the paper's training.
 
     Score. For the image x, Adam moves z for ``search_steps`` steps down the loss::
 
-        (1 - score_weight) · Σ|x - G(z)|  +  score_weight · Σ|f(x) - f(G(z))|
+        (1 - SCORE_WEIGHT) · Σ|x - G(z)|  +  SCORE_WEIGHT · Σ|f(x) - f(G(z))|
 
     (the paper's residual and discrimination loss, f the discriminator's activation before its last convolution; sums
     over all values, for each image by itself). The score is that loss at the last z, the map is |x - G(z)| averaged
@@ -61,14 +79,7 @@ class AnoGAN(Detector):
     Args:
         channels: 1 or 3.
         size: a multiple of 16. The networks halve the image until 4×4 is left, or an odd square.
-        latent: length of z.
-        width: channels of both networks at half resolution.
-        lambda_corrupted: weight of the corrupted images' term; 0 leaves them out.
-        search_steps: steps of the search; the paper's 500.
-        search_lr: rate of the search. The paper gives none; held-out digits (16×16) chose: 500 steps ended at a loss of
-            22.6 with 0.03 and 22.4 with 0.1, of 25.9 with 0.01 and 58 with 0.001.
-        restarts: searches for each image.
-        score_weight: λ of the paper, in [0, 1].
+        options: those of :class:`AnoGANOptions`.
 
     Raises:
         ValueError: an option out of its range.
@@ -80,6 +91,8 @@ class AnoGAN(Detector):
     """
 
     name = "anogan"
+    summary = "searches a GAN's latent space for the nearest normal image; slow"
+    options_type = AnoGANOptions
     no_graph = (
         "its score is the end of a search that takes hundreds of gradient steps for each image. f_anogan finds the "
         "nearest image with an encoder and can be exported"
@@ -87,37 +100,14 @@ class AnoGAN(Detector):
     size_multiple = 16
     size_min = 16
 
-    def __init__(
-        self,
-        *,
-        channels: int,
-        size: int,
-        latent: int = 100,
-        width: int = 64,
-        lambda_corrupted: float = 1.0,
-        search_steps: int = 500,
-        search_lr: float = 0.05,
-        restarts: int = 1,
-        score_weight: float = 0.1,
-    ) -> None:
-        counts = {"latent": latent, "width": width, "search_steps": search_steps, "restarts": restarts}
-        numbers = {"lambda_corrupted": lambda_corrupted, "search_lr": search_lr, "score_weight": score_weight}
-        super().__init__(channels=channels, size=size, options=counts | numbers)
-        for name, count in counts.items():
-            if not (isinstance(count, int) and count >= 1):
-                raise ValueError(f"{name} must be a whole number, 1 or more, got {count!r}")
-        if not lambda_corrupted >= 0:
-            raise ValueError(f"lambda_corrupted must be 0 or more, got {lambda_corrupted!r}")
-        if not search_lr > 0:
-            raise ValueError(f"search_lr must be above 0, got {search_lr!r}")
-        if not 0 <= score_weight <= 1:
-            raise ValueError(f"score_weight must be in [0, 1], got {score_weight!r}")
-        self.latent, self.lambda_corrupted, self.score_weight = latent, lambda_corrupted, score_weight
-        self.search_steps, self.search_lr = search_steps, search_lr
-        self.generator = Decoder(channels, size, latent, width)
-        self.discriminator = Discriminator(channels, size, width)
+    def __init__(self, *, channels: int, size: int, **options: Any) -> None:
+        chosen = AnoGANOptions.of(options)
+        super().__init__(channels=channels, size=size, options=chosen)
+        self.latent, self.search_steps = chosen.latent, chosen.search_steps
+        self.generator = Decoder(channels, size, chosen.latent, chosen.width)
+        self.discriminator = Discriminator(channels, size, chosen.width)
         self.starts: Tensor
-        self.register_buffer("starts", _uniform(restarts, latent))
+        self.register_buffer("starts", _uniform(chosen.restarts, chosen.latent))
 
     def phases(self, lr: float) -> Sequence[Phase]:
         """One phase; an Adam for each network."""
@@ -132,9 +122,9 @@ class AnoGAN(Detector):
         fake, _ = self.discriminator(made.detach())
         losses = {"discriminator": bce(real, 1.0) + bce(fake, 0.0)}
         changed = (batch.noisy != clean).flatten(1).any(1)
-        if self.lambda_corrupted and changed.any():
+        if changed.any():
             noisy, _ = self.discriminator(batch.noisy)
-            losses["corrupted"] = self.lambda_corrupted * (F.softplus(noisy) * changed).mean()
+            losses["corrupted"] = LAMBDA_CORRUPTED * (F.softplus(noisy) * changed).mean()
         yield Step(
             "discriminator",
             losses=losses,
@@ -167,7 +157,7 @@ class AnoGAN(Detector):
     def _descend(self, images: Tensor, target: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
         """Loss and generated image after all steps from one start."""
         z = start.repeat(len(images), 1).requires_grad_()
-        optimizer = torch.optim.Adam([z], self.search_lr)
+        optimizer = torch.optim.Adam([z], SEARCH_LR)
         for _ in range(self.search_steps):
             loss, _ = self._distance(images, target, z)
             (z.grad,) = torch.autograd.grad(loss.sum(), z)
@@ -181,7 +171,7 @@ class AnoGAN(Detector):
         _, feature = self.discriminator(made)
         residual = (images - made).abs().flatten(1).sum(1)
         discrimination = (target - feature).abs().flatten(1).sum(1)
-        return (1 - self.score_weight) * residual + self.score_weight * discrimination, made
+        return (1 - SCORE_WEIGHT) * residual + SCORE_WEIGHT * discrimination, made
 
 
 def _uniform(n: int, latent: int, device: torch.device | None = None) -> Tensor:

@@ -8,15 +8,18 @@ work: strided convolutions down to a bottleneck, transposed ones up, no skip. Wh
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unblot.detectors.contract import Batch, Detector, Phase, Scores, Step
+from unblot.detectors.options import Options, option
 from unblot.layers.blocks import Up, adam
 
-__all__ = ["Autoencoder", "DenoisingAutoencoder"]
+__all__ = ["Autoencoder", "DaeOptions", "DenoisingAutoencoder"]
 
 DEPTH = 3
 
@@ -47,6 +50,14 @@ class Autoencoder(nn.Module):
         return torch.tanh(self.decoder(self.encoder(images)).float())
 
 
+@dataclass(frozen=True)
+class DaeOptions(Options):
+    """What a user may set of ``dae``."""
+
+    width: int = option(32, "channels after the first convolution", at_least=1)
+    latent: int = option(16, "channels of the bottleneck", at_least=1)
+
+
 class DenoisingAutoencoder(Detector):
     """Convolutional denoising autoencoder.
 
@@ -57,8 +68,7 @@ class DenoisingAutoencoder(Detector):
     Args:
         channels: 1 or 3.
         size: a multiple of 8.
-        width: channels after the first convolution.
-        latent: channels of the bottleneck (:class:`Autoencoder`).
+        options: those of :class:`DaeOptions`.
 
     Raises:
         ValueError: an option out of its range.
@@ -70,16 +80,15 @@ class DenoisingAutoencoder(Detector):
     """
 
     name = "dae"
+    summary = "restores pixels with a plain denoising autoencoder"
+    options_type = DaeOptions
     size_multiple = 2**DEPTH
     size_min = 2**DEPTH
 
-    def __init__(self, *, channels: int, size: int, width: int = 32, latent: int = 16) -> None:
-        options = {"width": width, "latent": latent}
-        super().__init__(channels=channels, size=size, options=options)
-        for name, value in options.items():
-            if not (isinstance(value, int) and value >= 1):
-                raise ValueError(f"{name} must be a whole number, 1 or more, got {value!r}")
-        self.autoencoder = Autoencoder(channels, width, latent)
+    def __init__(self, *, channels: int, size: int, **options: Any) -> None:
+        chosen = DaeOptions.of(options)
+        super().__init__(channels=channels, size=size, options=chosen)
+        self.autoencoder = Autoencoder(channels, chosen.width, chosen.latent)
 
     def phases(self, lr: float) -> Sequence[Phase]:
         """One phase, one Adam (betas 0.5 and 0.999, as for the GANs beside it)."""

@@ -17,14 +17,29 @@ Where the authors' public code (houssamzenati/Efficient-GAN-Anomaly-Detection) d
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from unblot.detectors.contract import Batch, Detector, Phase, Scores, Step
+from unblot.detectors.options import Options, option
 from unblot.layers.blocks import Decoder, Encoder, PairDiscriminator, adam, bce, through
 
-__all__ = ["EGBAD"]
+__all__ = ["EGBAD", "EgbadOptions"]
+
+# As printed in the paper: the discriminator's dropout in training, and α of the score.
+DROPOUT, SCORE_WEIGHT = 0.5, 0.9
+
+
+@dataclass(frozen=True)
+class EgbadOptions(Options):
+    """What a user may set of ``egbad``."""
+
+    width: int = option(64, "channels after the first convolution of each network", at_least=1)
+    latent: int = option(200, "length of the latent vector", at_least=1)
+    score_form: str = option("feature", "the discriminator's term of the score", one_of=("feature", "cross_entropy"))
 
 
 class EGBAD(Detector):
@@ -42,7 +57,7 @@ class EGBAD(Detector):
     clean images from noise and never sees one. Without corruption x̃ is x, the paper's own training. Adam, betas 0.5
     and 0.999.
 
-    Score: A = score_weight · L_G + (1 - score_weight) · L_D for an image as it is, x̂ = G(E(x)), L_G = ‖x - x̂‖₁ and
+    Score: A = SCORE_WEIGHT · L_G + (1 - SCORE_WEIGHT) · L_D for an image as it is, x̂ = G(E(x)), L_G = ‖x - x̂‖₁ and
 
     - ``score_form="feature"``: L_D = ‖f(x, E(x)) - f(x̂, E(x))‖₁, f the activation before D's last layer. The
       default; the paper uses both;
@@ -57,11 +72,7 @@ class EGBAD(Detector):
     Args:
         channels: 1 or 3.
         size: a multiple of 16. The networks halve the image until 4×4 is left, or an odd square.
-        latent: length of z.
-        width: channels after the first convolution of each network.
-        dropout: of the discriminator in training, in [0, 1).
-        score_weight: α of the score, in [0, 1].
-        score_form: "feature" or "cross_entropy".
+        options: those of :class:`EgbadOptions`.
 
     Raises:
         ValueError: an option out of its range.
@@ -73,36 +84,18 @@ class EGBAD(Detector):
     """
 
     name = "egbad"
+    summary = "restores with a bidirectional GAN, whose encoder finds what anogan searches for"
+    options_type = EgbadOptions
     size_multiple = 16
     size_min = 16
 
-    def __init__(
-        self,
-        *,
-        channels: int,
-        size: int,
-        latent: int = 200,
-        width: int = 64,
-        dropout: float = 0.5,
-        score_weight: float = 0.9,
-        score_form: str = "feature",
-    ) -> None:
-        counts = {"latent": latent, "width": width}
-        others = {"dropout": dropout, "score_weight": score_weight, "score_form": score_form}
-        super().__init__(channels=channels, size=size, options=counts | others)
-        for name, count in counts.items():
-            if not (isinstance(count, int) and count >= 1):
-                raise ValueError(f"{name} must be a whole number, 1 or more, got {count!r}")
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout must be in [0, 1), got {dropout!r}")
-        if not 0 <= score_weight <= 1:
-            raise ValueError(f"score_weight must be in [0, 1], got {score_weight!r}")
-        if score_form not in ("feature", "cross_entropy"):
-            raise ValueError(f'score_form must be "feature" or "cross_entropy", got {score_form!r}')
-        self.latent, self.score_weight, self.score_form = latent, score_weight, score_form
-        self.encoder = Encoder(channels, size, latent, width)
-        self.generator = Decoder(channels, size, latent, width)
-        self.discriminator = PairDiscriminator(channels, size, latent, width, dropout)
+    def __init__(self, *, channels: int, size: int, **options: Any) -> None:
+        chosen = EgbadOptions.of(options)
+        super().__init__(channels=channels, size=size, options=chosen)
+        self.latent, self.score_form = chosen.latent, chosen.score_form
+        self.encoder = Encoder(channels, size, chosen.latent, chosen.width)
+        self.generator = Decoder(channels, size, chosen.latent, chosen.width)
+        self.discriminator = PairDiscriminator(channels, size, chosen.latent, chosen.width, DROPOUT)
 
     def phases(self, lr: float) -> Sequence[Phase]:
         """One phase; an Adam for encoder and generator, another for the discriminator."""
@@ -140,7 +133,7 @@ class EGBAD(Detector):
             term = (feature - feature_restored).abs().sum(1)
         else:
             term = nn.functional.softplus(-logits)
-        image = self.score_weight * residual.flatten(1).sum(1) + (1 - self.score_weight) * term
+        image = SCORE_WEIGHT * residual.flatten(1).sum(1) + (1 - SCORE_WEIGHT) * term
         return Scores(image, residual.mean(1, keepdim=True))
 
     def restore(self, images: Tensor) -> Tensor:

@@ -18,16 +18,30 @@ Where public code differs (the authors', in TensorFlow; A03ki/f-AnoGAN, in PyTor
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unblot.detectors.contract import Batch, Detector, Phase, Scores, Step
+from unblot.detectors.options import Options, option
 from unblot.layers.blocks import adam, frozen, pyramid
 
-__all__ = ["Critic", "Encoder", "FAnoGAN", "Generator", "PreActivation", "gradient_penalty"]
+__all__ = ["Critic", "Encoder", "FAnoGAN", "FAnoGANOptions", "Generator", "PreActivation", "gradient_penalty"]
+
+N_CRITIC, LAMBDA_GP = 5, 10.0  # of Gulrajani et al.: critic's steps for one of the generator, weight of the penalty
+KAPPA = 1.0  # of Schlegl et al.: weight of the feature term, in training and score
+
+
+@dataclass(frozen=True)
+class FAnoGANOptions(Options):
+    """What a user may set of ``f_anogan``."""
+
+    width: int = option(64, "channels of the widest resolution", at_least=1)
+    latent: int = option(128, "length of the latent vector", at_least=1)
 
 
 class PreActivation(nn.Module):
@@ -161,20 +175,20 @@ def gradient_penalty(critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
 class FAnoGAN(Detector):
     """Wasserstein GAN with gradient penalty, then the izi_f encoder (image to z to image, with features).
 
-    Phase "gan". Each batch trains the critic ``n_critic`` times, then the generator once, z from N(0, 1)::
+    Phase "gan". Each batch trains the critic ``N_CRITIC`` times, then the generator once, z from N(0, 1)::
 
-        critic:     D(G(z)) - D(x)  +  lambda_gp · (‖∇D‖₂ - 1)²        (means; ∇D at a random point between x and G(z))
+        critic:     D(G(z)) - D(x)  +  LAMBDA_GP · (‖∇D‖₂ - 1)²        (means; ∇D at a random point between x and G(z))
         generator:  -D(G(z))
 
     Phase "encoder". Generator and critic stay as they are (eval mode); the encoder E sees the corrupted image x̃ and
     minimises, against the clean image x::
 
-        mean (x - x̂)²  +  kappa · mean (f(x) - f(x̂))²          x̂ = G(E(x̃)), f: the critic's last layer but one
+        mean (x - x̂)²  +  KAPPA · mean (f(x) - f(x̂))²          x̂ = G(E(x̃)), f: the critic's last layer but one
 
     The corruption enters there alone: the GAN has to learn what normal images look like, so its real images are clean
     ones. Without corruption x̃ is x, the paper's own training. Each phase lasts the epochs that the run asks for.
 
-    Score: A = A_R + kappa · A_D, the two terms above for the image as it is. The anomaly map is |x - x̂| averaged over
+    Score: A = A_R + KAPPA · A_D, the two terms above for the image as it is. The anomaly map is |x - x̂| averaged over
     the channels. The log shows the critic's estimate of the Wasserstein distance. Its values are no probabilities, so
     ``d_real`` and ``d_fake`` are not logged and the loop does not look for a collapsed discriminator.
 
@@ -184,11 +198,7 @@ class FAnoGAN(Detector):
     Args:
         channels: 1 or 3.
         size: a multiple of 16. The networks halve the image until 4×4 is left, or an odd square.
-        latent: length of z.
-        width: channels of the widest resolution.
-        n_critic: steps of the critic for one of the generator.
-        lambda_gp: weight of the gradient penalty.
-        kappa: weight of the feature term, in training and score.
+        options: those of :class:`FAnoGANOptions`.
 
     Raises:
         ValueError: an option out of its range.
@@ -200,33 +210,18 @@ class FAnoGAN(Detector):
     """
 
     name = "f_anogan"
+    summary = "restores with a Wasserstein GAN and an encoder that inverts it"
+    options_type = FAnoGANOptions
     size_multiple = 16
     size_min = 16
 
-    def __init__(
-        self,
-        *,
-        channels: int,
-        size: int,
-        latent: int = 128,
-        width: int = 64,
-        n_critic: int = 5,
-        lambda_gp: float = 10.0,
-        kappa: float = 1.0,
-    ) -> None:
-        counts = {"latent": latent, "width": width, "n_critic": n_critic}
-        weights = {"lambda_gp": lambda_gp, "kappa": kappa}
-        super().__init__(channels=channels, size=size, options=counts | weights)
-        for name, count in counts.items():
-            if not (isinstance(count, int) and count >= 1):
-                raise ValueError(f"{name} must be a whole number, 1 or more, got {count!r}")
-        for name, weight in weights.items():
-            if not weight >= 0:
-                raise ValueError(f"{name} must be 0 or more, got {weight!r}")
-        self.latent, self.n_critic, self.lambda_gp, self.kappa = latent, n_critic, lambda_gp, kappa
-        self.generator = Generator(channels, size, latent, width)
-        self.critic = Critic(channels, size, width)
-        self.encoder = Encoder(channels, size, latent, width)
+    def __init__(self, *, channels: int, size: int, **options: Any) -> None:
+        chosen = FAnoGANOptions.of(options)
+        super().__init__(channels=channels, size=size, options=chosen)
+        self.latent = chosen.latent
+        self.generator = Generator(channels, size, chosen.latent, chosen.width)
+        self.critic = Critic(channels, size, chosen.width)
+        self.encoder = Encoder(channels, size, chosen.latent, chosen.width)
 
     def phases(self, lr: float) -> Sequence[Phase]:
         """The GAN (Adam, betas 0 and 0.9, as Gulrajani et al.), then the encoder (betas 0.5 and 0.999)."""
@@ -239,14 +234,14 @@ class FAnoGAN(Detector):
         return self._gan(batch.clean) if phase == "gan" else self._invert(batch)
 
     def _gan(self, real: Tensor) -> Iterator[Step]:
-        for _ in range(self.n_critic):
+        for _ in range(N_CRITIC):
             with torch.no_grad():
                 fake = self.generator(self._noise(real))
             value_real, value_fake = self.critic(torch.cat([real, fake]))[0].chunk(2)
             distance = value_real.mean() - value_fake.mean()
             yield Step(
                 "critic",
-                losses={"critic": -distance, "penalty": self.lambda_gp * gradient_penalty(self.critic, real, fake)},
+                losses={"critic": -distance, "penalty": LAMBDA_GP * gradient_penalty(self.critic, real, fake)},
                 logs={"wasserstein": distance.detach()},
             )
         with frozen(self.critic):
@@ -263,16 +258,16 @@ class FAnoGAN(Detector):
             "encoder",
             losses={
                 "reconstruction": F.mse_loss(restored, batch.clean),
-                "feature": self.kappa * F.mse_loss(feature, target),
+                "feature": KAPPA * F.mse_loss(feature, target),
             },
         )
 
     def score(self, images: Tensor) -> Scores:
-        """A_R + kappa · A_D; the map is the absolute residual averaged over the channels."""
+        """A_R + KAPPA · A_D; the map is the absolute residual averaged over the channels."""
         restored = self.restore(images)
         residual = images - restored
         feature = self.critic(images)[1] - self.critic(restored)[1]
-        image = residual.square().flatten(1).mean(1) + self.kappa * feature.square().flatten(1).mean(1)
+        image = residual.square().flatten(1).mean(1) + KAPPA * feature.square().flatten(1).mean(1)
         return Scores(image, residual.abs().mean(1, keepdim=True))
 
     def restore(self, images: Tensor) -> Tensor:

@@ -20,14 +20,28 @@ Where the authors' public code (samet-akcay/ganomaly) differs, and what we do:
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unblot.detectors.contract import Batch, Detector, Phase, Scores, Step
+from unblot.detectors.options import Options, option
 from unblot.layers.blocks import Decoder, Discriminator, Encoder, adam, bce, through
 
-__all__ = ["GANomaly", "Generator"]
+__all__ = ["GANomaly", "GANomalyOptions", "Generator"]
+
+LAMBDA_ADV, LAMBDA_CON, LAMBDA_ENC = 1.0, 50.0, 1.0  # weights of the losses, as printed in the paper
+
+
+@dataclass(frozen=True)
+class GANomalyOptions(Options):
+    """What a user may set of ``ganomaly``."""
+
+    width: int = option(64, "channels after the first convolution of each network", at_least=1)
+    latent: int = option(100, "length of the codes", at_least=1)
+    score_form: str = option("norm", "norm scores as the paper prints it, mean as public code", one_of=("norm", "mean"))
 
 
 class Generator(nn.Module):
@@ -61,7 +75,7 @@ class GANomaly(Detector):
 
     .. code-block:: text
 
-        lambda_adv · mean (f(x) - f(x̂))²  +  lambda_con · mean |x - x̂|  +  lambda_enc · mean (z - ẑ)²
+        LAMBDA_ADV · mean (f(x) - f(x̂))²  +  LAMBDA_CON · mean |x - x̂|  +  LAMBDA_ENC · mean (z - ẑ)²
 
     where f is the discriminator's activation before its last convolution (equations 1 to 4), and the discriminator
 
@@ -85,12 +99,7 @@ class GANomaly(Detector):
     Args:
         channels: 1 or 3.
         size: a multiple of 16. The networks halve the image until 4×4 is left, or an odd square.
-        latent: length of the codes.
-        width: channels after the first convolution of each network.
-        lambda_adv: weight of the adversarial loss.
-        lambda_con: weight of the contextual loss.
-        lambda_enc: weight of the encoder loss.
-        score_form: "norm" or "mean".
+        options: those of :class:`GANomalyOptions`.
 
     Raises:
         ValueError: an option out of its range.
@@ -103,36 +112,17 @@ class GANomaly(Detector):
     """
 
     name = "ganomaly"
+    summary = "compares the codes of an image and of its restoration, by an encoder-decoder-encoder GAN"
+    options_type = GANomalyOptions
     size_multiple = 16
     size_min = 16
 
-    def __init__(
-        self,
-        *,
-        channels: int,
-        size: int,
-        latent: int = 100,
-        width: int = 64,
-        lambda_adv: float = 1.0,
-        lambda_con: float = 50.0,
-        lambda_enc: float = 1.0,
-        score_form: str = "norm",
-    ) -> None:
-        counts = {"latent": latent, "width": width}
-        weights = {"lambda_adv": lambda_adv, "lambda_con": lambda_con, "lambda_enc": lambda_enc}
-        super().__init__(channels=channels, size=size, options={**counts, **weights, "score_form": score_form})
-        for name, count in counts.items():
-            if not (isinstance(count, int) and count >= 1):
-                raise ValueError(f"{name} must be a whole number, 1 or more, got {count!r}")
-        for name, weight in weights.items():
-            if not weight >= 0:
-                raise ValueError(f"{name} must be 0 or more, got {weight!r}")
-        if score_form not in ("norm", "mean"):
-            raise ValueError(f'score_form must be "norm" or "mean", got {score_form!r}')
-        self.lambda_adv, self.lambda_con, self.lambda_enc = lambda_adv, lambda_con, lambda_enc
-        self.score_form = score_form
-        self.generator = Generator(channels, size, latent, width)
-        self.discriminator = Discriminator(channels, size, width)
+    def __init__(self, *, channels: int, size: int, **options: Any) -> None:
+        chosen = GANomalyOptions.of(options)
+        super().__init__(channels=channels, size=size, options=chosen)
+        self.score_form = chosen.score_form
+        self.generator = Generator(channels, size, chosen.latent, chosen.width)
+        self.discriminator = Discriminator(channels, size, chosen.width)
 
     def phases(self, lr: float) -> Sequence[Phase]:
         """One phase; an Adam for each network."""
@@ -144,13 +134,13 @@ class GANomaly(Detector):
         shown = restored.detach().requires_grad_()
         real, target = self.discriminator(batch.clean)
         fake, feature = self.discriminator(shown)
-        adversarial = {"adversarial": self.lambda_adv * F.mse_loss(feature, target.detach())}
+        adversarial = {"adversarial": LAMBDA_ADV * F.mse_loss(feature, target.detach())}
         yield Step(
             "generator",
             losses={
                 **through(adversarial, shown, restored),
-                "contextual": self.lambda_con * F.l1_loss(restored, batch.clean),
-                "encoder": self.lambda_enc * F.mse_loss(code_restored, code),
+                "contextual": LAMBDA_CON * F.l1_loss(restored, batch.clean),
+                "encoder": LAMBDA_ENC * F.mse_loss(code_restored, code),
             },
         )
         yield Step(

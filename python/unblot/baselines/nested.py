@@ -16,18 +16,24 @@ Where public code of this family (GANomaly, Skip-GANomaly and what descends from
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unblot.detectors.contract import Batch, Detector, Phase, Scores, Step
+from unblot.detectors.options import Options, option
 from unblot.layers.blocks import Discriminator, Res, Up, adam, bce, frozen
 
-__all__ = ["Generator", "Nested"]
+__all__ = ["Generator", "Nested", "NestedOptions"]
 
 WIDTHS = (32, 64, 128, 256, 512)
 DEPTH = len(WIDTHS) - 1
+# Printed in the paper (section 2.2.1): weights of the losses (equation 12), and λ of the score (equation 3).
+LAMBDA_ADV, LAMBDA_CON, LAMBDA_LAT = 1.0, 20.0, 1.0
+SCORE_WEIGHT = 0.9
 
 
 class Generator(nn.Module):
@@ -80,18 +86,27 @@ class Generator(nn.Module):
         return torch.tanh(self.head(rows[0][DEPTH]).float())
 
 
+@dataclass(frozen=True)
+class NestedOptions(Options):
+    """What a user may set of ``nested``."""
+
+    width: float = option(1.0, "multiplies the channels of both networks", above=0)
+    stem_skip: bool = option(True, "whether the generator has its skip at full resolution")
+    score_form: str = option("norm", "norm scores as the paper prints it, mean as public code", one_of=("norm", "mean"))
+
+
 class Nested(Detector):
     """The paper's detector: nested generator, DCGAN discriminator, three losses.
 
     Training (section 1.3). The discriminator minimises the negative of equation 7, -log D(x) - log(1 - D(x̂)). The
     generator sees the corrupted image and minimises equation 12 against the clean image x::
 
-        lambda_adv · (-log D(x̂))  +  lambda_con · smoothL1(x, x̂)  +  lambda_lat · smoothL1(f(x), f(x̂))
+        LAMBDA_ADV · (-log D(x̂))  +  LAMBDA_CON · smoothL1(x, x̂)  +  LAMBDA_LAT · smoothL1(f(x), f(x̂))
 
     (equations 8 to 10; the adversarial term in its non-saturating form, for log(1 - D(x̂)) has no gradient where the
     discriminator wins). f is the discriminator's activation before its last convolution. Adam, betas 0.5 and 0.999.
 
-    Score (equations 3 to 5): A = score_weight · R + (1 - score_weight) · L for the image x as it is and its restoration
+    Score (equations 3 to 5): A = SCORE_WEIGHT · R + (1 - SCORE_WEIGHT) · L for the image x as it is and its restoration
     x̂, with
 
     - ``score_form="norm"``: R = ‖x - x̂‖₁, L = ‖f(x) - f(x̂)‖₂, as printed. The default, because it is what the paper
@@ -106,13 +121,7 @@ class Nested(Detector):
     Args:
         channels: 1 or 3.
         size: a multiple of 16.
-        width: multiplies the channels of both networks.
-        stem_skip: False drops the full resolution skip (:class:`Generator`).
-        lambda_adv: weight of the adversarial loss.
-        lambda_con: weight of the contextual loss.
-        lambda_lat: weight of the latent loss.
-        score_weight: λ of equation 3, in [0, 1].
-        score_form: "norm" or "mean".
+        options: those of :class:`NestedOptions`.
 
     Raises:
         ValueError: an option out of its range.
@@ -124,38 +133,17 @@ class Nested(Detector):
     """
 
     name = "nested"
+    summary = "restores with a nested encoder-decoder GAN, the paper's detector"
+    options_type = NestedOptions
     size_multiple = 2**DEPTH
     size_min = 2**DEPTH
 
-    def __init__(
-        self,
-        *,
-        channels: int,
-        size: int,
-        width: float = 1.0,
-        stem_skip: bool = True,
-        lambda_adv: float = 1.0,
-        lambda_con: float = 20.0,
-        lambda_lat: float = 1.0,
-        score_weight: float = 0.9,
-        score_form: str = "norm",
-    ) -> None:
-        weights = {"lambda_adv": lambda_adv, "lambda_con": lambda_con, "lambda_lat": lambda_lat}
-        options = {"width": width, "stem_skip": stem_skip, "score_weight": score_weight, "score_form": score_form}
-        super().__init__(channels=channels, size=size, options=options | weights)
-        if not width > 0:
-            raise ValueError(f"width must be above 0, got {width!r}")
-        for name, weight in weights.items():
-            if not weight >= 0:
-                raise ValueError(f"{name} must be 0 or more, got {weight!r}")
-        if not 0 <= score_weight <= 1:
-            raise ValueError(f"score_weight must be in [0, 1], got {score_weight!r}")
-        if score_form not in ("norm", "mean"):
-            raise ValueError(f'score_form must be "norm" or "mean", got {score_form!r}')
-        self.lambda_adv, self.lambda_con, self.lambda_lat = lambda_adv, lambda_con, lambda_lat
-        self.score_weight, self.score_form = score_weight, score_form
-        self.generator = Generator(channels, width, stem_skip)
-        self.discriminator = Discriminator(channels, size, max(1, round(64 * width)))
+    def __init__(self, *, channels: int, size: int, **options: Any) -> None:
+        chosen = NestedOptions.of(options)
+        super().__init__(channels=channels, size=size, options=chosen)
+        self.score_form = chosen.score_form
+        self.generator = Generator(channels, chosen.width, chosen.stem_skip)
+        self.discriminator = Discriminator(channels, size, max(1, round(64 * chosen.width)))
 
     def phases(self, lr: float) -> Sequence[Phase]:
         """One phase; an Adam for each network."""
@@ -180,9 +168,9 @@ class Nested(Detector):
         yield Step(
             "generator",
             losses={
-                "adversarial": self.lambda_adv * bce(fake, 1.0),
-                "contextual": self.lambda_con * F.smooth_l1_loss(restored, clean),
-                "latent": self.lambda_lat * F.smooth_l1_loss(feature, target),
+                "adversarial": LAMBDA_ADV * bce(fake, 1.0),
+                "contextual": LAMBDA_CON * F.smooth_l1_loss(restored, clean),
+                "latent": LAMBDA_LAT * F.smooth_l1_loss(feature, target),
             },
         )
 
@@ -197,7 +185,7 @@ class Nested(Detector):
             r, latent = residual.flatten(1).sum(1), difference.norm(dim=1)
         else:
             r, latent = residual.flatten(1).mean(1), difference.square().mean(1)
-        image = self.score_weight * r + (1 - self.score_weight) * latent
+        image = SCORE_WEIGHT * r + (1 - SCORE_WEIGHT) * latent
         return Scores(image, residual.mean(1, keepdim=True))
 
     def restore(self, images: Tensor) -> Tensor:

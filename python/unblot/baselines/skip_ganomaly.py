@@ -22,16 +22,31 @@ Where the authors' public code (samet-akcay/skip-ganomaly) differs, and what we 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unblot.detectors.contract import Batch, Detector, Phase, Scores, Step
+from unblot.detectors.options import Options, option
 from unblot.layers.blocks import Discriminator, ThinConv, adam, bce, dcgan_init, through
 
-__all__ = ["Generator", "SkipGANomaly"]
+__all__ = ["Generator", "SkipGANomaly", "SkipGANomalyOptions"]
+
+# As printed in the paper: weights of the losses (equation 4) and of the residual in the score (equation 5).
+LAMBDA_ADV, LAMBDA_CON, LAMBDA_LAT = 1.0, 40.0, 1.0
+SCORE_WEIGHT = 0.9
+
+
+@dataclass(frozen=True)
+class SkipGANomalyOptions(Options):
+    """What a user may set of ``skip_ganomaly``."""
+
+    width: int = option(64, "channels after the first convolution of both networks", at_least=1)
+    score_form: str = option("norm", "norm scores as the paper prints it, mean as public code", one_of=("norm", "mean"))
 
 
 class Generator(nn.Module):
@@ -81,7 +96,7 @@ class SkipGANomaly(Detector):
 
     .. code-block:: text
 
-        lambda_adv · (-log D(x̂))  +  lambda_con · mean |x - x̂|  +  lambda_lat · mean (f(x) - f(x̂))²
+        LAMBDA_ADV · (-log D(x̂))  +  LAMBDA_CON · mean |x - x̂|  +  LAMBDA_LAT · mean (f(x) - f(x̂))²
 
     (equations 1 to 4; the adversarial term in its non-saturating form, the L2 norm of the latent term as the authors'
     code has it), the discriminator (-log D(x) - log(1 - D(x̂))) / 2. f is its activation before the last convolution.
@@ -90,7 +105,7 @@ class SkipGANomaly(Detector):
     outermost skip makes the identity easy to learn, defects included, and the corruption is what keeps the generator
     from it.
 
-    Score (equations 5 and 6): A = score_weight · R + (1 - score_weight) · L for an image as it is, with
+    Score (equations 5 and 6): A = SCORE_WEIGHT · R + (1 - SCORE_WEIGHT) · L for an image as it is, with
 
     - ``score_form="norm"``: R = ‖x - x̂‖₁, L = ‖f(x) - f(x̂)‖₂, as printed. The default, because it is what the paper
       says;
@@ -104,12 +119,7 @@ class SkipGANomaly(Detector):
     Args:
         channels: 1 or 3.
         size: a multiple of 16.
-        width: channels after the first convolution of both networks.
-        lambda_adv: weight of the adversarial loss.
-        lambda_con: weight of the contextual loss.
-        lambda_lat: weight of the latent loss.
-        score_weight: λ of equation 5, in [0, 1].
-        score_form: "norm" or "mean".
+        options: those of :class:`SkipGANomalyOptions`.
 
     Raises:
         ValueError: an option out of its range.
@@ -121,37 +131,17 @@ class SkipGANomaly(Detector):
     """
 
     name = "skip_ganomaly"
+    summary = "restores with a U-Net that is trained against a discriminator"
+    options_type = SkipGANomalyOptions
     size_multiple = 16
     size_min = 16
 
-    def __init__(
-        self,
-        *,
-        channels: int,
-        size: int,
-        width: int = 64,
-        lambda_adv: float = 1.0,
-        lambda_con: float = 40.0,
-        lambda_lat: float = 1.0,
-        score_weight: float = 0.9,
-        score_form: str = "norm",
-    ) -> None:
-        weights = {"lambda_adv": lambda_adv, "lambda_con": lambda_con, "lambda_lat": lambda_lat}
-        options = {"width": width, "score_weight": score_weight, "score_form": score_form}
-        super().__init__(channels=channels, size=size, options=options | weights)
-        if not (isinstance(width, int) and width >= 1):
-            raise ValueError(f"width must be a whole number, 1 or more, got {width!r}")
-        for name, weight in weights.items():
-            if not weight >= 0:
-                raise ValueError(f"{name} must be 0 or more, got {weight!r}")
-        if not 0 <= score_weight <= 1:
-            raise ValueError(f"score_weight must be in [0, 1], got {score_weight!r}")
-        if score_form not in ("norm", "mean"):
-            raise ValueError(f'score_form must be "norm" or "mean", got {score_form!r}')
-        self.lambda_adv, self.lambda_con, self.lambda_lat = lambda_adv, lambda_con, lambda_lat
-        self.score_weight, self.score_form = score_weight, score_form
-        self.generator = Generator(channels, size, width)
-        self.discriminator = Discriminator(channels, size, width)
+    def __init__(self, *, channels: int, size: int, **options: Any) -> None:
+        chosen = SkipGANomalyOptions.of(options)
+        super().__init__(channels=channels, size=size, options=chosen)
+        self.score_form = chosen.score_form
+        self.generator = Generator(channels, size, chosen.width)
+        self.discriminator = Discriminator(channels, size, chosen.width)
 
     def phases(self, lr: float) -> Sequence[Phase]:
         """One phase; an Adam for each network."""
@@ -164,14 +154,14 @@ class SkipGANomaly(Detector):
         real, target = self.discriminator(batch.clean)
         fake, feature = self.discriminator(shown)
         judged = {
-            "adversarial": self.lambda_adv * bce(fake, 1.0),
-            "latent": self.lambda_lat * F.mse_loss(feature, target.detach()),
+            "adversarial": LAMBDA_ADV * bce(fake, 1.0),
+            "latent": LAMBDA_LAT * F.mse_loss(feature, target.detach()),
         }
         yield Step(
             "generator",
             losses={
                 **through(judged, shown, restored),
-                "contextual": self.lambda_con * F.l1_loss(restored, batch.clean),
+                "contextual": LAMBDA_CON * F.l1_loss(restored, batch.clean),
             },
         )
         yield Step(
@@ -189,7 +179,7 @@ class SkipGANomaly(Detector):
             r, d = residual.abs().flatten(1).sum(1), latent.norm(dim=1)
         else:
             r, d = residual.square().flatten(1).mean(1), latent.square().mean(1)
-        image = self.score_weight * r + (1 - self.score_weight) * d
+        image = SCORE_WEIGHT * r + (1 - SCORE_WEIGHT) * d
         return Scores(image, residual.abs().mean(1, keepdim=True))
 
     def restore(self, images: Tensor) -> Tensor:

@@ -147,14 +147,14 @@ TestLimit = Annotated[
 Model = Annotated[
     str | None,
     _model(
-        "Detector by name, such as memory or dae; a wrong name lists all.",
+        "Detector by name, such as memory or dae; `unblot models` lists all.",
         "auto",
     ),
 ]
 Set = Annotated[
     list[str] | None,
     _model(
-        "An option of the detector, such as width=16; repeatable.",
+        "An option of the detector, such as width=16; repeatable. `unblot models NAME` lists them.",
         None,
         "--set",
         metavar="KEY=VALUE",

@@ -93,7 +93,8 @@ def key_value(text: str) -> tuple[str, Any]:
 
 def corruption(name: str) -> Spec | None:
     """A corruption by name or file."""
-    from unblot.corruption.spec import NAMES, load_spec, named
+    from unblot.corruption.presets import NAMES, named
+    from unblot.corruption.spec_file import load_spec
 
     if name in NAMES:
         return named(name)

@@ -1,8 +1,9 @@
 """Detectors compared on one data set: a grid of trainings, planned, run, resumed, and put into tables."""
 
 from unblot.comparison.epochs import EachEpoch, best_epoch
-from unblot.comparison.grid import Outcome, Training, plan, run_grid
+from unblot.comparison.grid import Outcome, run_grid
 from unblot.comparison.table import summarise, write_tables
+from unblot.comparison.trainings import Training, plan
 
 __all__ = [
     "EachEpoch",

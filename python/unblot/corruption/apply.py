@@ -2,7 +2,7 @@
 
 Everything the caller gave is checked before a byte changes. The core gets views of shape (N, C, H, W) onto the caller's
 own memory, whatever their strides, so nothing is copied or transposed on the way. Tensors on an NVIDIA GPU go to
-``triton_backend``, the core's twin with the same bits, those on other devices to ``torch_backend``.
+``backends.triton``, the core's twin with the same bits, those on other devices to ``backends.torch``.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from unblot.data import cifar10, digits, fashion_mnist, folders, magnetic_tile
 from unblot.data.classes import did_you_mean
 from unblot.data.config import DataConfig
 from unblot.data.copies import joined, said_of_copies, said_of_variation
-from unblot.data.decoded import Decoder
+from unblot.data.decoded import CACHE_BYTES, Decoder
 from unblot.data.dividing import Division, by_rule, divide, regrouped
 from unblot.data.groups import NONE
 from unblot.data.items import ABNORMAL, NORMAL, Found, Source
@@ -107,9 +107,17 @@ def load_data(config: DataConfig, *, reading: Reading | None = None, progress: b
 
 
 def load_found(
-    found: Found, config: DataConfig, *, reading: Reading | None = None, progress: bool | None = None
+    found: Found,
+    config: DataConfig,
+    *,
+    reading: Reading | None = None,
+    progress: bool | None = None,
+    cache_bytes: int = CACHE_BYTES,
 ) -> Splits:
-    """Group, split and decode what :func:`find_images` found; the second half of :func:`load_data`."""
+    """Group, split and decode what :func:`find_images` found; the second half of :func:`load_data`.
+
+    A part whose decoded images take more than ``cache_bytes`` is decoded anew whenever an image is asked for.
+    """
     from unblot.data.imageset import ImageSet
 
     size = native_size(usual_side(found)) if config.size is None else config.size
@@ -118,7 +126,7 @@ def load_found(
     looks = _look([*parts.learnt_from, *parts.test], progress)
     channels = config.channels or (1 if all(look.gray for look in looks[: len(parts.learnt_from)]) else 3)
     how = reading or _reading(parts.learnt_from, looks, config.bits, progress)
-    decoder = Decoder(channels, size, how, progress=progress)
+    decoder = Decoder(channels, size, how, cache_bytes=cache_bytes, progress=progress)
     decoder.add([*parts.held_out, *parts.test, *parts.train])
     warnings = [*found.warnings, *said_of_variation(decoder.of(parts.learnt_from), size)]
     parts, copies = _without_copies(found, config, pool, own_test, parts, decoder, size)
@@ -130,7 +138,15 @@ def load_found(
 
     def load(part: Sequence[Source]) -> ImageSet:
         decoded = decoder.take(part)
-        return ImageSet(part, channels=channels, size=size, reading=how, decoded=decoded, progress=progress)
+        return ImageSet(
+            part,
+            channels=channels,
+            size=size,
+            reading=how,
+            decoded=decoded,
+            cache_bytes=cache_bytes,
+            progress=progress,
+        )
 
     splits = Splits(found.name, load(parts.train), load(parts.held_out), load(parts.test), warnings, notes)
     repeats = exact_repeats([splits.train, splits.held_out], splits.test, progress=progress)

@@ -4,13 +4,14 @@ A memory is right where a defect looks like nothing that was seen. It is blind w
 its surroundings are wrong. Networks that have learnt to mark corrupted cells are right there, and know little of
 textures that no corruption resembles. Both look at the same features of one pass, and the networks see the memory's
 distances, too. Their scores are made comparable on left-out normal images and combined so that one part that is sure
-is enough. ``docs/default.md`` tells how this was chosen.
+is enough, and both count where both are in doubt. ``docs/default.md`` tells how this was chosen.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -20,11 +21,12 @@ from unblot.backbones.scratch import SCRATCH
 from unblot.calibration.pooling import spread, top_mean
 from unblot.calibration.positionwise import PositionwiseNormalizer
 from unblot.detectors.contract import Batch, Phase, Recommended, Step
-from unblot.detectors.memory import Memory
+from unblot.detectors.memory import Memory, MemoryOptions
+from unblot.detectors.options import option, option_from
 from unblot.layers.cell_markers import CellMarkers, Cells, cells
 from unblot.layers.marking import changed, disguised
 
-__all__ = ["Auto"]
+__all__ = ["Auto", "AutoOptions"]
 
 MARK = "mark"
 NETWORKS, WIDTH, DROPOUT = 3, 64, 0.1
@@ -33,7 +35,20 @@ EACH = 2.25  # corrupted images that are made for a step, of 256 px or less; of 
 SIDE = 256
 FULL, AUGMENT = 0.05, 0.2  # as for ``feature_mask``
 TOP = 0.005  # share of the marks' map that makes their score
-TRUST = (1.0, 0.7)  # in the memory and in the marks, which are wrong more often
+TRUST = (1.0, 0.6)  # in the memory and in the marks, which are wrong more often
+
+
+def usual_backbone() -> str:
+    """The one whose weights come with the extra ``unblot[train]``, or "scratch" where they are not installed."""
+    return PACKAGED if packaged() else SCRATCH
+
+
+@dataclass(frozen=True)
+class AutoOptions(MemoryOptions):
+    """What a user may set of ``auto``."""
+
+    backbone: str = option_from(usual_backbone, "network whose features are used: a timm model, filters or scratch")
+    steps: int = option(400, "training steps of each marking network; 400 learn from 900 corrupted images", at_least=1)
 
 
 class Auto(Memory):
@@ -41,17 +56,14 @@ class Auto(Memory):
 
     Training passes the normal images once, for the memory; then some 900 corrupted copies, of whose cells the marking
     networks learn (:class:`CellMarkers`). A part's score s becomes (s - m) / d: m is the median of left-out normal
-    scores, d the root mean square by which those above m exceed it. The image's score is the larger of both, the marks'
-    counted 0.7 times. Maps alike.
+    scores, d the root mean square by which those above m exceed it. The image's score is the soft maximum of both,
+    log(exp(memory) + exp(0.6 marks)). Maps alike. The marks' score is the mean of what each network's own map scores:
+    the map of their mean is smoother than that of the one network that judges a left-out image.
 
     Args:
         channels: 1 or 3.
         size: a multiple of 32, at least 64.
-        backbone: a timm model, "filters" or "scratch" (:class:`Backbone`). None: the one whose weights come with
-            the extra ``unblot[train]``, or "scratch" where they are not installed.
-        strides: of the features, ascending.
-        coreset_size, num_neighbors, top: of the memory (:class:`Memory`).
-        steps: of each marking network; they also say how many corrupted images it learns from, 900 for 400 steps.
+        options: those of :class:`AutoOptions`.
 
     Raises:
         ValueError: an option out of its range.
@@ -59,35 +71,18 @@ class Auto(Memory):
     """
 
     name = "auto"
-    recommended = Recommended(size=64, largest=512, corruption="mixed", batch_size=16, lr=2e-3, samples_seen=12_000)
+    summary = "remembers patches of normal images, and marks what does not belong; the default"
+    options_type: ClassVar[type[AutoOptions]] = AutoOptions
+    recommended = Recommended(
+        size=64, largest=512, corruption="mixed", batch_size=16, lr=2e-3, samples_seen=12_000, once=True
+    )
 
-    def __init__(
-        self,
-        *,
-        channels: int,
-        size: int,
-        backbone: str | None = None,
-        strides: Sequence[int] = (8, 16, 32),
-        coreset_size: int = 2_000,
-        num_neighbors: int = 3,
-        top: float = 0.02,
-        steps: int = 400,
-    ) -> None:
-        if steps < 1:
-            raise ValueError(f"steps must be 1 or more, got {steps}")
-        backbone = backbone or (PACKAGED if packaged() else SCRATCH)
-        super().__init__(
-            channels=channels,
-            size=size,
-            backbone=backbone,
-            strides=strides,
-            coreset_size=coreset_size,
-            num_neighbors=num_neighbors,
-            top=top,
-        )
-        self.options["steps"] = self.steps = steps
-        self.markers = CellMarkers(sum(self.backbone.channels[:2]) + len(strides), NETWORKS, WIDTH, DROPOUT)
-        self.marks = PositionwiseNormalizer(size // strides[0])
+    def __init__(self, *, channels: int, size: int, **options: Any) -> None:
+        super().__init__(channels=channels, size=size, **options)
+        chosen = AutoOptions.of(self.options)
+        self.steps = chosen.steps
+        self.markers = CellMarkers(sum(self.backbone.channels[:2]) + len(chosen.strides), NETWORKS, WIDTH, DROPOUT)
+        self.marks = PositionwiseNormalizer(size // chosen.strides[0])
         # Rows: median and spread of the scores, then of the maps. Columns: memory, marks.
         self.register_buffer("scale", torch.tensor([[0.0], [1.0], [0.0], [1.0]]).repeat(1, 2))
         self._cells, self._due = Cells(), 0.0  # steps that are due
@@ -133,7 +128,7 @@ class Auto(Memory):
         self._cells, self._due = Cells(), 0.0
 
     def _looked_at(self, features: Sequence[Tensor], without: Tensor | None = None) -> list[Tensor]:
-        """The memory's distances, then the marks' logits."""
+        """The memory's distances, then the logits of each marking network, or of the one that did not see the group."""
         distances = self.memory.distances(features, without)
         return [*distances, self.markers(_known(features, distances), without)]
 
@@ -150,17 +145,21 @@ class Auto(Memory):
     def _judged(self, looked_at: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Both parts' scores and maps, combined."""
         *distances, logits = looked_at
-        maps = [self.memory(distances), self.marks(logits)]
-        return self._combined(self._scores(maps), self.scale[:2]), self._combined(maps, self.scale[2:])
+        marks = self.marks(logits.flatten(0, 1)[:, None]).view_as(logits)
+        maps = [self.memory(distances), marks]
+        means = [maps[0], marks.mean(1, keepdim=True)]
+        return self._combined(self._scores(maps), self.scale[:2]), self._combined(means, self.scale[2:])
 
     def _scores(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        return [self.memory.pooled(maps[0]), top_mean(maps[1], TOP)]
+        """Of both parts, each of shape (N,); the marks' is the mean over the networks whose maps are given."""
+        marks = top_mean(maps[1].flatten(0, 1)[:, None], TOP).view(maps[1].shape[:2])
+        return [self.memory.pooled(maps[0]), marks.mean(1)]
 
     @staticmethod
     def _combined(each: Sequence[Tensor], scale: Tensor) -> Tensor:
         """Values of both parts, of one shape, in units of the scale, (median and spread, parts), as one."""
         one, other = (t * (x - scale[0, i]) / scale[1, i] for i, (t, x) in enumerate(zip(TRUST, each, strict=True)))
-        return torch.maximum(one, other)
+        return torch.logaddexp(one, other)
 
     def notes(self) -> dict[str, Any]:
         """What each part's scores reach on left-out normal images."""
@@ -170,7 +169,7 @@ class Auto(Memory):
                 name: {"median": round(m, 4), "spread": round(d, 4)}
                 for name, m, d in zip(("memory", "marks"), median, reach, strict=True)
             },
-            "rule": f"the larger of both parts' standardised scores, weighed {TRUST[0]:g} and {TRUST[1]:g}",
+            "rule": f"the soft maximum of both parts' standardised scores, weighed {TRUST[0]:g} and {TRUST[1]:g}",
         }
 
 

@@ -15,6 +15,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from unblot.detectors.options import Options
+
 __all__ = [
     "Batch",
     "Detector",
@@ -33,16 +35,19 @@ class Batch:
     Attributes:
         noisy: corrupted images, float, shape (N, C, H, W), in [-1, 1].
         clean: the same images before corruption; ``noisy`` itself where nothing was corrupted.
-        mask: float, shape (N, 1, H, W): 1 where the corruption changed a pixel, else 0.
         index: int64, shape (N,): position of each image in the training set.
         group: int64, shape (N,): number of the physical part or capture session (``docs/design.md``).
     """
 
     noisy: Tensor
     clean: Tensor
-    mask: Tensor
     index: Tensor
     group: Tensor
+
+    @property
+    def mask(self) -> Tensor:
+        """Float, shape (N, 1, H, W): 1 where the corruption changed a pixel, else 0. Made anew each time."""
+        return (self.noisy != self.clean).any(1, keepdim=True).float()
 
 
 @dataclass(frozen=True)
@@ -125,6 +130,7 @@ class Recommended:
         lr: learning rate.
         samples_seen: how many images of ``size`` a phase is shown in all, which gives the number of epochs; None is 15
             epochs.
+        once: whether each image is needed about once, so that decoded ones need not be kept.
     """
 
     size: int = 32
@@ -133,6 +139,7 @@ class Recommended:
     batch_size: int = 64
     lr: float = 2e-4
     samples_seen: int | None = None
+    once: bool = False
 
     def epochs(self, images: int, size: int | None = None) -> int:
         """Epochs for a training set of so many images, from 1 to 150: few images shown too often are learnt by heart.
@@ -153,19 +160,22 @@ class Recommended:
 class Detector(nn.Module, ABC):
     """Base class of all detectors.
 
-    A subclass stores its networks as attributes, passes its own keyword options on to ``super().__init__`` so that a
-    checkpoint can rebuild it, and implements :meth:`phases`, :meth:`training_step` and :meth:`score`.
+    A subclass stores its networks as attributes, names the class of its options as ``options_type``, passes them on to
+    ``super().__init__`` so that a checkpoint can rebuild it, and implements :meth:`phases`, :meth:`training_step` and
+    :meth:`score`. It is built with its options as keywords.
 
     Args:
         channels: 1 (grayscale) or 3 (RGB).
         size: height and width of the images in pixels; :attr:`size_multiple` divides it.
-        options: what the subclass was given, JSON values only.
+        options: the checked options of the subclass; kept in ``options`` as JSON values.
 
     Raises:
         ValueError: ``channels`` or ``size`` is not accepted.
     """
 
     name: ClassVar[str]
+    summary: ClassVar[str] = ""  # what it does, in one sentence without a full stop
+    options_type: ClassVar[type[Options]] = Options
     size_multiple: ClassVar[int] = 1
     size_min: ClassVar[int] = 1
     recommended: ClassVar[Recommended] = Recommended()
@@ -173,7 +183,7 @@ class Detector(nn.Module, ABC):
         None  # why ``score`` is no fixed graph that could be exported; None where it is one
     )
 
-    def __init__(self, *, channels: int, size: int, options: Mapping[str, Any]) -> None:
+    def __init__(self, *, channels: int, size: int, options: Options | None = None) -> None:
         super().__init__()
         if channels not in (1, 3):
             raise ValueError(f"channels must be 1 (grayscale) or 3 (RGB), got {channels!r}")
@@ -186,7 +196,7 @@ class Detector(nn.Module, ABC):
             )
         self.channels = channels
         self.size = size
-        self.options: dict[str, Any] = dict(options)
+        self.options: dict[str, Any] = (options or Options()).to_dict()
 
     @classmethod
     def useful_size(cls, size: int, options: Mapping[str, Any]) -> int:  # noqa: ARG003 - most look at all pixels

@@ -9,6 +9,7 @@ image learns to infer what belongs under a blot from around it; at a defect it t
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,13 +17,27 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unblot.backbones.folding import FusedInference
-from unblot.backbones.frozen import PACKAGED, Backbone, ChannelScale
+from unblot.backbones.frozen import PACKAGED, Backbone
 from unblot.calibration.pooling import auroc, top_mean
 from unblot.detectors._backbone_phase import LEARN, backbone_phases, backbone_step
 from unblot.detectors.contract import Batch, Detector, Phase, Recommended, Scores, Step
+from unblot.detectors.options import Options, option
 from unblot.layers.unet import UNet
 
-__all__ = ["FeatureDenoisingAutoencoder", "cosine_distance"]
+__all__ = ["FeatureDaeOptions", "FeatureDenoisingAutoencoder", "cosine_distance"]
+
+# Values that trials settled on (docs/research-log, 2026-11-27, detection): strides that are restored, the one of them
+# that is scored, and the shares of the map among which held-out images choose. Without a judge it is the second.
+STRIDES, SCORED = (4, 8, 16), 16
+SHARES = (0.005, 0.02, 0.1, 1.0)
+
+
+@dataclass(frozen=True)
+class FeatureDaeOptions(Options):
+    """What a user may set of ``feature_dae``."""
+
+    backbone: str = option(PACKAGED, "network whose features are restored: a timm model, filters or scratch")
+    width: int = option(24, "channels of the restoring network at half resolution", at_least=1)
 
 
 def cosine_distance(a: Tensor, b: Tensor) -> Tensor:
@@ -30,34 +45,19 @@ def cosine_distance(a: Tensor, b: Tensor) -> Tensor:
     return 1 - F.cosine_similarity(a.float(), b.float(), dim=1).unsqueeze(1)
 
 
-def squared_distance(a: Tensor, b: Tensor) -> Tensor:
-    """Mean of the squared differences over the channels, (N, C, H, W) twice to (N, 1, H, W)."""
-    return (a.float() - b.float()).square().mean(1, keepdim=True)
-
-
-SHARES = (0.005, 0.02, 0.1, 1.0)
-DISTANCES = {"cosine": cosine_distance, "squared": squared_distance}
-
-
 class FeatureDenoisingAutoencoder(Detector):
     """Restoration of a backbone's features.
 
-    The loss is the sum over ``strides`` of the mean distance between what the student makes of the corrupted image and
-    the backbone of the clean one. The anomaly map is the distance at ``score_strides``, each divided by its mean on
-    held-out normal images, averaged and enlarged; the score is the mean of its largest ``top`` share. Its figures
-    depend on ImageNet weights (:class:`Backbone`).
+    The loss is the sum over ``STRIDES`` of the mean distance between what the student makes of the corrupted image and
+    the backbone of the clean one. The anomaly map is the distance at stride ``SCORED``, divided by its mean on held-out
+    normal images and enlarged. The score is the mean of its largest share: the one of ``SHARES`` that tells held-out
+    normals best from the same with defects that training leaves out. Its figures depend on ImageNet weights
+    (:class:`Backbone`).
 
     Args:
         channels: 1 or 3.
         size: a multiple of 32, at least 64.
-        backbone: a timm model, "filters" or "scratch" (:class:`Backbone`).
-        strides: of the features that are restored, ascending.
-        score_strides: those of them that are scored.
-        width: of the student (:class:`UNet`).
-        distance: "cosine", or "squared" for the mean of squared differences.
-        scaled: scale the backbone's channels to mean 0 and standard deviation 1 (:class:`ChannelScale`).
-        top: share of the map whose mean is the score; None: the one of 0.005, 0.02, 0.1 and 1 that tells held-out
-            normals best from the same with defects that training leaves out; 0.02 where nothing is judged.
+        options: those of :class:`FeatureDaeOptions`.
 
     Raises:
         ValueError: an option out of its range.
@@ -65,47 +65,21 @@ class FeatureDenoisingAutoencoder(Detector):
     """
 
     name = "feature_dae"
+    summary = "restores the features of a frozen network with a denoising autoencoder"
+    options_type = FeatureDaeOptions
     size_multiple = 32
     size_min = 64
     recommended = Recommended(size=128, corruption="mixed", batch_size=16, lr=1e-3, samples_seen=10_000)
 
-    def __init__(
-        self,
-        *,
-        channels: int,
-        size: int,
-        backbone: str = PACKAGED,
-        strides: Sequence[int] = (4, 8, 16),
-        score_strides: Sequence[int] = (16,),
-        width: int = 24,
-        distance: str = "cosine",
-        scaled: bool = False,
-        top: float | None = None,
-    ) -> None:
-        options = {
-            "backbone": backbone,
-            "strides": list(strides),
-            "score_strides": list(score_strides),
-            "width": width,
-            "distance": distance,
-            "scaled": scaled,
-            "top": top,
-        }
-        super().__init__(channels=channels, size=size, options=options)
-        if not (width >= 1 and (top is None or 0 <= top <= 1)):
-            raise ValueError(f"width must be 1 or more and top in 0..1, got {options!r}")
-        if distance not in DISTANCES:
-            raise ValueError(f"distance must be one of {', '.join(DISTANCES)}; got {distance!r}")
-        if not score_strides or not set(score_strides) <= set(strides):
-            raise ValueError(f"score_strides must be some of strides {list(strides)}, got {list(score_strides)}")
-        self.backbone = Backbone(backbone, strides)
-        heads = dict(zip(strides, self.backbone.channels, strict=True))
-        self.student = UNet(channels, heads, width, depth=max(strides).bit_length())
+    def __init__(self, *, channels: int, size: int, **options: Any) -> None:
+        chosen = FeatureDaeOptions.of(options)
+        super().__init__(channels=channels, size=size, options=chosen)
+        self.backbone = Backbone(chosen.backbone, STRIDES)
+        heads = dict(zip(STRIDES, self.backbone.channels, strict=True))
+        self.student = UNet(channels, heads, chosen.width, depth=max(STRIDES).bit_length())
         self._student = FusedInference(self.student)
-        self.scale = ChannelScale(self.backbone.channels) if scaled else None
-        self.score_strides, self.distance, self.top = tuple(score_strides), DISTANCES[distance], top
-        self.register_buffer("usual", torch.ones(len(self.score_strides)))
-        self.register_buffer("share", torch.tensor(SHARES[1] if top is None else top))
+        self.register_buffer("usual", torch.ones(()))
+        self.register_buffer("share", torch.tensor(SHARES[1]))
 
     usual: Tensor
     share: Tensor
@@ -115,54 +89,27 @@ class FeatureDenoisingAutoencoder(Detector):
         self.backbone.load_pretrained()
 
     def phases(self, lr: float) -> Sequence[Phase]:
-        """AdamW for the student, whose best judged epoch stays; before it the backbone's phase, if it has
-        one, and a pass that measures channels, if asked.
-        """
+        """AdamW for the student, whose best judged epoch stays; before it the backbone's phase, if it has one."""
         adam = torch.optim.AdamW(self.student.parameters(), lr, weight_decay=1e-4)
-        measure = [] if self.scale is None else [Phase("measure", {})]
-        return [*backbone_phases(self.backbone, lr), *measure, Phase("train", {"student": adam}, judged=self)]
+        return [*backbone_phases(self.backbone, lr), Phase("train", {"student": adam}, judged=self)]
 
     def training_step(self, phase: str, batch: Batch) -> Iterator[Step]:
-        """One step a batch: the distances of all strides. The phase that measures takes none."""
+        """One step a batch: the distances of all strides."""
         if phase == LEARN:
             yield from backbone_step(self.backbone, batch)
             return
         with torch.no_grad():
-            if self.scale is not None and phase == "measure":
-                self.scale.add(self.backbone(batch.clean))
-                return
-            wanted = self._wanted(batch.clean)
+            wanted = self.backbone(batch.clean)
         made = self._student(batch.noisy)
-        terms = {
-            f"stride_{s}": self.distance(a, b).mean()
-            for s, a, b in zip(self.backbone.strides, made, wanted, strict=True)
-        }
-        yield Step("student", terms)
-
-    def finish_phase(self, phase: str) -> None:
-        """Take over the measured scale of the channels."""
-        if self.scale is not None and phase == "measure":
-            self.scale.finish()
-
-    def _wanted(self, images: Tensor) -> list[Tensor]:
-        features: list[Tensor] = self.backbone(images)
-        return features if self.scale is None else self.scale(features)
-
-    def _distances(self, images: Tensor) -> list[Tensor]:
-        """Distance at each scored stride."""
-        pairs = zip(self.backbone.strides, self._student(images), self._wanted(images), strict=True)
-        found = {s: self.distance(a, b) for s, a, b in pairs if s in self.score_strides}
-        return [found[s] for s in self.score_strides]
+        pairs = zip(STRIDES, made, wanted, strict=True)
+        yield Step("student", {f"stride_{stride}": cosine_distance(a, b).mean() for stride, a, b in pairs})
 
     def calibrate(self, held_out: Iterable[Tensor], blotted: Iterable[Tensor], groups: Tensor) -> None:  # noqa: ARG002
-        """Take the mean distance at each stride, and the share of the map that is the score."""
+        """Take the mean distance, and the share of the map that is the score."""
         normal = list(held_out)
         if not normal:
             return
-        means = [torch.stack([d.mean() for d in self._distances(images)]) for images in normal]
-        self.usual = torch.stack(means).mean(0).clamp_min(1e-6)
-        if self.top is not None:
-            return
+        self.usual = torch.stack([self._distance(images).mean() for images in normal]).mean().clamp_min(1e-6)
         below, above = ([self._coarse(images) for images in batches] for batches in (normal, blotted))
         if above:
             one, other = torch.cat(below), torch.cat(above)
@@ -173,11 +120,14 @@ class FeatureDenoisingAutoencoder(Detector):
         """The share of the map that is the score."""
         return {"top": round(self.share.item(), 4)}
 
+    def _distance(self, images: Tensor) -> Tensor:
+        """Distance at the scored stride."""
+        at = STRIDES.index(SCORED)
+        return cosine_distance(self._student(images)[at], self.backbone(images)[at])
+
     def _coarse(self, images: Tensor) -> Tensor:
-        """The map at the finest scored stride."""
-        parts = [d / u for d, u in zip(self._distances(images), self.usual, strict=True)]
-        fine = parts[0].shape[-2:]
-        return torch.stack([F.interpolate(d, fine, mode="bilinear") for d in parts]).mean(0)
+        """The map at the scored stride."""
+        return self._distance(images) / self.usual
 
     def score(self, images: Tensor) -> Scores:
         """Mean of the largest values of the map."""

@@ -10,6 +10,7 @@ grown by pasted patches and irregular shapes; nothing is restored.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -22,36 +23,52 @@ from unblot.calibration.pooling import top_mean
 from unblot.calibration.positionwise import PositionwiseNormalizer
 from unblot.detectors._backbone_phase import LEARN, backbone_phases, backbone_step
 from unblot.detectors.contract import Batch, Detector, LeaveGroupOut, Phase, Recommended, Scores, Step
+from unblot.detectors.options import Options, option
 from unblot.layers.marking import Marker, changed, disguised, focal_loss
 
-__all__ = ["FeatureMask"]
+__all__ = ["FeatureMask", "FeatureMaskOptions"]
 
-MIDDLE, ALL = (8, 16), (4, 8, 16, 32)  # strides
+# Values that trials settled on (docs/research-log, 2026-11-27, detection).
+MIDDLE, ALL = (8, 16), (4, 8, 16, 32)  # strides of the features: of a network's, of the filter bank's
+FULL = 0.05  # change, as a share of the value range, that makes a mask 1
+AUGMENT = 0.2  # strength of the variation of brightness and contrast
+DROPOUT = 0.1  # share of the backbone's channels that a training step leaves out
+TOP = 0.005  # share of the map whose mean is the score
+
+
+@dataclass(frozen=True)
+class FeatureMaskOptions(Options):
+    """What a user may set of ``feature_mask``."""
+
+    backbone: str = option(PACKAGED, "network whose features are looked at: a timm model, filters or scratch")
+    width: int = option(128, "channels of the marking network", at_least=1)
+    stride: int = option(8, "side of a mask's cell in pixels: 8 or 16, with filters also 4 or 32", at_least=1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.stride not in self.strides:
+            raise ValueError(f"stride must be one of {list(self.strides)} for {self.backbone}; got {self.stride}")
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Of the features that are looked at."""
+        return ALL if self.backbone == FILTERS else MIDDLE
 
 
 class FeatureMask(Detector):
     """The backbone's features of a blotted image, and where the blots are.
 
     The mask is coarse and soft: in each cell of ``stride`` pixels it says how much the pixels were changed, 0 for not
-    at all, 1 for ``full`` of the value range or more on average. The loss is the focal one. Against learning blots by
+    at all, 1 for ``FULL`` of the value range or more on average. The loss is the focal one. Against learning blots by
     heart, images are varied and blots softened as for ``mask``. The anomaly map is the mask's logit, measured by what
     held-out normal images have at each place (:class:`PositionwiseNormalizer`) and enlarged; the score the mean of its
-    largest ``top`` share. Its figures depend on ImageNet weights (:class:`Backbone`), or, with the
+    largest ``TOP`` share. Its figures depend on ImageNet weights (:class:`Backbone`), or, with the
     backbone "filters", on none.
 
     Args:
         channels: 1 or 3.
         size: a multiple of 32, at least 64.
-        backbone: a timm model, "filters" or "scratch" (:class:`Backbone`).
-        strides: of the features that are looked at, ascending; None: 4, 8, 16 and 32 of the filter bank, 8 and 16 of
-            other backbones.
-        stride: of the mask, one of ``strides``.
-        width: channels of the marking network (:class:`Marker`).
-        full: change, as a share of the value range, that makes a mask 1.
-        augment: strength of the variation of brightness and contrast; 0 leaves out mirroring too.
-        soften: fade and blur blots.
-        dropout: share of the backbone's channels that a training step leaves out.
-        top: share of the map whose mean is the score.
+        options: those of :class:`FeatureMaskOptions`.
 
     Raises:
         ValueError: an option out of its range.
@@ -59,53 +76,25 @@ class FeatureMask(Detector):
     """
 
     name = "feature_mask"
+    summary = "marks corrupted regions on the features of a frozen network"
+    options_type = FeatureMaskOptions
     size_multiple = 32
     size_min = 64
     recommended = Recommended(size=64, largest=512, corruption="mixed", batch_size=16, lr=1e-3, samples_seen=10_000)
 
-    def __init__(
-        self,
-        *,
-        channels: int,
-        size: int,
-        backbone: str = PACKAGED,
-        strides: Sequence[int] | None = None,
-        stride: int = 8,
-        width: int = 128,
-        full: float = 0.05,
-        augment: float = 0.2,
-        soften: bool = True,
-        dropout: float = 0.1,
-        top: float = 0.005,
-    ) -> None:
-        strides = (ALL if backbone == FILTERS else MIDDLE) if strides is None else strides
-        options = {
-            "backbone": backbone,
-            "strides": list(strides),
-            "stride": stride,
-            "width": width,
-            "full": full,
-            "augment": augment,
-            "soften": soften,
-            "dropout": dropout,
-            "top": top,
-        }
-        super().__init__(channels=channels, size=size, options=options)
-        if stride not in strides:
-            raise ValueError(f"stride must be one of strides {list(strides)}, got {stride}")
-        if not (width >= 1 and full > 0 and 0 <= augment < 1):
-            raise ValueError(f"width must be 1 or more, full above 0, augment in 0..1 (below 1); got {options!r}")
-        if not (0 <= dropout < 1 and 0 <= top <= 1):
-            raise ValueError(f"dropout must be in 0..1 (below 1) and top in 0..1, got {options!r}")
-        self.backbone = Backbone(backbone, strides)
-        self.marker = Marker(dict(zip(strides, self.backbone.channels, strict=True)), stride, width, dropout)
-        self.stride, self.full, self.augment, self.soften, self.top = stride, full, augment, soften, top
-        self.normalizer = PositionwiseNormalizer(size // stride)
+    def __init__(self, *, channels: int, size: int, **options: Any) -> None:
+        chosen = FeatureMaskOptions.of(options)
+        super().__init__(channels=channels, size=size, options=chosen)
+        self.backbone = Backbone(chosen.backbone, chosen.strides)
+        looked_at = dict(zip(chosen.strides, self.backbone.channels, strict=True))
+        self.marker = Marker(looked_at, chosen.stride, chosen.width, DROPOUT)
+        self.stride = chosen.stride
+        self.normalizer = PositionwiseNormalizer(size // chosen.stride)
 
     @classmethod
     def useful_size(cls, size: int, options: Mapping[str, Any]) -> int:
         """The backbone's."""
-        return Backbone.useful_size(size, options.get("backbone", PACKAGED))
+        return Backbone.useful_size(size, FeatureMaskOptions.of(options).backbone)
 
     def start(self) -> None:
         """Load the backbone's weights."""
@@ -121,8 +110,8 @@ class FeatureMask(Detector):
         if phase == LEARN:
             yield from backbone_step(self.backbone, batch)
             return
-        clean, noisy = disguised(batch.clean, batch.noisy, soften=self.soften, augment=self.augment)
-        yield Step("marker", {"mask": focal_loss(self._logits(noisy), changed(clean, noisy, self.stride, self.full))})
+        clean, noisy = disguised(batch.clean, batch.noisy, soften=True, augment=AUGMENT)
+        yield Step("marker", {"mask": focal_loss(self._logits(noisy), changed(clean, noisy, self.stride, FULL))})
 
     def _logits(self, images: Tensor) -> Tensor:
         with torch.no_grad():
@@ -136,9 +125,9 @@ class FeatureMask(Detector):
             return None
         logits = torch.cat(found)
         self.normalizer.fit(logits)
-        return LeaveGroupOut(top_mean(self.normalizer.leave_group_out(logits, groups), self.top))
+        return LeaveGroupOut(top_mean(self.normalizer.leave_group_out(logits, groups), TOP))
 
     def score(self, images: Tensor) -> Scores:
         """Mean of the largest standardised logits."""
         coarse = self.normalizer(self._logits(images))
-        return Scores(top_mean(coarse, self.top), F.interpolate(coarse, images.shape[-2:], mode="bilinear"))
+        return Scores(top_mean(coarse, TOP), F.interpolate(coarse, images.shape[-2:], mode="bilinear"))

@@ -7,7 +7,8 @@ Sources: PatchCore (Roth et al., arXiv 2106.08265) and what :mod:`unblot.layers.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -17,9 +18,22 @@ from unblot.backbones.frozen import PACKAGED, Backbone
 from unblot.backbones.kept import KeptFeatures
 from unblot.detectors._backbone_phase import LEARN, backbone_phases, backbone_step
 from unblot.detectors.contract import Batch, Detector, LeaveGroupOut, Phase, Recommended, Scores, Step
+from unblot.detectors.options import Options, option
 from unblot.layers.patch_memory import PatchMemory
 
-__all__ = ["Memory"]
+__all__ = ["Memory", "MemoryOptions"]
+
+TOP = 0.02  # share of the map whose mean is the image's score; that of all figures in docs/results.md
+
+
+@dataclass(frozen=True)
+class MemoryOptions(Options):
+    """What a user may set of ``memory``."""
+
+    backbone: str = option(PACKAGED, "network whose features are remembered: a timm model, filters or scratch")
+    strides: tuple[int, ...] = option((8, 16, 32), "strides of the features", at_least=1)
+    coreset_size: int = option(2_000, "patches that are remembered of each stride", at_least=1)
+    num_neighbors: int = option(3, "nearest remembered patches whose distances are averaged", at_least=1)
 
 
 class Memory(Detector):
@@ -31,11 +45,7 @@ class Memory(Detector):
     Args:
         channels: 1 or 3.
         size: a multiple of 32, at least 64.
-        backbone: a timm model, "filters" or "scratch" (:class:`Backbone`).
-        strides: of the features that are remembered, ascending.
-        coreset_size: patches that are remembered of each stride.
-        num_neighbors: nearest entries whose distances are averaged.
-        top: share of the patches, the most anomalous ones, whose mean is the image's score; 0 takes the largest alone.
+        options: those of :class:`MemoryOptions`.
 
     Raises:
         ValueError: an option out of its range.
@@ -43,48 +53,29 @@ class Memory(Detector):
     """
 
     name = "memory"
+    summary = "remembers patches of normal images; what lies far from all of them is anomalous"
+    options_type: ClassVar[type[MemoryOptions]] = MemoryOptions
     size_multiple = 32
     size_min = 64
-    recommended = Recommended(size=64, largest=512, corruption="none", batch_size=16)
+    recommended = Recommended(size=64, largest=512, corruption="none", batch_size=16, once=True)
 
-    def __init__(
-        self,
-        *,
-        channels: int,
-        size: int,
-        backbone: str = PACKAGED,
-        strides: Sequence[int] = (8, 16, 32),
-        coreset_size: int = 2_000,
-        num_neighbors: int = 3,
-        top: float = 0.02,
-    ) -> None:
-        options = {
-            "backbone": backbone,
-            "strides": list(strides),
-            "coreset_size": coreset_size,
-            "num_neighbors": num_neighbors,
-            "top": top,
-        }
-        super().__init__(channels=channels, size=size, options=options)
-        if coreset_size < 1 or num_neighbors < 1 or not 0 <= top <= 1:
-            raise ValueError(
-                "coreset_size and num_neighbors must be 1 or more and top in 0..1; "
-                f"got coreset_size={coreset_size}, num_neighbors={num_neighbors}, top={top}"
-            )
-        self.backbone = Backbone(backbone, strides)
+    def __init__(self, *, channels: int, size: int, **options: Any) -> None:
+        chosen = self.options_type.of(options)
+        super().__init__(channels=channels, size=size, options=chosen)
+        self.backbone = Backbone(chosen.backbone, chosen.strides)
         self.memory = PatchMemory(
-            dict(zip(strides, self.backbone.channels, strict=True)),
+            dict(zip(chosen.strides, self.backbone.channels, strict=True)),
             size,
-            coreset_size=coreset_size,
-            num_neighbors=num_neighbors,
-            top=top,
+            coreset_size=chosen.coreset_size,
+            num_neighbors=chosen.num_neighbors,
+            top=TOP,
         )
         self._kept = KeptFeatures()
 
     @classmethod
     def useful_size(cls, size: int, options: Mapping[str, Any]) -> int:
         """The backbone's."""
-        return Backbone.useful_size(size, options.get("backbone", PACKAGED))
+        return Backbone.useful_size(size, cls.options_type.of(options).backbone)
 
     def start(self) -> None:
         """Load the backbone's weights."""
@@ -122,11 +113,13 @@ class Memory(Detector):
             self._kept.clear()
         known = self._kept.groups
         found = [self._looked_at([f.to(device) for f in kept], own.to(device)) for kept, own in self._kept.batches()]
-        found += [self._looked_at(self.backbone(images)) for images in held_out]
+        apart, at = groups + self.memory.groups_end, 0  # no held-out image is of a training group
+        for images in held_out:
+            found.append(self._looked_at(self.backbone(images), apart[at : at + len(images)].to(device)))
+            at += len(images)
         self._kept.clear()
         if not found:
             return None
-        apart = groups + (int(known.max()) + 1 if len(known) else 0)  # no held-out image is of a training group
         scores = self._learn([torch.cat(each) for each in zip(*found, strict=True)], torch.cat([known, apart]))
         return LeaveGroupOut(scores[len(known) :], scores[: len(known)], known)
 

@@ -14,10 +14,10 @@ from typing import Any, TypeVar
 
 from unblot.detectors.contract import Detector, Recommended
 
-__all__ = ["available", "create", "default_model", "find", "recommended", "register", "useful_size"]
+__all__ = ["available", "check_options", "create", "default_model", "find", "recommended", "register", "useful_size"]
 
 _FOLDERS = ("unblot.detectors", "unblot.baselines")
-_NO_DETECTORS = {"contract", "registry"}
+_NO_DETECTORS = {"contract", "options", "registry"}
 _FROM_ELSEWHERE: dict[str, type[Detector]] = {}
 _D = TypeVar("_D", bound=Detector)
 
@@ -80,33 +80,47 @@ def recommended(name: str) -> Recommended:
     return find(name).recommended
 
 
+def check_options(name: str, options: Mapping[str, Any]) -> None:
+    """Refuse what is wrong with a detector's options, without building it.
+
+    Raises:
+        ValueError: no such detector, an option that it does not have, or a value that is not accepted.
+
+    Example:
+        >>> check_options("dae", {"width": 16})
+        >>> check_options("dae", {"depth": 3})
+        Traceback (most recent call last):
+        ValueError: dae: there is no option 'depth'; there are width, latent
+    """
+    cls = find(name)
+    try:
+        cls.options_type.of(options)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+
+
 def useful_size(name: str, size: int, options: Mapping[str, Any]) -> int:
     """Up to which size images are worth loading for a detector with these options: :meth:`Detector.useful_size`.
 
     Raises:
-        ValueError: no such detector, or options that it cannot read.
+        ValueError: no such detector, or options that it does not take.
 
     Example:
         >>> useful_size("memory", 512, {"backbone": "filters"}), useful_size("memory", 512, {})
         (256, 512)
     """
-    try:
-        return find(name).useful_size(size, options)
-    except (TypeError, AttributeError) as error:
-        raise _unreadable(name, options, error) from error
+    check_options(name, options)
+    return find(name).useful_size(size, options)
 
 
 def create(name: str, *, channels: int, size: int, **options: Any) -> Detector:
     """Build a detector by name with its own keyword options.
 
     Raises:
-        ValueError: no such detector, an option that it does not know, or sizes that it does not take.
+        ValueError: no such detector, options or sizes that it does not take.
     """
-    cls = find(name)
-    try:
-        return cls(channels=channels, size=size, **options)
-    except TypeError as error:
-        raise _unreadable(name, options, error) from error
+    check_options(name, options)
+    return find(name)(channels=channels, size=size, **options)
 
 
 def _files() -> dict[str, str]:
@@ -118,7 +132,3 @@ def _files() -> dict[str, str]:
             names = {path.stem for path in Path(folder).glob("[!_]*.py")} - _NO_DETECTORS
             found |= {name: f"{package}.{name}" for name in names}
     return found
-
-
-def _unreadable(name: str, options: Mapping[str, Any], error: Exception) -> ValueError:
-    return ValueError(f"{name} does not accept these options: {options!r} ({error})")

@@ -5,8 +5,8 @@ network as the discriminator of SimpleNet (Liu et al., arXiv 2303.15140), cell b
 soon knows it by heart; on features, which it cannot change, it learns less of how it was made and more of what does not
 belong. Besides features it sees how far each cell lies from what a memory holds of other groups.
 
-Several networks are trained, each without a share of the groups, and their logits are averaged. So there is for every
-training image one network that never saw its group: what tells how a new normal image would be scored.
+Several networks are trained, each without a share of the groups. So there is for every training image one network that
+never saw its group: what tells how a new normal image would be scored.
 """
 
 from __future__ import annotations
@@ -118,10 +118,12 @@ class CellMarkers(nn.Module):
         return found
 
     def forward(self, known: Tensor, without: Tensor | None = None) -> Tensor:
-        """Logits, shape (N, 1, h, w): the mean over the networks; with ``without``, groups of shape (N,), of the one
-        network that did not see an image's group.
+        """Logits of each network, shape (N, networks, h, w); with ``without``, groups of shape (N,), of the one network
+        that did not see an image's group, (N, 1, h, w).
         """
         n, _, height, wide = known.shape
         rows = known.permute(0, 2, 3, 1).flatten(0, 2)
-        each = torch.stack([network(rows).float() for network in self.networks]).view(-1, n, 1, height, wide)
-        return each.mean(0) if without is None else each[self.folds(without), torch.arange(n, device=known.device)]
+        each = torch.stack([network(rows)[:, 0].float() for network in self.networks]).view(-1, n, height, wide)
+        if without is None:
+            return each.transpose(0, 1)
+        return each[self.folds(without), torch.arange(n, device=known.device)][:, None]

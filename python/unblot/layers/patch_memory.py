@@ -48,9 +48,11 @@ class PatchMemory(nn.Module):
         if len(channels) > 2:
             weights[-1] = 0.5
         self.weights, self.top = [w / sum(weights) for w in weights], top
+        self.groups_end = 0  # above the numbers of all groups that were seen
 
     def add(self, features: Sequence[Tensor], groups: Tensor) -> None:
         """See features of normal images, each of shape (N, C, H / s, W / s), and their groups, shape (N,)."""
+        self.groups_end = max(self.groups_end, int(groups.max()) + 1)
         for bank, patches in zip(self._banks(), _patches(features), strict=True):
             bank.add(patches, groups)
 

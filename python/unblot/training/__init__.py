@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from unblot.training.config import TrainConfig as TrainConfig
     from unblot.training.defaults import resolve as resolve
     from unblot.training.defaults import size_for as size_for
+    from unblot.training.defaults import sized as sized
     from unblot.training.loop import train as train
     from unblot.training.monitor import LostProcessError as LostProcessError
     from unblot.training.monitor import NonFiniteLossError as NonFiniteLossError
@@ -28,6 +29,7 @@ __all__ = [
     "load_run",
     "resolve",
     "size_for",
+    "sized",
     "train",
 ]
 
@@ -36,6 +38,7 @@ _HOME = {
     "TrainConfig": "config",
     "resolve": "defaults",
     "size_for": "defaults",
+    "sized": "defaults",
     "train": "loop",
     "LostProcessError": "monitor",
     "NonFiniteLossError": "monitor",

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-from unblot.detectors import available, default_model, recommended, useful_size
+from unblot.detectors import available, check_options, default_model, recommended, useful_size
 from unblot.errors import UserError
 
 __all__ = ["UNLIKE", "TrainConfig"]
@@ -29,7 +28,7 @@ class TrainConfig:
     Args:
         model: name of a detector (:func:`unblot.detectors.available`); by default that of
             :func:`unblot.detectors.default_model`.
-        model_options: that detector's own keyword options, JSON values.
+        model_options: that detector's own options (``unblot models NAME`` lists them).
         corruption: a name that :func:`~unblot.corruption.named` knows, such as "box" (:class:`~unblot.BoxNoise` as it
             comes), "mixed" or "none", or the path of a corruption spec file.
         epochs: passes over the training images, for each phase that does not say its own.
@@ -77,9 +76,9 @@ class TrainConfig:
             object.__setattr__(self, name, getattr(own, name))
         object.__setattr__(self, "_left_open", left_open)
         try:
-            json.dumps(self.model_options, allow_nan=False)
-        except (TypeError, ValueError) as error:
-            raise UserError(f"model_options must hold JSON values, got {self.model_options!r} ({error})") from error
+            check_options(self.model, self.model_options)
+        except ValueError as error:
+            raise UserError(str(error)) from error
         for name, lowest in (("epochs", 1), ("batch_size", 2), ("devices", 1), ("workers", 0), ("seed", 0)):
             value = getattr(self, name)
             if name == "epochs" and value is None:

@@ -1,36 +1,37 @@
 """What a run means: the one place where everything that was left open is decided.
 
-Every door goes through here: ``unblot train``, :func:`unblot.training.train`, ``unblot compare`` and ``study``, the
-scikit-learn estimator. So the same data and the same wishes are the same run.
+Every door goes through here: ``unblot train``, :func:`unblot.training.train`, ``unblot compare``, the scikit-learn
+estimator. So the same data and the same wishes are the same run.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from unblot.data import DataConfig, Splits, find_images, load_found, native_size, usual_side
+from unblot.data import DataConfig, Found, Splits, find_images, load_found, native_size, usual_side
+from unblot.data.decoded import CACHE_BYTES
 from unblot.detectors import recommended, useful_size
-from unblot.errors import UserError
 from unblot.training.config import TrainConfig
 
-__all__ = ["resolve", "size_for"]
+__all__ = ["ONCE_BYTES", "resolve", "size_for", "sized"]
+
+ONCE_BYTES = 2**29  # of decoded images that are kept where each is needed about once
 
 
 def size_for(config: TrainConfig, side: float) -> int:
     """Height and width at which the detector of a run sees images with as many pixels as a square of this side.
-
-    Raises:
-        UserError: options that the detector does not know.
 
     Example:
         >>> [size_for(TrainConfig(model), 140) for model in ("memory", "dae")]
         [224, 32]
     """
     own = recommended(config.model)
-    try:
-        return useful_size(config.model, native_size(side, own.size, own.largest or own.size), config.model_options)
-    except ValueError as error:
-        raise UserError(str(error)) from error
+    return useful_size(config.model, native_size(side, own.size, own.largest or own.size), config.model_options)
+
+
+def sized(config: TrainConfig, data: DataConfig, found: Found) -> DataConfig:
+    """Data with the size at which a run sees their images; what was asked for stays."""
+    return data if data.size is not None else replace(data, size=size_for(config, usual_side(found)))
 
 
 def resolve(
@@ -52,7 +53,7 @@ def resolve(
         ('mixed', 64, 1165)
     """
     found = find_images(data)
-    if data.size is None:
-        data = replace(data, size=size_for(config, usual_side(found)))
-    splits = load_found(found, data, progress=progress)
+    data = sized(config, data, found)
+    cache_bytes = ONCE_BYTES if recommended(config.model).once else CACHE_BYTES
+    splits = load_found(found, data, progress=progress, cache_bytes=cache_bytes)
     return config.resolved(len(splits.train), splits.train.size), data, splits

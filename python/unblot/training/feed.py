@@ -148,9 +148,7 @@ class Feed:
         self.batches = EpochBatches(
             len(images), batch_size, seed=seed, rank=rank, world=world, smallest=smallest, shown=shown
         )
-        self.collate = BoxNoiseCollate(
-            spec, output="dict", image="image", index="number", mask="changed", changed=0.0, seed=seed
-        )
+        self.collate = BoxNoiseCollate(spec, output="dict", image="image", index="number", seed=seed)
         self.device, self.seed, self.rank = device, seed, rank
         self.loader: DataLoader[Any] = DataLoader(
             _Shown(images),
@@ -204,11 +202,10 @@ def loading_failed(error: Exception) -> str | None:
 
 def to_batch(sample: dict[str, Any], device: torch.device) -> Batch:
     """What the collate gave, on the device; pixels travel as bytes and become [-1, 1] there."""
-    moved = {name: sample[name].to(device, non_blocking=True) for name in ("noisy", "clean", "mask", "index", "group")}
+    moved = {name: sample[name].to(device, non_blocking=True) for name in ("noisy", "clean", "index", "group")}
     return Batch(
         noisy=to_signed(moved["noisy"]),
         clean=to_signed(moved["clean"]),
-        mask=moved["mask"].unsqueeze(1).float(),
         index=moved["index"],
         group=moved["group"],
     )

@@ -134,7 +134,8 @@ def train(
             logger.warning("%s is finished: there is nothing to resume", out)
         else:
             try:
-                work = partial(_train, config=config, spec=spec, splits=splits, judge=judge, out=out)
+                built = detector if fabric.world_size == 1 else None
+                work = partial(_train, built=built, config=config, spec=spec, splits=splits, judge=judge, out=out)
                 fabric.launch(partial(work, progress=progress, after_epoch=after_epoch))
             except KeyboardInterrupt as stop:
                 stop.add_note(f"{out} keeps all finished epochs; continue it with resume=True (--resume)")
@@ -153,6 +154,7 @@ def train(
 def _train(
     fabric: Fabric,
     *,
+    built: Detector | None,
     config: TrainConfig,
     spec: BoxNoise | FullGaussian | None,
     splits: Splits,
@@ -161,8 +163,11 @@ def _train(
     progress: bool,
     after_epoch: Callable[[Detector, int], None] | None,
 ) -> None:
-    """What each process does. The first one decides, :func:`share` gives what it decided to all."""
-    detector = build(config, splits).to(fabric.device)
+    """What each process does; where there is one alone, the detector is built already.
+
+    The first one decides, :func:`share` gives what it decided to all.
+    """
+    detector = (build(config, splits) if built is None else built).to(fabric.device)
     first = fabric.is_global_zero
     saved = read(out / CHECKPOINT) if first and (out / CHECKPOINT).exists() else None
     saved = fabric.broadcast(saved)  # another machine may not see the file

@@ -20,7 +20,9 @@ from filelock import FileLock, Timeout
 
 from unblot import __version__
 from unblot.calibration.thresholds import Calibration
-from unblot.corruption.spec import BoxNoise, FullGaussian, load_spec, named
+from unblot.corruption.presets import named
+from unblot.corruption.spec import BoxNoise, FullGaussian
+from unblot.corruption.spec_file import load_spec
 from unblot.data.config import DataConfig
 from unblot.data.kept import Kept
 from unblot.data.reading import BEFORE, Reading

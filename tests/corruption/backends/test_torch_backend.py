@@ -9,7 +9,8 @@ from scipy import stats
 
 from unblot.corruption.apply import corrupt
 from unblot.corruption.backends.torch import corrupt_torch
-from unblot.corruption.spec import BoxNoise, FullGaussian, Gaussian, Laplace, Noise, Poisson, SaltPepper, Spec
+from unblot.corruption.noise import Gaussian, Laplace, Noise, Poisson, SaltPepper
+from unblot.corruption.spec import BoxNoise, FullGaussian, Spec
 
 ADDITIVE = Poisson(mode="additive")
 

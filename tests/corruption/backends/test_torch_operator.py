@@ -11,7 +11,8 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from unblot.corruption.apply import corrupt
 from unblot.corruption.integrations.transform import RandomBoxNoise
-from unblot.corruption.spec import BoxNoise, Gaussian, Paste
+from unblot.corruption.noise import Gaussian, Paste
+from unblot.corruption.spec import BoxNoise
 
 SPEC = BoxNoise(scale=0.4, base="image", noise=Gaussian(0.3))
 IMAGES = torch.rand(3, 3, 16, 12, generator=torch.Generator().manual_seed(0))

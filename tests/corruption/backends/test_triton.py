@@ -21,10 +21,13 @@ import triton
 import triton.language as tl
 from packaging.version import Version
 
-from unblot.corruption import _triton_kernel, apply, triton_backend
+from unblot.corruption import apply
 from unblot.corruption.apply import Corrupted, corrupt
+from unblot.corruption.backends import triton as triton_backend
+from unblot.corruption.backends import triton_kernel
 from unblot.corruption.backends.torch import corrupt_torch
-from unblot.corruption.spec import BoxNoise, FullGaussian, Gaussian, Laplace, Noise, Paste, Poisson, SaltPepper, Spec
+from unblot.corruption.noise import Gaussian, Laplace, Noise, Paste, Poisson, SaltPepper
+from unblot.corruption.spec import BoxNoise, FullGaussian, Spec
 
 DTYPES = (torch.uint8, torch.float16, torch.bfloat16, torch.float32)
 LARGE = 2**64 - 1
@@ -42,7 +45,7 @@ def rounds_once() -> None:
 @lru_cache
 def load_kernel(interpreted: bool) -> Any:
     """A copy of the kernel's module, made for the interpreter or for the compiler, whatever was imported before."""
-    location = importlib.util.spec_from_file_location(f"_kernel_{interpreted}", _triton_kernel.__file__)
+    location = importlib.util.spec_from_file_location(f"_kernel_{interpreted}", triton_kernel.__file__)
     assert location is not None and location.loader is not None
     module = importlib.util.module_from_spec(location)
     with pytest.MonkeyPatch.context() as patch:

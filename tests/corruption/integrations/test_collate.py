@@ -14,7 +14,8 @@ from torchvision import tv_tensors
 
 from unblot.corruption.apply import corrupt
 from unblot.corruption.integrations.collate import BoxNoiseCollate
-from unblot.corruption.spec import BoxNoise, FullGaussian, Gaussian
+from unblot.corruption.noise import Gaussian
+from unblot.corruption.spec import BoxNoise, FullGaussian
 
 SPEC = BoxNoise(scale=0.4)
 KEYS = [5, 0, 9, 2]

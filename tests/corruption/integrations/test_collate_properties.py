@@ -18,7 +18,9 @@ from torch.utils.data import default_collate
 
 from unblot.corruption.apply import corrupt
 from unblot.corruption.integrations.collate import BoxNoiseCollate
-from unblot.corruption.spec import BoxNoise, FullGaussian, Gaussian, Spec, named
+from unblot.corruption.noise import Gaussian
+from unblot.corruption.presets import named
+from unblot.corruption.spec import BoxNoise, FullGaussian, Spec
 
 Row = namedtuple("Row", ["before", "picture", "between", "key", "after"])
 SPECS: list[Spec] = [BoxNoise(scale=(0.2, 0.4)), BoxNoise(base="image", noise=Gaussian(0.3), p=0.5), FullGaussian(0.3)]

@@ -10,7 +10,8 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from unblot.corruption.integrations.transform import RandomBoxNoise
-from unblot.corruption.spec import BoxNoise, FullGaussian, Gaussian
+from unblot.corruption.noise import Gaussian
+from unblot.corruption.spec import BoxNoise, FullGaussian
 
 WHITE = BoxNoise(scale=0.3, base="white", mode="none")
 BLACK = torch.zeros(3, 12, 10, dtype=torch.uint8)

@@ -18,7 +18,8 @@ from torch.compiler import is_dynamo_compiling
 
 from unblot.corruption._arrays import as_nchw, check_keys, check_layout, check_spec, pixel_type
 from unblot.corruption.apply import Corrupted, corrupt_now, covers_of, without_pixels
-from unblot.corruption.spec import BoxNoise, Paste, Spec, spec_from_text
+from unblot.corruption.noise import Paste
+from unblot.corruption.spec import BoxNoise, Spec, spec_from_text
 
 __all__ = ["Traced", "box_mask", "corrupt_traced", "is_traced"]
 

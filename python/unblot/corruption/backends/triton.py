@@ -1,6 +1,6 @@
 """The corruption of tensors on an NVIDIA GPU: the core's twin, with the same bits.
 
-The core draws the boxes (``Plan.draw``). They go to the device in one copy, and one launch of ``_triton_kernel`` fills
+The core draws the boxes (``Plan.draw``). They go to the device in one copy, and one launch of ``triton_kernel`` fills
 their pixels and touches no other. A program of it fills 1024 consecutive values of one box, which are 256 Philox blocks
 of four words. Boxes that may overlap take a launch for the first box of each image, one for the second, and so on.
 """
@@ -30,7 +30,8 @@ from unblot.corruption._arrays import (
 )
 from unblot.corruption.apply import Corrupted, without_pixels
 from unblot.corruption.backends.triton_kernel import fill
-from unblot.corruption.spec import BoxNoise, FullGaussian, Noise, Paste, Spec
+from unblot.corruption.noise import Noise, Paste
+from unblot.corruption.spec import BoxNoise, FullGaussian, Spec
 
 __all__ = ["corrupt_triton"]
 
