@@ -12,7 +12,18 @@ import pytest
 import torch
 from PIL import Image
 
-from unblot.deploy.export import check, export, metadata_of, refusal, resize, without_places
+from unblot.data import load_paths
+from unblot.deploy.export import (
+    check,
+    check_images,
+    export,
+    frames_of,
+    gap,
+    metadata_of,
+    refusal,
+    resize,
+    without_places,
+)
 from unblot.deploy.runtime import load_onnx
 from unblot.detectors import available
 from unblot.errors import UserError
@@ -45,14 +56,12 @@ def test_every_detector_is_exported_with_its_scores_or_says_why(
     detector = load_onnx(file, device="cpu", threads=1)
     assert json.loads(json.dumps(metadata_of(run))) == detector.metadata
     assert detector.threshold == 0.5
-    from unblot.deploy.export import check_images
-
     images = check_images(run, [photos])
     for batch in (1, 4):  # the batch is dynamic: 1, 4, and a last one of 2
         parity = check(run, file, images, batch_size=batch, threads=1)
-        assert parity.images == 6
+        assert parity.resized.images == parity.frames.images == 6
         assert parity.passed, parity
-        assert parity.map < 1e-3
+        assert parity.resized.map < 1e-3
         assert min(parity.torch_speed, parity.graph_speed) > 0
     names, scores = detector.score_paths([photos], batch_size=4, progress=False)
     assert [Path(name).name for name in names] == [f"{i}.png" for i in range(6)]
@@ -61,6 +70,45 @@ def test_every_detector_is_exported_with_its_scores_or_says_why(
         with Image.open(name) as picture:
             whole = np.asarray(picture.convert("RGB"))
         assert detector.run(whole[None])[0][0] == pytest.approx(score, rel=5e-3, abs=5e-3 * np.abs(scores.image).max())
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "nearest"])
+def test_a_graph_that_resizes_otherwise_is_caught(
+    mode: str, make_run: MakeRun, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def otherwise(images: torch.Tensor, size: int) -> torch.Tensor:
+        return torch.nn.functional.interpolate(images.float(), (size, size), mode=mode)  # of few pixels, no mean
+
+    run, file = make_run("dae", size=32), tmp_path / "model.onnx"
+    images = check_images(run, [photos])
+    monkeypatch.setattr("unblot.deploy.export.resize", otherwise)
+    export(run, file)
+    parity = check(run, file, images, threads=1)
+    assert parity.resized.passed, "at the network's size there is nothing to resize"
+    assert not parity.frames.passed
+    assert parity.frames.score > 1e-3, parity
+    assert not parity.passed
+
+
+def test_an_image_that_is_judged_otherwise_is_caught_and_rounding_is_not() -> None:
+    ours, found = np.array([1.0, 2.0, 2.0 + 1e-7, 3.0]), np.array([1.0, 2.0 + 1e-7, 2.0, 1.9])
+    apart = gap(ours, found, 0.0, 1.0, threshold=2.0)
+    assert (apart.judged, apart.passed) == (1, False)
+    assert gap(ours[:3], found[:3], 0.0, 1.0, threshold=2.0).passed
+    assert gap(ours, found, 0.0, 1.0, threshold=None).judged == 0
+    assert not gap(ours[:3], found[:3], 0.1, 1.0, threshold=2.0).passed, "a map may not differ either"
+
+
+@pytest.mark.parametrize(("channels", "size"), [(3, 64), (1, 64), (3, 32)])
+def test_frames_are_larger_than_the_network_not_square_and_of_several_sizes(
+    channels: int, size: int, photos: Path
+) -> None:
+    images = load_paths([photos], channels=channels, size=size)
+    frames = frames_of(images)
+    assert len(frames) == 6
+    assert all(size < frame.shape[0] < frame.shape[1] and frame.shape[2] == channels for frame in frames)
+    assert len({frame.shape for frame in frames}) >= 4
+    assert (frames[5] == images.whole(5)).all(), "a photograph that is such a frame is taken as it is"
 
 
 def test_only_a_search_is_refused(make_run: MakeRun) -> None:

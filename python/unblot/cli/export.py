@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from unblot.cli import flags, output, places
 from unblot.cli.program import app
 from unblot.errors import UserError
+
+if TYPE_CHECKING:
+    from unblot.deploy.export import Gap
 
 __all__ = ["export"]
 
@@ -27,9 +30,11 @@ def export(
     batch_size: flags.ScoreBatch = 16,
     json_: flags.Json = False,
 ) -> None:
-    """Write a trained detector as one ONNX file from bytes to score and map, and compare both on real images.
+    """Write a trained detector as one ONNX file from bytes to score and map, and compare both on real images: at the
+    training size, and as larger frames that the file resizes itself.
 
-    Exit code 1: the largest relative difference of a score exceeds 1e-4; the file is written nevertheless.
+    Exit code 1: the largest relative difference of a score exceeds 1e-4, one of a map 1e-2, or an image is judged
+    otherwise; the file is written nevertheless.
     """
     if to != "onnx":
         raise UserError(f"--to must be onnx; got {to!r}")
@@ -47,19 +52,36 @@ def export(
     found = deploy.check(trained, file, images, batch_size=batch_size)
     voice.say(
         f"exported  {file} ({file.stat().st_size / 1e6:.1f} MB)\n"
-        f"compared  {found.images} images; largest relative difference: score {found.score:.2g}, map {found.map:.2g}\n"
+        f"compared  {_said(found.resized, 'images')}\n"
+        f"          {_said(found.frames, 'camera-sized frames')}\n"
         f"speed     torch {found.torch_speed:.1f} images/s, onnxruntime {found.graph_speed:.1f} images/s\n"
         f"next      {output.command('unblot', 'predict', file, 'IMAGES')}"
     )
     voice.line(
         file=str(file),
-        images=found.images,
-        score_difference=found.score,
-        map_difference=found.map,
+        images=found.resized.images,
+        score_difference=found.resized.score,
+        map_difference=found.resized.map,
+        judged_otherwise=found.resized.judged,
+        frames=found.frames.images,
+        frame_score_difference=found.frames.score,
+        frame_map_difference=found.frames.map,
+        frames_judged_otherwise=found.frames.judged,
         torch_images_per_second=found.torch_speed,
         onnx_images_per_second=found.graph_speed,
         passed=found.passed,
     )
     if not found.passed:
-        typer.echo(f"the scores differ by more than {deploy.TOLERANCE:g}: do not use this file", err=True)
+        typer.echo(
+            f"the scores differ by more than {deploy.TOLERANCE:g}, the maps by more than {deploy.MAP_TOLERANCE:g}, or "
+            "images are judged otherwise: do not use this file",
+            err=True,
+        )
         raise typer.Exit(1)
+
+
+def _said(gap: Gap, what: str) -> str:
+    return (
+        f"{gap.images} {what}; largest relative difference: score {gap.score:.2g}, map {gap.map:.2g}; "
+        f"{gap.judged} judged otherwise"
+    )

@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 
 from unblot.data.decoded import CACHE_BYTES, Decoded, decode_one
 from unblot.data.items import ABNORMAL, NORMAL, Source
-from unblot.data.pixels import decode, decode_mask, in_threads
+from unblot.data.pixels import decode, decode_mask, in_threads, whole
 from unblot.data.reading import Facts, Reading
 
 __all__ = ["CACHE_BYTES", "ImageSet"]
@@ -113,6 +113,10 @@ class ImageSet(Dataset[dict[str, Any]]):
             else self._pixels[index].clone()
         )
         return {"image": image, "index": index, "group": int(self._group[index])}
+
+    def whole(self, index: int) -> NDArray[np.uint8]:
+        """The image at its own size, read like the others: uint8, shape (H, W, channels)."""
+        return whole(self._sources[index].image, channels=self.channels, reading=self.reading)
 
     def first(self, count: int) -> ImageSet:
         """A set of the first ``count`` images, or of all where there are fewer."""

@@ -27,7 +27,7 @@ from unblot.data.listing import CLOSED
 from unblot.data.reading import Facts, Reading
 from unblot.errors import UserError
 
-__all__ = ["Look", "decode", "decode_mask", "highest", "in_threads", "lossy", "probe", "read"]
+__all__ = ["Look", "decode", "decode_mask", "highest", "in_threads", "lossy", "probe", "read", "whole"]
 
 _GRAY = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N")
 _PAGED = ("APNG", "AVIF", "DCX", "FLI", "GIF", "PNG", "TIFF", "WEBP")  # formats of which a file may hold several images
@@ -85,11 +85,26 @@ def read(
     image: Path | NDArray[np.uint8], *, channels: int, size: int, reading: Reading | None = None
 ) -> tuple[NDArray[np.uint8], Facts]:
     """Like :func:`decode`, and what reading the image showed."""
-    reading = reading or _AS_IS
+    full, facts = _read(image, channels, reading or _AS_IS)
+    return _array(full.resize((size, size), Image.Resampling.BILINEAR)).transpose(2, 0, 1).copy(), facts
+
+
+def whole(image: Path | NDArray[np.uint8], *, channels: int, reading: Reading | None = None) -> NDArray[np.uint8]:
+    """Like :func:`decode`, but at the image's own size and as cameras give it, uint8 of shape (H, W, channels).
+
+    Example:
+        >>> whole(np.zeros((4, 6, 3), np.uint8), channels=1).shape
+        (4, 6, 1)
+    """
+    return _array(_read(image, channels, reading or _AS_IS)[0])
+
+
+def _read(image: Path | NDArray[np.uint8], channels: int, reading: Reading) -> tuple[Image.Image, Facts]:
+    """The image upright, in 8 bits, opaque, grayscale or RGB, at its own size; and what reading it showed."""
+    mode = "L" if channels == 1 else "RGB"
     if isinstance(image, np.ndarray):
         opened = Image.fromarray(image)
-        flat, facts = opened, Facts(*opened.size, gray=image.ndim == 2, coloured=_coloured(opened))
-        return _fit(flat, channels, size), facts
+        return opened.convert(mode), Facts(*opened.size, gray=image.ndim == 2, coloured=_coloured(opened))
     with _opened(image) as opened:
         gray, pages, deep, clipped = _is_gray(opened), _pages(opened), is_deep(opened), False
         if deep:
@@ -100,10 +115,8 @@ def read(
             ImageOps.exif_transpose(opened, in_place=True)
             upright = opened
         flat, transparent = _flat(upright, reading)
-        size_before = flat.size
-        coloured = not gray and _coloured(flat)
-        pixels = _fit(flat, channels, size)
-    return pixels, Facts(*size_before, deep, gray, coloured, transparent, pages, clipped)
+        facts = Facts(*flat.size, deep, gray, not gray and _coloured(flat), transparent, pages, clipped)
+        return flat.convert(mode), facts
 
 
 def highest(image: Path | NDArray[np.uint8]) -> int:
@@ -267,6 +280,6 @@ def _coloured(image: Image.Image) -> bool:
     return bool(np.ptp(some, axis=2).max(initial=0) > _COLOUR)
 
 
-def _fit(image: Image.Image, channels: int, size: int) -> NDArray[np.uint8]:
-    image = image.convert("L" if channels == 1 else "RGB").resize((size, size), Image.Resampling.BILINEAR)
-    return np.array(image).reshape(size, size, channels).transpose(2, 0, 1).copy()
+def _array(image: Image.Image) -> NDArray[np.uint8]:
+    """Shape (H, W, channels)."""
+    return np.array(image).reshape(image.height, image.width, -1)
