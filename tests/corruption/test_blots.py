@@ -157,7 +157,7 @@ def test_a_device_gets_the_changed_mask_too(monkeypatch: pytest.MonkeyPatch) -> 
     """What ``corrupt`` does for tensors that are not on the CPU, played on it."""
     from unblot.corruption import apply
 
-    monkeypatch.setattr(apply, "_backend", lambda _: corrupt_torch)
+    monkeypatch.setattr(apply, "_backend", lambda *_: corrupt_torch)
     images = batch(3, 3, 24, 24)
     out = images.clone()
     done = apply._on_device(out, EVERYTHING, 5, None, None, out, 0.05)

@@ -171,7 +171,7 @@ def check_dense(name: str, array: Any) -> None:
         raise ValueError(
             f"{name} is a nested tensor, whose images differ in size; corrupt each of {name}.unbind() by itself"
         )
-    if array.device.type == "meta":
+    if array.is_meta:
         raise ValueError(f"{name} is on the meta device, where tensors have no pixels; pass one on the CPU or a GPU")
     if array.layout != sys.modules["torch"].strided or array.is_neg():
         raise ValueError(
@@ -242,6 +242,8 @@ def _check_fits(given: tuple[float, float], dtype: str) -> None:
 def plain(tensor: Any) -> Any:
     """The tensor without its gradient and without a subclass such as ``tv_tensors.Image``."""
     torch = sys.modules["torch"]
+    if type(tensor) is torch.Tensor and not tensor.requires_grad:
+        return tensor
     bare = tensor.detach()
     return bare if type(bare) is torch.Tensor else bare.as_subclass(torch.Tensor)
 

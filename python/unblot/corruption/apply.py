@@ -2,7 +2,8 @@
 
 Everything the caller gave is checked before a byte changes. The core gets views of shape (N, C, H, W) onto the caller's
 own memory, whatever their strides, so nothing is copied or transposed on the way. Tensors on an NVIDIA GPU go to
-``backends.triton``, the core's twin with the same bits, those on other devices to ``backends.torch``.
+``backends.triton``, the core's twin with the same bits, where it draws all that is asked for. Other tensors go to
+``backends.torch``.
 """
 
 from __future__ import annotations
@@ -138,7 +139,8 @@ def corrupt(
 
     The result depends on the seed, the key of each image and its pixels, and on nothing else: not on the batch (but for
     patches that ``Paste(source="batch")`` takes from it), the number of threads, the memory layout or the machine, be
-    it a CPU or an NVIDIA GPU with Triton. (Tensors on other devices get the same boxes, but noise from torch.)
+    it a CPU or an NVIDIA GPU with Triton. (Tensors on other devices get the same boxes, but noise from torch. So do
+    those on an NVIDIA GPU with ``Paste``, ``shapes`` or ``base="any"``.)
 
     Args:
         images: NumPy array or torch tensor, uint8, float16, bfloat16 or float32, with any strides. It is read only,
@@ -194,7 +196,7 @@ def corrupt_now(
     spec = check_spec(spec)
     tensor = is_tensor(images)
     least = None if changed is None else share_of_range("changed", changed)
-    if tensor and images.device.type not in ("cpu", "meta"):
+    if tensor and not (images.is_cpu or images.is_meta):
         return _on_device(images, spec, seed, keys, layout, out, least)
     if not tensor and not isinstance(images, np.ndarray):
         raise TypeError(
@@ -261,7 +263,7 @@ def _on_device(
     images: Any, spec: Spec, seed: int, keys: Any, layout: str | None, out: Any, least: float | None
 ) -> Corrupted:
     """Corrupt a tensor that is not on the CPU."""
-    backend = _backend(images.device.type)
+    backend = _backend(images.device.type, spec)
     if least is None:
         return backend(images, spec, seed, keys, layout, out)
     before = images.detach().clone()
@@ -275,12 +277,13 @@ def _on_device(
     return result
 
 
-def _backend(device: str) -> Callable[..., Corrupted]:
-    """What corrupts the tensors of a type of device other than the CPU."""
+def _backend(device: str, spec: Spec) -> Callable[..., Corrupted]:
+    """What corrupts the tensors of a type of device other than the CPU: Triton's kernel where it can, else torch."""
     if device == "cuda" and sys.modules["torch"].version.hip is None and find_spec("triton") is not None:
-        from unblot.corruption.backends.triton import corrupt_triton
+        from unblot.corruption.backends.triton import corrupt_triton, left_out
 
-        return corrupt_triton
+        if not left_out(spec):
+            return corrupt_triton
     from unblot.corruption.backends.torch import corrupt_torch
 
     return corrupt_torch

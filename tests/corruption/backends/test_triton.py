@@ -62,6 +62,29 @@ def twin(rounds_once: None, monkeypatch: pytest.MonkeyPatch) -> Twin:
     return triton_backend.corrupt_triton
 
 
+# Rows of the table in docs/gpu.md, each with a specification of its kind.
+WHERE = {
+    "`Gaussian`": BoxNoise(mode="superimpose"),
+    "`FullGaussian`": FullGaussian(),
+    "`base` black": BoxNoise(base="image"),
+    '`base="any"`': BoxNoise(base="any", noise=Gaussian()),
+    '`placement="clip"`': BoxNoise(placement="clip", overlap="allow"),
+    "`Paste`": BoxNoise(noise=[Gaussian(), Paste()]),
+    "`shapes`": BoxNoise(scale=0.1, shapes=["rectangle", "blob"]),
+}
+
+
+@pytest.mark.parametrize("row", WHERE)
+def test_torch_takes_over_where_the_kernel_does_not_draw(row: str) -> None:
+    """``corrupt`` asks the backend that the documentation names, and never one that refuses."""
+    page = (Path(__file__).parents[2] / "docs/gpu.md").read_text(encoding="utf-8")
+    (line,) = (line for line in page.splitlines() if line.startswith(f"| {row}"))
+    _, gpu, others = (cell.strip() for cell in line.strip("|").split("|")[1:])
+    backends: dict[str, Any] = {"Triton": triton_backend.corrupt_triton, "torch": corrupt_torch}
+    assert apply._backend("cuda", WHERE[row]) is backends[gpu]
+    assert apply._backend("mps", WHERE[row]) is backends[others]
+
+
 def batch(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
     images = torch.rand(shape, generator=torch.Generator().manual_seed(0))
     return (images * 255).to(dtype) if dtype == torch.uint8 else images.to(dtype)

@@ -87,16 +87,21 @@ def corrupt_triton(
     return Corrupted(target, integers, (count, channels, height, width), layout)
 
 
+def left_out(spec: Spec) -> list[str]:
+    """What of a specification the kernel does not draw."""
+    if isinstance(spec, FullGaussian):
+        return []
+    found = [f"shapes={spec.shapes!r}"] * spec.shaped + ['base="any"'] * (spec.base == "any")
+    pasted = any(isinstance(kind, Paste) for kind in cast(tuple[Noise, ...], spec.noise))
+    return found + ["Paste"] * pasted
+
+
 def _check_known(spec: Spec) -> None:
     """Refuse what the kernel does not draw."""
-    if isinstance(spec, FullGaussian):
-        return
-    found = [f"shapes={spec.shapes!r}"] * spec.shaped + ['base="any"'] * (spec.base == "any")
-    found += sorted({type(kind).__name__ for kind in cast(tuple[Noise, ...], spec.noise) if isinstance(kind, Paste)})
-    if found:
+    if found := left_out(spec):
         raise ValueError(
-            f"{found[0]} is not drawn by the GPU kernel yet; corrupt the images on the CPU, or with "
-            "unblot.corruption.backends.torch.corrupt_torch, which draws the same blots with other noise"
+            f"{found[0]} is not drawn by the GPU kernel; unblot.corrupt takes the torch backend for it, which draws "
+            "the same blots with other noise; or corrupt the images on the CPU"
         )
 
 
