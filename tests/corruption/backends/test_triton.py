@@ -63,7 +63,7 @@ def twin(rounds_once: None, monkeypatch: pytest.MonkeyPatch) -> Twin:
 
 
 # Rows of the table in docs/gpu.md, each with a specification of its kind.
-WHERE = {
+WHERE: dict[str, Spec] = {
     "`Gaussian`": BoxNoise(mode="superimpose"),
     "`FullGaussian`": FullGaussian(),
     "`base` black": BoxNoise(base="image"),
@@ -77,7 +77,7 @@ WHERE = {
 @pytest.mark.parametrize("row", WHERE)
 def test_torch_takes_over_where_the_kernel_does_not_draw(row: str) -> None:
     """``corrupt`` asks the backend that the documentation names, and never one that refuses."""
-    page = (Path(__file__).parents[2] / "docs/gpu.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs/gpu.md").read_text(encoding="utf-8")
     (line,) = (line for line in page.splitlines() if line.startswith(f"| {row}"))
     _, gpu, others = (cell.strip() for cell in line.strip("|").split("|")[1:])
     backends: dict[str, Any] = {"Triton": triton_backend.corrupt_triton, "torch": corrupt_torch}
@@ -330,13 +330,13 @@ def test_an_empty_batch_comes_back(twin: Twin) -> None:
 
 
 def test_who_corrupts_what(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert apply._backend("cuda") is triton_backend.corrupt_triton
-    assert apply._backend("mps") is corrupt_torch
+    assert apply._backend("cuda", BoxNoise()) is triton_backend.corrupt_triton
+    assert apply._backend("mps", BoxNoise()) is corrupt_torch
     monkeypatch.setattr(torch.version, "hip", "6.2")
-    assert apply._backend("cuda") is corrupt_torch
+    assert apply._backend("cuda", BoxNoise()) is corrupt_torch
     monkeypatch.undo()
     monkeypatch.setattr(apply, "find_spec", lambda name: None)
-    assert apply._backend("cuda") is corrupt_torch
+    assert apply._backend("cuda", BoxNoise()) is corrupt_torch
 
 
 # --- what the interpreter and the compiler do -------------------------------------------------------------------------
