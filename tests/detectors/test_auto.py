@@ -1,6 +1,7 @@
 """The default: a memory and networks that mark, on the same features, each as good as without an image's group."""
 
 from copy import deepcopy
+from pathlib import Path
 
 import pytest
 import torch
@@ -112,6 +113,25 @@ def test_the_score_is_the_soft_maximum_of_both_parts_in_their_own_units(ready: A
         [t * (x - m) / d for t, x, m, d in zip(TRUST, (memory, marks.mean(0)), *ready.scale[2:], strict=True)]
     ).logsumexp(0)
     torch.testing.assert_close(found.map, F.interpolate(coarse, 64, mode="bilinear"))
+
+
+class Combined(torch.nn.Module):
+    def forward(self, one: Tensor, other: Tensor) -> Tensor:
+        return Auto._combined([one, other], torch.tensor([[0.0, 0.0], [1.0, 1.0]]))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_large_scores_stay_finite_in_an_exported_graph(tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript")
+    runtime = pytest.importorskip("onnxruntime")
+    one, other = torch.tensor([500.0, -500.0, 3.0, 0.0]), torch.tensor([2.0, 900.0, 5.0, 0.0])
+    program = torch.onnx.export(Combined(), (one, other), dynamo=True, verbose=False)
+    assert program is not None
+    program.save(tmp_path / "combined.onnx")
+    session = runtime.InferenceSession(tmp_path / "combined.onnx")
+    (found,) = session.run(None, {"one": one.numpy(), "other": other.numpy()})
+    torch.testing.assert_close(torch.from_numpy(found), Combined()(one, other))
+    torch.testing.assert_close(Combined()(one, other), torch.logaddexp(one, TRUST[1] * other))
 
 
 def test_scores_are_measured_in_what_left_out_images_reach() -> None:

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from unblot.backbones.frozen import PACKAGED, packaged
 from unblot.backbones.scratch import SCRATCH
@@ -159,7 +160,8 @@ class Auto(Memory):
     def _combined(each: Sequence[Tensor], scale: Tensor) -> Tensor:
         """Values of both parts, of one shape, in units of the scale, (median and spread, parts), as one."""
         one, other = (t * (x - scale[0, i]) / scale[1, i] for i, (t, x) in enumerate(zip(TRUST, each, strict=True)))
-        return torch.logaddexp(one, other)
+        # Not torch.logaddexp, which an exported graph takes literally: exp of a large score is infinite.
+        return torch.maximum(one, other) + F.softplus(-(one - other).abs())
 
     def notes(self) -> dict[str, Any]:
         """What each part's scores reach on left-out normal images."""
