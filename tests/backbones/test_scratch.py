@@ -74,7 +74,7 @@ def test_it_learns_to_mark_blots() -> None:
 
 
 def test_its_features_see_what_was_changed() -> None:
-    made = detector("feature_mask")
+    made = detector("feature_dae")
     pass_over(made, LEARN, 60)
     unseen = blotted(16, seed=1000)
     assert isinstance(made.backbone, Backbone)
