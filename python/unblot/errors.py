@@ -42,7 +42,7 @@ def shown(value: object) -> str:
     """A value as the text of an error shows it: its ``repr`` on one line, of at most some 200 characters.
 
     >>> shown(list(range(1000)))[-20:]
-    '57, 58, 59, 60, …'
+    ', 48, 49, 50, 51, 5…'
     """
     text = " ".join(repr(value).split())
     return text if len(text) <= 200 else f"{text[:200]}…"
