@@ -20,7 +20,7 @@ from unblot.training import Position, Run, TrainConfig
 TINY: dict[str, dict[str, Any]] = {
     "alad": {"width": 8, "latent": 8},
     "anogan": {"width": 8, "latent": 8, "search_steps": 2},
-    "auto": {"backbone": "scratch", "coreset_size": 70},
+    "auto": {"coreset_size": 70},
     "dae": {"width": 4, "latent": 4},
     "egbad": {"width": 8, "latent": 8},
     "f_anogan": {"width": 8, "latent": 8},
