@@ -6,7 +6,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use half::{bf16, f16};
 use ndarray::Array4;
 use std::hint::black_box;
-use unblot_core::{Base, Corruption, Images, Index, Level, Noise, Pixel, Plan, PoissonMode, Shape, Spec, philox};
+use unblot_core::{Base, Corruption, Images, Index, Level, Noise, Pixel, Plan, PoissonMode, Shape, Spec, rng};
 
 const SIDE: usize = 1024;
 
@@ -94,9 +94,9 @@ fn words(c: &mut Criterion) {
     let mut group = c.benchmark_group("philox word");
     group.throughput(Throughput::Elements(4 * u64::from(BLOCKS)));
     // What the core takes, and what the authors recommend where time is no matter.
-    for rounds in [philox::ROUNDS, 10] {
+    for rounds in [rng::ROUNDS, 10] {
         group.bench_with_input(BenchmarkId::new("scalar", rounds), &rounds, |b, rounds| {
-            b.iter(|| (0..BLOCKS).fold(0, |sum, i| sum ^ philox::block(black_box([i, 0, 0, 0]), [1, 2], *rounds)[3]));
+            b.iter(|| (0..BLOCKS).fold(0, |sum, i| sum ^ rng::block(black_box([i, 0, 0, 0]), [1, 2], *rounds)[3]));
         });
     }
 }

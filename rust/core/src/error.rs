@@ -1,12 +1,20 @@
 //! What can be wrong with a specification or an image, said so that the caller can mend it.
 
 /// A value that cannot be used. The text names the parameter, the value and what is accepted.
+///
+/// ```
+/// use unblot_core::{Error, Plan, Spec};
+///
+/// let error = Plan::new(Spec { p: 2.0, ..Spec::default() }).unwrap_err();
+/// assert!(matches!(&error, Error::Parameter { name: "p", .. }));
+/// assert!(error.to_string().starts_with("p 2 is not accepted: "));
+/// ```
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Error {
     /// A parameter of the specification is out of its range or contradicts another.
-    #[error("{name}={value} is not accepted: {remedy}")]
+    #[error("{name} {value} is not accepted: {remedy}")]
     Parameter {
-        /// Name of the parameter, as the user wrote it.
+        /// Name of the field, after the kind of noise where it belongs to one.
         name: &'static str,
         /// The value given.
         value: String,

@@ -6,20 +6,25 @@
 //! intersected with what fits or the box is split; where boxes do not fit side by side, they are reshaped to the free rectangles
 //! that are left. Every loop is bounded.
 
+mod boxes;
 mod content;
 mod free;
 mod rect;
+mod sequence;
+mod size;
 
 use crate::Error;
-use crate::boxes::BoxDraw;
-use crate::level::{Level, Work};
-use crate::math::exp;
-use crate::philox::{self, Lanes, Sequence};
-use crate::spec::{AreaSplit, BOXES_MAX, Base, Overlap, Placement, Plan, RatioPer, RatioSampling, Shape, Spec};
+use crate::rng;
+use crate::simd::{Lanes, Level, Work};
+use crate::spec::{BOXES_MAX, Base, Overlap, Placement, Plan, RatioPer, Shape};
 
-use content::{Batch, choose, fill};
+pub use boxes::{BoxDraw, Kinds, Patch};
+
+use content::{Batch, fill};
 use free::Free;
 use rect::{Rect, position};
+use sequence::Sequence;
+use size::{Part, choose_shape, densest, must_split, shape, share, split_largest, tolerance};
 
 /// Positions tried for a box before it is reshaped to a free rectangle.
 const TRIES: usize = 64;
@@ -28,6 +33,20 @@ const TRIES: usize = 64;
 const FEW: usize = 24;
 
 /// By what the images of a batch are drawn.
+///
+/// ```
+/// use unblot_core::{Corruption, Index, Plan, Spec};
+///
+/// # fn main() -> Result<(), unblot_core::Error> {
+/// // An image with the key 7 gets the same boxes wherever it stands.
+/// let plan = Plan::new(Spec::default())?;
+/// let drawn = |keys| Corruption::new(&plan, Index { seed: 1, keys }).draw((64, 64), 3);
+/// let (alone, second) = (drawn(&[7])?, drawn(&[5, 7])?);
+/// let places = |boxes: &[unblot_core::BoxDraw]| boxes.iter().map(|b| (b.y, b.x)).collect::<Vec<_>>();
+/// assert_eq!(places(&alone), places(&second[second.len() - alone.len()..]));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct Index<'a> {
     /// The seed of everything random.
@@ -68,7 +87,7 @@ impl Work for DrawAll<'_> {
     #[inline(always)]
     fn run<L: Lanes>(self, lanes: L) -> Self::Output {
         let Self { plan, size, index: Index { seed, keys }, stop } = self;
-        let seed_keys = philox::keys(seed);
+        let seed_keys = rng::keys(seed);
         let mut boxes = Vec::with_capacity(keys.len() * plan.spec().num_boxes.1.min(8));
         let mut drawer = Drawer::new(plan, keys.len());
         let mut ask_at = ASK_AFTER;
@@ -83,25 +102,6 @@ impl Work for DrawAll<'_> {
             }
         }
         Ok(boxes)
-    }
-}
-
-/// By how many pixels the summed area may miss its target.
-fn tolerance(target: f64) -> f64 {
-    0.5 * target.sqrt() + 0.5
-}
-
-/// Part of the area to cover, and the shape that covers it.
-#[derive(Debug, Clone, Copy)]
-struct Part {
-    area: f64,
-    shape: Shape,
-}
-
-impl Part {
-    /// Area of the box that it takes.
-    fn room(self) -> f64 {
-        self.area / self.shape.share()
     }
 }
 
@@ -274,124 +274,17 @@ fn check_size(plan: &Plan, height: usize, width: usize, channels: usize) -> Resu
         && levels.len() != channels
     {
         return Err(Error::Image(format!(
-            "base={levels:?} has {} numbers but the images have {channels} channels; give one number, or one for each channel",
+            "the base {levels:?} has {} numbers but the images have {channels} channels; give one number, or one for each channel",
             levels.len()
         )));
     }
     let most = spec.scale.1 * (height * width) as f64;
     if !spec.full && most < spec.num_boxes.0 as f64 {
         return Err(Error::Image(format!(
-            "scale=({}, {}) is at most {most:.2} pixels of a {height} x {width} image, too few for num_boxes={} of one pixel \
+            "the scale ({}, {}) is at most {most:.2} pixels of a {height} x {width} image, too few for {} boxes of one pixel \
              or more each; raise scale, lower num_boxes or give larger images",
             spec.scale.0, spec.scale.1, spec.num_boxes.0
         )));
     }
     Ok(())
-}
-
-/// Halve the largest box until there are as many as asked: whole pixels may have left no room for the last ones.
-fn split_largest(rects: &mut Vec<Rect>, shapes: &mut Vec<Shape>, fewest: usize) {
-    while rects.len() < fewest {
-        let largest = rects.iter_mut().zip(&*shapes).max_by_key(|(r, _)| r.area()).filter(|(r, _)| r.area() > 1);
-        let Some((rect, &shape)) = largest else {
-            return;
-        };
-        let Rect { y, x, h, w } = *rect;
-        let second = if h > w {
-            rect.h = h / 2;
-            Rect { y: y + rect.h, x, h: h - rect.h, w }
-        } else {
-            rect.w = w / 2;
-            Rect { y, x: x + rect.w, h, w: w - rect.w }
-        };
-        rects.push(second);
-        shapes.push(shape);
-    }
-}
-
-/// Areas of the boxes, each at least one pixel, summing to `target`.
-#[inline(always)]
-fn share(split: AreaSplit, random: &mut Sequence, target: f64, number: usize, areas: &mut Vec<f64>) {
-    areas.clear();
-    if split == AreaSplit::Equal || number == 1 {
-        areas.resize(number, target / number as f64);
-        return;
-    }
-    // The gaps between sorted uniform numbers have the flat Dirichlet distribution.
-    areas.extend((1..number).map(|_| random.unit()));
-    areas.push(1.0);
-    areas.sort_unstable_by(f64::total_cmp);
-    let spare = target - number as f64;
-    let mut last = 0.0;
-    for area in areas {
-        let cut = *area;
-        *area = 1.0 + spare * (cut - last);
-        last = cut;
-    }
-}
-
-/// Range of ratios that a box of this area can have within (h, w).
-#[inline(always)]
-fn fitting(area: f64, h: f64, w: f64) -> (f64, f64) {
-    (area / (w * w), h * h / area)
-}
-
-/// Whether no ratio of the range fits and half the area would come closer.
-#[inline(always)]
-fn must_split(ratio: (f64, f64), area: f64, height: usize, width: usize) -> bool {
-    let (low, high) = fitting(area, height as f64, width as f64);
-    // A piece must be large enough to be at least one pixel wide and high at the asked ratio.
-    let half = area / 2.0;
-    half >= 1.0 && ((ratio.0 > high && half >= ratio.0) || (ratio.1 < low && half >= 1.0 / ratio.1))
-}
-
-/// Height and width, whole numbers, of about the given area, with a ratio from the range as far as it fits the room. Each box
-/// waits for the rounding of the one before, so there is no way to integers and back here, and no branch that nobody can predict.
-#[inline(always)]
-fn shape(plan: &Plan, unit: f64, area: f64, (room_h, room_w): (f64, f64)) -> (f64, f64) {
-    let (low, high) = fitting(area, room_h, room_w);
-    let (r_low, r_high) = plan.spec.ratio;
-    let ratio = if r_low > high {
-        high
-    } else if r_high < low {
-        low
-    } else {
-        match plan.spec.ratio_sampling {
-            RatioSampling::Uniform => r_low.max(low) + (r_high.min(high) - r_low.max(low)) * unit,
-            RatioSampling::Log => {
-                let (l, h) = plan.ratio_ln;
-                let l = if low > r_low { crate::math::ln(low) } else { l };
-                let h = if high < r_high { crate::math::ln(high) } else { h };
-                exp(l + (h - l) * unit)
-            }
-        }
-    };
-    let (h, w) = ((area * ratio).sqrt(), (area / ratio).sqrt());
-    let wide = h <= w;
-    let (short, room_short, room_long) = if wide { (h, room_h, room_w) } else { (w, room_w, room_h) };
-    // The shorter side is rounded first, up where the longer one would not fit: that one then misses the area by at most half of it.
-    let least = (area / (room_long + 0.5)).ceil();
-    let short = nearest(short).max(least).clamp(1.0, room_short);
-    let long = nearest(area / short).clamp(1.0, room_long);
-    if wide { (short, long) } else { (long, short) }
-}
-
-/// The nearest whole number of one that is not negative.
-#[inline(always)]
-fn nearest(x: f64) -> f64 {
-    (x + 0.5).floor()
-}
-
-/// The shape of a part; where there is only one, no word is taken for it.
-fn choose_shape(spec: &Spec, random: &mut Sequence) -> Shape {
-    match spec.shapes[..] {
-        [only] => only,
-        _ => spec.shapes[choose(&spec.shape_weights, random)],
-    }
-}
-
-/// The shape that covers most of its box.
-fn densest(spec: &Spec) -> Shape {
-    let used = spec.shapes.iter().zip(&spec.shape_weights).filter(|(_, w)| **w > 0.0).map(|(s, _)| *s);
-    used.max_by(|a, b| a.share().total_cmp(&b.share())).expect("a weight is above 0")
 }

@@ -1,10 +1,11 @@
 //! The noise kinds as runs of values: each function fills or changes a buffer with the values of one stream from a place on.
 //!
-//! The loops run over groups of 64 values in lanes, so that the compiler can vectorise them; [`Level`](crate::level::Level) picks the widest
+//! The loops run over groups of 64 values in lanes, so that the compiler can vectorise them; [`Level`](crate::simd::Level) picks the widest
 //! instructions that the processor has. Every level computes the same operations in the same order on each lane, so the bits agree.
 
 use crate::math::{cos_sin_word, minus_ln_word};
-use crate::philox::{GROUP, Keys, LANES, Lanes, Layer, Stream, Words, halves};
+use crate::rng::{GROUP, Keys, LANES, Layer, Stream, Words, halves};
+use crate::simd::Lanes;
 
 /// Values that pairs of words in two runs of lanes make.
 const PAIRS: usize = 2 * LANES;
@@ -107,8 +108,8 @@ impl Share {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::level::{Level, Work};
-    use crate::philox::{Plain, keys};
+    use crate::rng::keys;
+    use crate::simd::{Level, Plain, Work};
     use crate::statistics::{KS, kolmogorov, laplace_cdf, normal_cdf};
 
     fn words(layer: Layer, first: usize, count: usize) -> Vec<u32> {

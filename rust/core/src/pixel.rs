@@ -3,6 +3,13 @@
 use half::{bf16, f16};
 
 /// A pixel format: how values lie in memory and what they mean.
+///
+/// ```
+/// use unblot_core::Pixel;
+///
+/// assert_eq!(<u8 as Pixel>::encode(127.5), 128);
+/// assert_eq!(<f32 as Pixel>::decode(0.25), 0.25);
+/// ```
 pub trait Pixel: Copy + Send + Sync + 'static {
     /// The value in memory.
     type Raw: Copy + Send + Sync;

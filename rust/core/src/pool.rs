@@ -22,6 +22,10 @@ struct Pools {
 static POOLS: Mutex<Pools> = Mutex::new(Pools { process: 0, by_threads: Vec::new() });
 
 /// Cores that this process may use.
+///
+/// ```
+/// assert!(unblot_core::available_threads() >= 1);
+/// ```
 #[must_use]
 pub fn available_threads() -> usize {
     thread::available_parallelism().map_or(1, NonZero::get)
@@ -104,10 +108,11 @@ fn pool(threads: usize) -> Result<Arc<ThreadPool>, Error> {
 }
 
 fn build(threads: usize) -> Result<Arc<ThreadPool>, Error> {
-    let pool =
-        ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("unblot-{i}")).build().map_err(|e| {
-            Error::Image(format!("could not start {threads} threads: {e}; ask for fewer with threads="))
-        })?;
+    let pool = ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .thread_name(|i| format!("unblot-{i}"))
+        .build()
+        .map_err(|e| Error::Image(format!("could not start {threads} threads: {e}; ask for fewer")))?;
     Ok(Arc::new(pool))
 }
 

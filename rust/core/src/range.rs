@@ -9,6 +9,13 @@ const MANY: usize = 32;
 
 /// Lowest and highest value among evenly spread pixels of each image, (N, C, H, W): 64 of them or a few more, 16 in batches of 32 and
 /// more. Not-a-number is passed over; without any other value the lowest is above the highest.
+///
+/// ```
+/// use ndarray::Array4;
+///
+/// let images = Array4::from_elem((2, 3, 16, 16), 0.5_f32);
+/// assert_eq!(unblot_core::sampled_range::<f32>(&images.view()), (0.5, 0.5));
+/// ```
 #[must_use]
 pub fn sampled_range<T: Pixel>(images: &ArrayView4<'_, T::Raw>) -> (f32, f32) {
     let along = if images.dim().0 < MANY { 8 } else { 4 };

@@ -4,6 +4,14 @@
 const WORK: u32 = 10_000;
 
 /// The bytes of an array with any strides.
+///
+/// ```
+/// use unblot_core::Region;
+///
+/// // The left and the right half of rows of eight bytes.
+/// let half = |first| Region::new(first, [(4, 8), (4, 1)].into_iter(), 1);
+/// assert!(!half(0).meets(&half(4)) && half(0).meets(&half(3)));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Region {
     /// Address of its first byte.

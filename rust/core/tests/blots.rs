@@ -7,7 +7,7 @@ use half::{bf16, f16};
 use ndarray::{Array3, Array4, Axis, Slice};
 use proptest::prelude::*;
 use unblot_core::math::{cos_sin_word, minus_ln_word};
-use unblot_core::philox::{ROUNDS, block};
+use unblot_core::rng::{ROUNDS, block};
 use unblot_core::{
     Base, BoxDraw, Corruption, Error, Images, Index, Level, Marks, Mode, Noise, Overlap, Pixel, Placement, Plan, Shape,
     Spec, mark_places,

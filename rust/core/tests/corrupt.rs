@@ -8,12 +8,12 @@ use half::{bf16, f16};
 use ndarray::{Array4, Axis, Slice};
 use proptest::prelude::*;
 use unblot_core::math::{cos_sin_word, minus_ln_word};
-use unblot_core::philox::{ROUNDS, block};
+use unblot_core::rng::{ROUNDS, block};
 use unblot_core::{Base, BoxDraw, Index, Level, Mode, Noise, Overlap, Pixel, Placement, Plan, PoissonMode, Spec};
 
 const SEED: u64 = 0x1234_5678_9abc_def0;
 
-/// Word `n` of a layer of a box, straight from the contract that `philox` documents.
+/// Word `n` of a layer of a box, straight from the contract that `rng` documents.
 fn word(key: u64, draw: &BoxDraw, layer: u32, n: u32) -> u32 {
     let counter = [16 * (n / 64) + n % 16, draw.number << 3 | layer, key as u32, (key >> 32) as u32];
     block(counter, [SEED as u32, (SEED >> 32) as u32], ROUNDS)[(n / 16 % 4) as usize]

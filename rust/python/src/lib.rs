@@ -28,8 +28,17 @@ mod _core {
     const __version__: &str = env!("CARGO_PKG_VERSION");
 }
 
+/// The core's error in the words of this door: parameters as keywords, by their names here.
 fn value_error(error: &Error) -> PyErr {
-    PyValueError::new_err(error.to_string())
+    PyValueError::new_err(match error {
+        Error::Parameter { name, value, remedy } => {
+            let name = if *name == "SaltPepper.salt" { "SaltPepper.salt_vs_pepper" } else { *name };
+            let word = value != "inf" && value.chars().all(|c| c.is_ascii_alphabetic());
+            let value = if word { format!("{value:?}") } else { value.clone() };
+            format!("{name}={value} is not accepted: {remedy}")
+        }
+        _ => error.to_string(),
+    })
 }
 
 /// How often Python is asked whether a signal, such as Ctrl-C, has come.
@@ -381,7 +390,7 @@ fn mask<'py>(
 #[pyfunction]
 #[pyo3(signature = (counter, key, rounds = 7))]
 fn philox4x32(counter: [u32; 4], key: [u32; 2], rounds: u32) -> (u32, u32, u32, u32) {
-    unblot_core::philox::block(counter, key, rounds).into()
+    unblot_core::rng::block(counter, key, rounds).into()
 }
 
 /// Cores that this process may use.

@@ -18,7 +18,7 @@ import triton.language as tl
 
 @triton.jit
 def _philox(block, stream, image_low, image_high, seed_low, seed_high):
-    """The four words of blocks of Philox4x32-7 (philox::block); all uint32."""
+    """The four words of blocks of Philox4x32-7 (rng::block); all uint32."""
     c0 = block
     c1 = stream
     c2 = image_low

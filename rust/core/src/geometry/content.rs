@@ -1,8 +1,8 @@
 //! Draws what fills a box: its base, its noise kinds and their parameters, and where a patch comes from.
 
+use super::boxes::{BoxDraw, Kinds, Patch};
 use super::rect::{Rect, position};
-use crate::boxes::{BoxDraw, Kinds, Patch};
-use crate::philox::Sequence;
+use super::sequence::Sequence;
 use crate::spec::{Base, Mode, Noise, Placement, Plan, PoissonMode, Shape};
 
 /// Places tried for a patch until one lies beside its box.

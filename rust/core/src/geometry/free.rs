@@ -1,7 +1,7 @@
 //! What is free of an image: disjoint rectangles, in the order in which cutting made them.
 
 use super::rect::Rect;
-use crate::philox::Sequence;
+use super::sequence::Sequence;
 
 /// A tree whose root is the image. A box that is cut out of a leaf leaves up to four smaller leaves below it, in their order.
 ///
@@ -186,7 +186,8 @@ impl Free {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::philox::{Plain, keys};
+    use crate::rng::keys;
+    use crate::simd::Plain;
 
     /// The same by a plain list.
     fn cut_from(list: Vec<Rect>, hole: Rect) -> Vec<Rect> {

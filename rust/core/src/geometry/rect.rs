@@ -1,6 +1,6 @@
 //! Rectangles of whole pixels.
 
-use crate::philox::Sequence;
+use super::sequence::Sequence;
 use crate::spec::Placement;
 
 /// A rectangle of whole pixels.

@@ -4,11 +4,10 @@
 
 use ndarray::{ArrayView4, Axis};
 
-use crate::boxes::{BoxDraw, Kinds};
-use crate::geometry::Index;
-use crate::level::Level;
+use super::cover::cover;
+use crate::geometry::{BoxDraw, Index, Kinds};
 use crate::pool::Crew;
-use crate::shape::cover;
+use crate::simd::Level;
 use crate::spec::{Plan, Shape};
 
 /// The planes of one box.

@@ -1,12 +1,24 @@
 //! The Poisson tables of a plan in flat arrays.
 
-use crate::poisson::Table;
-use crate::spec::{Plan, PoissonTables};
+use super::{Plan, PoissonTables};
+use crate::rng::poisson::Table;
 
 /// All Poisson tables of a plan in flat arrays, for a twin of this core on another device.
 ///
 /// In a table of 2ᵇ columns (b ≥ 1) the word w falls into column w >> (32 − b); it draws the column's second number where
 /// (w << b) is at most its first, and the third where not.
+///
+/// ```
+/// use unblot_core::{Plan, Spec};
+///
+/// # fn main() -> Result<(), unblot_core::Error> {
+/// // Of the four default kinds one is Poisson noise, on a gray base: one table.
+/// let tables = Plan::new(Spec::default())?.poisson_tables();
+/// assert_eq!(tables.rates, [15.0]);
+/// assert_eq!(*tables.starts.last().unwrap() as usize, tables.columns.len());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct TableArrays {
     /// For each entry of the noise list the step of its grid of rates; 0 where the few rates that occur have tables of their own,

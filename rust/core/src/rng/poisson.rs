@@ -195,15 +195,15 @@ fn small(rate: f64, w: u32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::level::{Level, Work};
-    use crate::philox::{GROUP, Lanes};
+    use crate::rng::GROUP;
+    use crate::simd::{Lanes, Level, Work};
 
     /// Chi-square of draws from evenly spread words against the exact probabilities.
     fn check(rate: f64, draw: impl Fn(u32, u32) -> f32) {
         let n = 400_000_u32;
         let mut counts = std::collections::BTreeMap::new();
         for i in 0..n {
-            let a = crate::philox::block([i, 1, 2, 3], [4, 5], crate::philox::ROUNDS);
+            let a = crate::rng::block([i, 1, 2, 3], [4, 5], crate::rng::ROUNDS);
             *counts.entry(draw(a[0], a[1]) as u32).or_insert(0_u32) += 1;
         }
         let (mut chi2, mut cells, mut expected_tail, mut seen_tail) = (0.0, 0, f64::from(n), f64::from(n));

@@ -5,11 +5,14 @@
 
 use std::ops::Range;
 
-use super::{Canvas, HITS, PIECE, Painter, Piece, Scratch, Segment, Window};
-use crate::boxes::Kinds;
-use crate::overlay::Overlay;
-use crate::philox::{GROUP, Lanes};
+use super::canvas::{Canvas, Window};
+use super::overlay::Overlay;
+use super::paint::Painter;
+use super::piece::{HITS, PIECE, Piece, Scratch, Segment};
+use crate::geometry::Kinds;
 use crate::pixel::{Pixel, clip};
+use crate::rng::GROUP;
+use crate::simd::Lanes;
 
 /// Whether anything of some places is covered.
 #[inline(always)]

@@ -3,10 +3,25 @@
 use ndarray::{ArrayView3, ArrayViewMut2, ArrayViewMut3};
 
 use crate::Error;
-use crate::boxes::BoxDraw;
+use crate::geometry::BoxDraw;
 use crate::pixel::Pixel;
 
 /// A mask to write, of shape (N, H, W).
+///
+/// ```
+/// use ndarray::{Array3, Array4};
+/// use unblot_core::{Corruption, Images, Index, Marks, Plan, Spec};
+///
+/// # fn main() -> Result<(), unblot_core::Error> {
+/// let plan = Plan::new(Spec::default())?;
+/// let (mut images, mut mask) = (Array4::<u8>::zeros((1, 3, 32, 32)), Array3::zeros((1, 32, 32)));
+/// let marks = Marks { threshold: 0.01, mask: mask.view_mut() };
+/// let corruption = Corruption::new(&plan, Index { seed: 1, keys: &[0] }).range((0.0, 255.0));
+/// corruption.run::<u8>(Images::in_place(images.view_mut()).marked(marks))?;
+/// assert!(mask.iter().any(|m| *m == 1) && mask.iter().any(|m| *m == 0));
+/// # Ok(())
+/// # }
+/// ```
 pub struct Marks<'a> {
     /// By how much of the value range a channel of a pixel must change for the pixel to count.
     pub threshold: f32,
@@ -43,6 +58,15 @@ pub(super) fn mark<'b, T: Pixel>(
 /// Write 1 into a mask (N, H, W) wherever a box covers a pixel: all of it, or where the covers, box after box and row by row, are above 0.
 ///
 /// A place is the image, the first row and column, and the height and width of a box.
+///
+/// ```
+/// use ndarray::Array3;
+///
+/// let mut mask = Array3::zeros((1, 4, 4));
+/// unblot_core::mark_places(&mut mask.view_mut(), [[0, 1, 1, 2, 3]].into_iter(), None)?;
+/// assert_eq!(mask.sum(), 6);
+/// # Ok::<(), unblot_core::Error>(())
+/// ```
 pub fn mark_places(
     mask: &mut ArrayViewMut3<'_, u8>,
     places: impl Iterator<Item = [usize; 5]>,

@@ -9,11 +9,11 @@
 //!
 //! A covered pixel counts in full from `edge` pixels inside the border on and fades out towards it.
 
-use crate::boxes::BoxDraw;
-use crate::geometry::Index;
-use crate::level::Level;
+use crate::geometry::{BoxDraw, Index};
 use crate::noise::Field;
-use crate::philox::{self, LANES, Layer, Plain, Words};
+use crate::rng::{self, LANES, Layer, Words};
+use crate::simd::Level;
+use crate::simd::Plain;
 use crate::spec::{Plan, Shape};
 
 /// Values along each side of a blob's grid.
@@ -38,7 +38,7 @@ pub(crate) fn covers(plan: &Plan, boxes: &[BoxDraw], index: Index<'_>, level: Le
 /// How much of each place of a scar or blob is covered.
 pub(crate) fn cover(plan: &Plan, draw: &BoxDraw, index: Index<'_>, level: Level) -> Vec<f32> {
     let (height, width) = (draw.height as usize, draw.width as usize);
-    let keys = philox::keys(index.seed);
+    let keys = rng::keys(index.seed);
     let random = Field::new(Plain, &keys, index.keys[draw.image as usize], draw.number);
     let mut field = vec![0.0; height * width];
     let words = random.group(Layer::Shape, 0);

@@ -3,6 +3,13 @@
 use crate::spec::{Base, Noise, Plan, Shape};
 
 /// A set of noise kinds.
+///
+/// ```
+/// use unblot_core::Kinds;
+///
+/// let both = Kinds(Kinds::GAUSSIAN | Kinds::LAPLACE);
+/// assert!(both.has(Kinds::LAPLACE) && !both.has(Kinds::POISSON));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Kinds(pub u8);
 
@@ -37,6 +44,18 @@ impl Kinds {
 }
 
 /// Where a pasted patch comes from and what becomes of it. The patch has the size of its box.
+///
+/// ```
+/// use unblot_core::{Corruption, Index, Noise, Plan, Spec};
+///
+/// # fn main() -> Result<(), unblot_core::Error> {
+/// let paste = Noise::Paste { gain: (1.0, 1.0), offset: (0.0, 0.0), opacity: (0.5, 0.5), flip: false, from_batch: true };
+/// let plan = Plan::new(Spec { noise: vec![paste], weights: vec![1.0], ..Spec::default() })?;
+/// let boxes = Corruption::new(&plan, Index { seed: 1, keys: &[0, 1] }).draw((64, 64), 3)?;
+/// assert!(boxes.iter().all(|b| b.patch.image != b.image && b.patch.opacity == 0.5));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Patch {
     /// Position in the batch of the image that it is taken from.
@@ -58,6 +77,17 @@ pub struct Patch {
 }
 
 /// One drawn box with everything that its pixels depend on.
+///
+/// ```
+/// use unblot_core::{Corruption, Index, Plan, Spec};
+///
+/// # fn main() -> Result<(), unblot_core::Error> {
+/// let plan = Plan::new(Spec { num_boxes: (2, 2), ..Spec::default() })?;
+/// let boxes = Corruption::new(&plan, Index { seed: 1, keys: &[7] }).draw((48, 64), 1)?;
+/// assert!(boxes.iter().all(|b| b.y + b.height <= 48 && b.x + b.width <= 64));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BoxDraw {
     /// Position of the image in the batch.

@@ -1,16 +1,19 @@
 //! Fills the boxes that most images get: rectangles of one noise kind on a flat base that is the same for all channels.
 //!
 //! Nothing of the image is read, so base, noise, clip and rounding are one pass from random words to pixels. The values are those of
-//! the general way in `corrupt.rs`.
+//! the general way in `paint.rs`.
 
 use std::ops::Range;
 
-use super::{Canvas, PIECE, PLANE, PLANES, Painter, Piece, Scratch, Segment, Waiting, Window};
-use crate::boxes::Kinds;
+use super::canvas::{Canvas, PLANES, Window};
+use super::paint::Painter;
+use super::piece::{PIECE, PLANE, Piece, Scratch, Segment, Waiting};
+use crate::geometry::Kinds;
 use crate::noise::{gaussian, laplace, salt_pepper};
-use crate::philox::{GROUP, Lanes, Layer};
 use crate::pixel::Pixel;
-use crate::poisson::Table;
+use crate::rng::poisson::Table;
+use crate::rng::{GROUP, Layer};
+use crate::simd::Lanes;
 use crate::spec::{Base, PoissonTables};
 
 /// A box on a flat base.

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use ndarray::{ArrayView3, ArrayViewMut3, Axis};
 
-use crate::boxes::BoxDraw;
+use crate::geometry::BoxDraw;
 
 /// Bytes of a row that a box must cover for it to be left out: shorter pieces are copied as fast as they are stepped over.
 const WORTH: usize = 256;

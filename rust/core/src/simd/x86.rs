@@ -11,8 +11,9 @@ use std::arch::x86_64::{__m256i, __m512i, _MM_HINT_T0};
 
 use pulp::x86::{V3, V4};
 
-use super::{GROUP, LANES, LATE, Lanes, MULTIPLIER, Stream, Words};
-use crate::poisson::Table;
+use super::Lanes;
+use crate::rng::poisson::Table;
+use crate::rng::{GROUP, LANES, LATE, MULTIPLIER, Stream, Words};
 
 /// A [`Stream`] in registers: each word in all lanes.
 #[derive(Clone, Copy)]
