@@ -6,7 +6,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use half::{bf16, f16};
 use ndarray::Array4;
 use std::hint::black_box;
-use unblot_core::{Base, Corruption, Images, Index, Level, Noise, Pixel, Plan, PoissonMode, Shape, Spec, rng};
+use unblot_core::{Base, Corruption, Images, Index, Level, Noise, Plan, PoissonMode, Rendered, Shape, Spec, rng};
 
 const SIDE: usize = 1024;
 
@@ -27,7 +27,14 @@ fn whole(kind: &str, base: Base) -> Plan {
     Plan::new(spec).expect("a valid specification")
 }
 
-fn time_kind<T: Pixel>(c: &mut Criterion, group: &str, id: BenchmarkId, plan: &Plan, range: (f32, f32), level: Level) {
+fn time_kind<T: Rendered>(
+    c: &mut Criterion,
+    group: &str,
+    id: BenchmarkId,
+    plan: &Plan,
+    range: (f32, f32),
+    level: Level,
+) {
     let mut image = Array4::from_elem((1, 1, SIDE, SIDE), T::encode(range.1));
     let mut seed = 0;
     let mut group = c.benchmark_group(group);

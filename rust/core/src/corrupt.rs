@@ -2,9 +2,8 @@
 
 use crate::Error;
 use crate::geometry::{BoxDraw, Index, Stop, draw};
-use crate::pixel::Pixel;
 use crate::pool::{Crew, available_threads};
-use crate::render::{Images, Job, covers};
+use crate::render::{Images, Job, Rendered, covers};
 use crate::simd::Level;
 use crate::spec::Plan;
 
@@ -81,7 +80,7 @@ impl<'a> Corruption<'a> {
     }
 
     /// Corrupt a batch of shape (N, C, H, W) and return its boxes. Everything that can fail fails before a pixel changes.
-    pub fn run<T: Pixel>(&self, images: Images<'_, '_, T::Raw>) -> Result<Vec<BoxDraw>, Error> {
+    pub fn run<T: Rendered>(&self, images: Images<'_, '_, T::Raw>) -> Result<Vec<BoxDraw>, Error> {
         let Self { plan, index, range, threads, level, .. } = *self;
         check_range(range)?;
         images.check(index.keys.len())?;
@@ -94,7 +93,7 @@ impl<'a> Corruption<'a> {
             asked => asked,
         };
         let crew = Crew::of(threads)?;
-        Job { plan, boxes: &boxes, range, index, level }.render::<T>(images, &crew);
+        T::render(&Job { plan, boxes: &boxes, range, index, level }, images, &crew);
         Ok(boxes)
     }
 }

@@ -26,7 +26,7 @@ pub use pixel::Pixel;
 pub use pool::available_threads;
 pub use range::sampled_range;
 pub use region::Region;
-pub use render::{Images, Marks, mark_places};
+pub use render::{Images, Marks, Rendered, mark_places};
 pub use simd::Level;
 pub use spec::{
     AreaSplit, Base, Mode, Noise, Overlap, Placement, Plan, PoissonMode, RatioPer, RatioSampling, Shape, Spec,

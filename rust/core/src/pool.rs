@@ -32,7 +32,7 @@ pub fn available_threads() -> usize {
 }
 
 /// Threads of this process that work beside the caller's.
-pub(crate) struct Crew {
+pub struct Crew {
     /// With one thread less than asked for; None where the caller works alone.
     pool: Option<Arc<ThreadPool>>,
 }

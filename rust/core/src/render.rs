@@ -17,6 +17,7 @@ mod piece;
 
 use std::ops::Range;
 
+use half::{bf16, f16};
 use ndarray::{ArrayView3, ArrayView4, ArrayViewMut2, ArrayViewMut3, ArrayViewMut4, Axis, Slice};
 
 use crate::Error;
@@ -108,7 +109,7 @@ impl<'a, 'v, R> Images<'a, 'v, R> {
 
 /// What is to be rendered, and by what.
 #[derive(Clone, Copy)]
-pub(crate) struct Job<'a> {
+pub struct Job<'a> {
     pub plan: &'a Plan,
     pub boxes: &'a [BoxDraw],
     pub range: (f32, f32),
@@ -118,7 +119,7 @@ pub(crate) struct Job<'a> {
 
 impl Job<'_> {
     /// Render a batch whose parts fit each other.
-    pub(crate) fn render<T: Pixel>(&self, batch: Images<'_, '_, T::Raw>, crew: &Crew) {
+    fn render<T: Pixel>(&self, batch: Images<'_, '_, T::Raw>, crew: &Crew) {
         let Images { mut dst, src, mut marks } = batch;
         let (images, _, height, _) = dst.dim();
         let threshold = marks.as_ref().map_or(0.0, |marks| marks.threshold);
@@ -151,6 +152,26 @@ impl Job<'_> {
         });
     }
 }
+
+/// A pixel type that can be rendered: u8, f16, bf16 and f32.
+///
+/// The code of each is long, with a copy for each [`Level`]. It is compiled in this crate, once, and not in every crate that calls it.
+pub trait Rendered: Pixel {
+    /// Render a batch whose parts fit each other.
+    #[doc(hidden)]
+    fn render(job: &Job<'_>, batch: Images<'_, '_, Self::Raw>, crew: &Crew);
+}
+
+macro_rules! rendered {
+    ($($pixel:ty),*) => {$(
+        impl Rendered for $pixel {
+            fn render(job: &Job<'_>, batch: Images<'_, '_, Self::Raw>, crew: &Crew) {
+                job.render::<Self>(batch, crew);
+            }
+        }
+    )*};
+}
+rendered!(u8, f16, bf16, f32);
 
 /// The rows of one image in bands of at most `rows`.
 fn into_bands<R>(image: ArrayViewMut3<'_, R>, rows: usize) -> impl Iterator<Item = ArrayViewMut3<'_, R>> {

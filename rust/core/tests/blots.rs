@@ -9,8 +9,8 @@ use proptest::prelude::*;
 use unblot_core::math::{cos_sin_word, minus_ln_word};
 use unblot_core::rng::{ROUNDS, block};
 use unblot_core::{
-    Base, BoxDraw, Corruption, Error, Images, Index, Level, Marks, Mode, Noise, Overlap, Pixel, Placement, Plan, Shape,
-    Spec, mark_places,
+    Base, BoxDraw, Corruption, Error, Images, Index, Level, Marks, Mode, Noise, Overlap, Placement, Plan, Rendered,
+    Shape, Spec, mark_places,
 };
 
 const SEED: u64 = 0x1234_5678_9abc_def0;
@@ -87,7 +87,7 @@ fn expected_cover(plan: &Plan, key: u64, draw: &BoxDraw) -> Vec<f32> {
 }
 
 /// The content of a box at one value before it is blended; None where salt and pepper alone make it and miss.
-fn content<T: Pixel>(
+fn content<T: Rendered>(
     plan: &Plan,
     (key, draw): (u64, &BoxDraw),
     (c, y, x): (usize, u32, u32),
@@ -129,7 +129,7 @@ fn content<T: Pixel>(
     }
 }
 
-fn images<T: Pixel>(shape: (usize, usize, usize, usize), range: (f32, f32)) -> Array4<T::Raw> {
+fn images<T: Rendered>(shape: (usize, usize, usize, usize), range: (f32, f32)) -> Array4<T::Raw> {
     let mut i = 0_u32;
     Array4::from_shape_simple_fn(shape, || {
         i = i.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -137,7 +137,7 @@ fn images<T: Pixel>(shape: (usize, usize, usize, usize), range: (f32, f32)) -> A
     })
 }
 
-fn bits<T: Pixel>(a: &Array4<T::Raw>) -> Vec<u32> {
+fn bits<T: Rendered>(a: &Array4<T::Raw>) -> Vec<u32> {
     a.iter().map(|raw| T::decode(*raw).to_bits()).collect()
 }
 
@@ -159,7 +159,7 @@ fn blots(base: Base, from_batch: bool) -> Spec {
     }
 }
 
-fn check_against_formulas<T: Pixel>(spec: &Spec, shape: (usize, usize, usize, usize), range: (f32, f32)) {
+fn check_against_formulas<T: Rendered>(spec: &Spec, shape: (usize, usize, usize, usize), range: (f32, f32)) {
     let plan = Plan::new(spec.clone()).unwrap();
     let before = images::<T>(shape, range);
     let keys: Vec<u64> = (0..shape.0 as u64).map(|i| i * 0x1_0000_0001).collect();
@@ -398,7 +398,7 @@ proptest! {
 /// A change of any value is a decision, as in `corrupt.rs`.
 #[test]
 fn values_are_stable() {
-    fn hash<T: Pixel>(noise: Noise, shape: Shape, range: (f32, f32)) -> u64 {
+    fn hash<T: Rendered>(noise: Noise, shape: Shape, range: (f32, f32)) -> u64 {
         let spec =
             Spec { scale: (0.1, 0.16), noise: vec![noise], weights: vec![1.0], shapes: vec![shape], ..Spec::default() };
         let mut a = images::<T>((4, 3, 64, 48), range);

@@ -9,7 +9,9 @@ use ndarray::{Array4, Axis, Slice};
 use proptest::prelude::*;
 use unblot_core::math::{cos_sin_word, minus_ln_word};
 use unblot_core::rng::{ROUNDS, block};
-use unblot_core::{Base, BoxDraw, Index, Level, Mode, Noise, Overlap, Pixel, Placement, Plan, PoissonMode, Spec};
+use unblot_core::{
+    Base, BoxDraw, Index, Level, Mode, Noise, Overlap, Pixel as _, Placement, Plan, PoissonMode, Rendered, Spec,
+};
 
 const SEED: u64 = 0x1234_5678_9abc_def0;
 
@@ -20,7 +22,7 @@ fn word(key: u64, draw: &BoxDraw, layer: u32, n: u32) -> u32 {
 }
 
 /// One pixel of a box by the formulas, without buffers, pieces or lanes. None: the pixel keeps its bits.
-fn expected<T: Pixel>(
+fn expected<T: Rendered>(
     plan: &Plan,
     key: u64,
     draw: &BoxDraw,
@@ -62,7 +64,7 @@ fn expected<T: Pixel>(
 }
 
 /// A batch with every value different enough to notice a change.
-fn images<T: Pixel>(shape: (usize, usize, usize, usize), range: (f32, f32)) -> Array4<T::Raw> {
+fn images<T: Rendered>(shape: (usize, usize, usize, usize), range: (f32, f32)) -> Array4<T::Raw> {
     let mut i = 0_u32;
     Array4::from_shape_simple_fn(shape, || {
         i = i.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -70,11 +72,11 @@ fn images<T: Pixel>(shape: (usize, usize, usize, usize), range: (f32, f32)) -> A
     })
 }
 
-fn bits<T: Pixel>(a: &Array4<T::Raw>) -> Vec<u32> {
+fn bits<T: Rendered>(a: &Array4<T::Raw>) -> Vec<u32> {
     a.iter().map(|raw| T::decode(*raw).to_bits()).collect()
 }
 
-fn check_against_formulas<T: Pixel>(spec: &Spec, shape: (usize, usize, usize, usize), range: (f32, f32)) {
+fn check_against_formulas<T: Rendered>(spec: &Spec, shape: (usize, usize, usize, usize), range: (f32, f32)) {
     let plan = Plan::new(spec.clone()).unwrap();
     let before = images::<T>(shape, range);
     let keys: Vec<u64> = (0..shape.0 as u64).map(|i| i * 0x1_0000_0001).collect();
@@ -204,7 +206,7 @@ proptest! {
 }
 
 /// Values of one kind over a whole large box, as the caller sees them.
-fn sample<T: Pixel>(noise: Noise, base: Base, range: (f32, f32)) -> Vec<f64> {
+fn sample<T: Rendered>(noise: Noise, base: Base, range: (f32, f32)) -> Vec<f64> {
     let spec = Spec {
         scale: (1.0, 1.0),
         num_boxes: (1, 1),
@@ -340,7 +342,7 @@ fn shot_noise_follows_the_pixel() {
 /// A change of any value is a decision: these sums change with the random-number contract and nothing else.
 #[test]
 fn values_are_stable() {
-    fn hash<T: Pixel>(noise: Noise, range: (f32, f32)) -> u64 {
+    fn hash<T: Rendered>(noise: Noise, range: (f32, f32)) -> u64 {
         let spec = Spec { noise: vec![noise], weights: vec![1.0], ..Spec::default() };
         let plan = Plan::new(spec).unwrap();
         let mut a = images::<T>((4, 3, 64, 48), range);

@@ -14,7 +14,7 @@ use pyo3::prelude::*;
 use memory::{Reading, Writing};
 use unblot_core::{
     AreaSplit, Base, BoxDraw, Corruption, Error, Images, Index, Marks, Mode, Noise, Overlap, Pixel, Placement, Plan,
-    PoissonMode, RatioPer, RatioSampling, Shape, Spec,
+    PoissonMode, RatioPer, RatioSampling, Rendered, Shape, Spec,
 };
 
 /// Compiled core of unblot: boxes and noise.
@@ -334,7 +334,7 @@ impl Call<'_> {
         default: (f32, f32),
     ) -> PyResult<Bound<'py, PyArray2<i32>>>
     where
-        T: Pixel<Raw: Element>,
+        T: Rendered<Raw: Element>,
     {
         let py = dst.py();
         let mut dst = Writing::<T::Raw>::new(dst)?;

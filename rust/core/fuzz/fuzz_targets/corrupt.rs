@@ -17,7 +17,7 @@ use half::{bf16, f16};
 use libfuzzer_sys::fuzz_target;
 use ndarray::{Array4, ArrayView4, ArrayViewMut4, Axis, Slice};
 use unblot_core::{
-    AreaSplit, Base, BoxDraw, Corruption, Error, Images, Index, Kinds, Level, Mode, Noise, Overlap, Pixel, Placement, Plan, PoissonMode,
+    AreaSplit, Base, BoxDraw, Corruption, Error, Images, Index, Kinds, Level, Mode, Noise, Overlap, Placement, Plan, PoissonMode, Rendered,
     RatioPer, RatioSampling, Shape, Spec,
 };
 
@@ -165,7 +165,7 @@ fn spec(u: &mut Unstructured<'_>) -> Result<Spec> {
 }
 
 /// A pixel's bits, for comparison.
-trait Bits: Pixel<Raw: Debug + Default> {
+trait Bits: Rendered<Raw: Debug + Default> {
     /// Lowest and highest value.
     const RANGE: (f32, f32);
     fn bits(raw: Self::Raw) -> u32;

@@ -4,7 +4,7 @@
 pub mod statistics;
 
 use ndarray::{ArrayView4, ArrayViewMut4};
-use unblot_core::{BoxDraw, Corruption, Error, Images, Index, Level, Noise, Pixel, Plan, PoissonMode};
+use unblot_core::{BoxDraw, Corruption, Error, Images, Index, Level, Noise, Plan, PoissonMode, Rendered};
 
 /// The boxes of a batch.
 pub fn draw(plan: &Plan, size: (usize, usize), channels: usize, index: Index<'_>) -> Result<Vec<BoxDraw>, Error> {
@@ -17,7 +17,7 @@ pub fn covers(plan: &Plan, size: (usize, usize), channels: usize, index: Index<'
 }
 
 /// Corrupt `src` into `dst`, or `dst` in place.
-pub fn corrupt<T: Pixel>(
+pub fn corrupt<T: Rendered>(
     plan: &Plan,
     dst: ArrayViewMut4<'_, T::Raw>,
     src: Option<&ArrayView4<'_, T::Raw>>,
