@@ -208,5 +208,5 @@ def _measured(command: list[str], output: Any) -> tuple[int, dict[str, float | N
         child.kill()
         child.wait()
         raise
-    seconds = round(time.perf_counter() - start, 1)
+    seconds = round(time.perf_counter() - start, 2)
     return child.returncode, {"seconds": seconds, "processor_seconds": processor, "peak_mib": peak}

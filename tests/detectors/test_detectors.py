@@ -173,4 +173,5 @@ def test_what_learns_places_scores_held_out_images_by_the_places_of_others(name:
         assert found.training.shape == found.groups.shape == ((0,) if name == "feature_mask" else (4,))
         alone = detector.calibrate([held_out[0][:1]], [], torch.zeros(1, dtype=torch.int64))
         assert alone is not None
-        torch.testing.assert_close(alone.held_out, detector.score(held_out[0][:1]).image)
+        if name != "auto":  # whose held-out images are judged by one of its networks, new ones by all
+            torch.testing.assert_close(alone.held_out, detector.score(held_out[0][:1]).image)

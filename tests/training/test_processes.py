@@ -105,7 +105,7 @@ loop.build = lambda *given: built.append(build(*given)) or built[-1]
 
 data = DataConfig("digits", abnormal=("3",), size=64, limit=12)
 splits = load_data(data)
-memory, marker = {"strides": (8,), "coreset_size": 50}, {"strides": (8,), "width": 4}
+memory, marker = {"strides": (8,), "coreset_size": 50}, {"stride": 8, "width": 4}
 options = {"auto": memory | {"steps": 4}, "memory": memory, "feature_mask": marker}
 told = {}
 for model, own in options.items():
