@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from unblot.detectors import Option, Options, available, check_options, create, option, option_from
+from unblot.detectors import Option, Options, available, check_options, create, option, option_from, registry
 from unblot.detectors.registry import find
+from unblot.training import TrainConfig
 
 EVERY = [(name, known) for name in available() for known in find(name).options_type.listed()]
 NAMES = [f"{name}.{known.name}" for name, known in EVERY]
@@ -93,3 +94,12 @@ def test_no_detector_is_built_with_a_wrong_option(name: str, known: Option) -> N
 def test_a_detector_says_what_it_does(name: str) -> None:
     assert find(name).summary
     assert not find(name).summary.endswith(".")
+
+
+def test_former_names_are_taken_and_kept_by_those_of_today() -> None:
+    former = {"teacher": "filters", "entries": 50, "neighbours": 2}
+    today = {"backbone": "filters", "coreset_size": 50, "num_neighbors": 2}
+    assert registry.useful_size("memory", 512, former) == registry.useful_size("memory", 512, today) == 256
+    made = registry.create("memory", channels=1, size=64, **former)
+    assert {name: made.options[name] for name in today} == today
+    assert TrainConfig("memory", model_options=former).model_options == today

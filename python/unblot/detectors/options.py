@@ -17,9 +17,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Self, TypeVar, get_type_hints
 
-__all__ = ["Option", "Options", "option", "option_from"]
+__all__ = ["Option", "Options", "option", "option_from", "with_names_of_today"]
 
 _T = TypeVar("_T")
+_FORMER = {"teacher": "backbone", "entries": "coreset_size", "neighbours": "num_neighbors"}
 _BOUNDS: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
     "at_least": (operator.ge, "{:g} or more"),
     "above": (operator.gt, "above {:g}"),
@@ -127,6 +128,16 @@ class Option:
         return all(_BOUNDS[name][0](value, bound) for name, bound in self.bounds.items())
 
 
+def with_names_of_today(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Options by the names that they have now; those of the first runs are taken, too.
+
+    Example:
+        >>> with_names_of_today({"teacher": "filters", "steps": 20})
+        {'backbone': 'filters', 'steps': 20}
+    """
+    return {_FORMER.get(name, name): value for name, value in values.items()}
+
+
 @dataclass(frozen=True)
 class Options:
     """Base class of a detector's options; this one is for a detector without any.
@@ -157,6 +168,7 @@ class Options:
         Raises:
             ValueError: a name that is no option, or a value that is not accepted.
         """
+        values = with_names_of_today(values)
         names = [known.name for known in fields(cls)]
         if unknown := [name for name in values if name not in names]:
             there = f"there {'is' if len(names) == 1 else 'are'} {', '.join(names) or 'none'}"

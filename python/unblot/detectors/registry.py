@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from unblot.detectors.contract import Detector, Recommended
+from unblot.detectors.options import with_names_of_today
 
 __all__ = ["available", "check_options", "create", "default_model", "find", "recommended", "register", "useful_size"]
 
@@ -110,7 +111,7 @@ def useful_size(name: str, size: int, options: Mapping[str, Any]) -> int:
         (256, 512)
     """
     check_options(name, options)
-    return find(name).useful_size(size, options)
+    return find(name).useful_size(size, with_names_of_today(options))
 
 
 def create(name: str, *, channels: int, size: int, **options: Any) -> Detector:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from unblot.detectors import available, check_options, default_model, recommended, useful_size
+from unblot.detectors.options import with_names_of_today
 from unblot.errors import UserError
 
 __all__ = ["UNLIKE", "TrainConfig"]
@@ -79,6 +80,7 @@ class TrainConfig:
             check_options(self.model, self.model_options)
         except ValueError as error:
             raise UserError(str(error)) from error
+        object.__setattr__(self, "model_options", with_names_of_today(self.model_options))
         for name, lowest in (("epochs", 1), ("batch_size", 2), ("devices", 1), ("workers", 0), ("seed", 0)):
             value = getattr(self, name)
             if name == "epochs" and value is None:
