@@ -1,7 +1,7 @@
 """Engines that run a frozen network on a CPU faster than torch does.
 
 torch is the reference: an engine is tried on an example, and one that does not give the same, or fails, is not used.
-OpenVINO takes about half of torch's time for EfficientNet-Lite0 in float32 (``python -m benches.engines``).
+OpenVINO takes about half of torch's time for EfficientNet-Lite0 in float32 (``python -m benches.default``).
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ import platform
 import time
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -34,6 +34,7 @@ from unblot.deploy.runtime import FORMAT, OnnxDetector, load_onnx
 from unblot.detectors import Detector
 from unblot.errors import UserError
 from unblot.evaluation import image_scores, score_batches, score_set
+from unblot.files import write_bytes
 from unblot.training import Run
 
 __all__ = [
@@ -284,8 +285,6 @@ def export(run: Run, out: str | Path) -> None:
     model = program.model_proto
     _forget_places(model)
     onnx.helper.set_model_props(model, {"unblot": json.dumps(metadata_of(run), allow_nan=False)})
-    from unblot.files import write_bytes
-
     write_bytes(out, model.SerializeToString())
 
 
@@ -298,8 +297,6 @@ def check_images(run: Run, paths: Sequence[str | Path] | None, limit: int = 64) 
     detector = run.detector
     if paths:
         return load_paths(paths, channels=detector.channels, size=detector.size, reading=run.reading)
-    from dataclasses import replace
-
     config = replace(run.data, channels=detector.channels, size=detector.size)
     test = load_data(config, reading=run.reading, progress=False).test
     return test.first(limit)

@@ -81,14 +81,15 @@ def recommended(name: str) -> Recommended:
     return find(name).recommended
 
 
-def check_options(name: str, options: Mapping[str, Any]) -> None:
-    """Refuse what is wrong with a detector's options, without building it.
+def check_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Refuse what is wrong with a detector's options, without building it; give them by the names of today.
 
     Raises:
         ValueError: no such detector, an option that it does not have, or a value that is not accepted.
 
     Example:
         >>> check_options("dae", {"width": 16})
+        {'width': 16}
         >>> check_options("dae", {"depth": 3})
         Traceback (most recent call last):
         ValueError: dae: there is no option 'depth'; there are width, latent
@@ -98,6 +99,7 @@ def check_options(name: str, options: Mapping[str, Any]) -> None:
         cls.options_type.of(options)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
+    return with_names_of_today(options)
 
 
 def useful_size(name: str, size: int, options: Mapping[str, Any]) -> int:
@@ -110,8 +112,7 @@ def useful_size(name: str, size: int, options: Mapping[str, Any]) -> int:
         >>> useful_size("memory", 512, {"backbone": "filters"}), useful_size("memory", 512, {})
         (256, 512)
     """
-    check_options(name, options)
-    return find(name).useful_size(size, with_names_of_today(options))
+    return find(name).useful_size(size, check_options(name, options))
 
 
 def create(name: str, *, channels: int, size: int, **options: Any) -> Detector:
@@ -120,8 +121,7 @@ def create(name: str, *, channels: int, size: int, **options: Any) -> Detector:
     Raises:
         ValueError: no such detector, options or sizes that it does not take.
     """
-    check_options(name, options)
-    return find(name)(channels=channels, size=size, **options)
+    return find(name)(channels=channels, size=size, **check_options(name, options))
 
 
 def _files() -> dict[str, str]:

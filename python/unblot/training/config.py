@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from unblot.detectors import available, check_options, default_model, recommended, useful_size
-from unblot.detectors.options import with_names_of_today
 from unblot.errors import UserError
 
 __all__ = ["UNLIKE", "TrainConfig"]
@@ -77,10 +76,9 @@ class TrainConfig:
             object.__setattr__(self, name, getattr(own, name))
         object.__setattr__(self, "_left_open", left_open)
         try:
-            check_options(self.model, self.model_options)
+            object.__setattr__(self, "model_options", check_options(self.model, self.model_options))
         except ValueError as error:
             raise UserError(str(error)) from error
-        object.__setattr__(self, "model_options", with_names_of_today(self.model_options))
         for name, lowest in (("epochs", 1), ("batch_size", 2), ("devices", 1), ("workers", 0), ("seed", 0)):
             value = getattr(self, name)
             if name == "epochs" and value is None:
