@@ -168,7 +168,8 @@ def test_a_training_image_is_looked_at_without_its_group() -> None:
             blind = deepcopy(made)
             for bank in blind.memory._banks():
                 others = bank.groups != own
-                bank.memory, bank.typical, bank.groups = bank.memory[others], bank.typical[others], bank.groups[others]
+                bank.centre, bank.axes, entries, typical = bank._apart(own)  # group and fold have one number
+                bank.memory, bank.typical, bank.groups = entries[others], typical[others], bank.groups[others]
             one = [f[own : own + 1] for f in features]
             *expected, _ = blind._looked_at(one)
             for found, wanted in zip(distances, expected, strict=True):

@@ -49,7 +49,8 @@ def test_left_out_distances_of_training_images_are_those_of_a_memory_without_the
         found = memory._looked_at(memory.backbone(images), groups)
         for bank in memory.memory._banks():
             others = bank.groups != 1
-            bank.memory, bank.typical, bank.groups = bank.memory[others], bank.typical[others], bank.groups[others]
+            bank.centre, bank.axes, entries, typical = bank._apart(1)  # group 1 is fold 1
+            bank.memory, bank.typical, bank.groups = entries[others], typical[others], bank.groups[others]
         expected = memory._looked_at(memory.backbone(images))
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one[own], other[own])
@@ -57,17 +58,19 @@ def test_left_out_distances_of_training_images_are_those_of_a_memory_without_the
 
 
 def test_both_held_out_and_kept_training_images_are_scored_as_new_ones() -> None:
-    images, held_out = smooth(9), smooth(5, seed=1)
-    memory = shown(images, torch.tensor([7, 7, 7, 2, 2, 2, 4, 4, 4]), coreset_size=5000)
+    images, held_out = smooth(24), smooth(5, seed=1)
+    groups = torch.tensor([7, 7, 7, 2, 2, 2, 4, 4, 4, *range(10, 25)])
+    memory = shown(images, groups, coreset_size=5000)
     left_out = calibrated(memory, held_out, torch.tensor([0, 0, 1, 1, 2]))
     assert left_out is not None
     assert left_out.held_out.shape == (5,)
-    assert left_out.training.shape == (9,)
-    assert left_out.groups.tolist() == [7, 7, 7, 2, 2, 2, 4, 4, 4], "in the order of the scores"
+    assert left_out.training.shape == (24,)
+    assert left_out.groups.tolist() == groups.tolist(), "in the order of the scores"
     with torch.no_grad():
         assert (left_out.training > memory.score(images).image).all(), "without its like an image stands out more"
-        assert left_out.held_out.mean() > memory.score(held_out).image.mean(), "what was learnt from stands out less"
+        assert not torch.isclose(left_out.held_out, memory.score(held_out).image).any(), "by the places of others"
     assert len(memory._kept) == 0, "the features are needed no longer"
+    assert all(len(bank.apart_memory) == 0 for bank in memory.memory._banks()), "nor what left-out distances take"
 
 
 def test_held_out_groups_are_none_of_the_training() -> None:

@@ -119,18 +119,42 @@ def filled(rows: Tensor, groups: Tensor, coreset_size: int = 1000, num_neighbors
     return bank
 
 
-def test_left_out_distances_are_those_of_the_bank_without_the_groups_entries() -> None:
+def test_left_out_distances_are_those_of_a_bank_that_learnt_nothing_from_the_group() -> None:
     torch.manual_seed(0)
     rows, groups = torch.randn(90, 6), torch.arange(90) // 10
     bank = filled(rows, groups, num_neighbors=3)
     for group in range(9):
-        fewer = Bank(6, coreset_size=1000, num_neighbors=3)
-        others = bank.groups != group
-        fewer.centre, fewer.axes = bank.centre, bank.axes
-        fewer.memory, fewer.typical, fewer.groups = bank.memory[others], bank.typical[others], bank.groups[others]
-        own = rows[groups == group].T.reshape(1, 6, 2, 5)
-        torch.testing.assert_close(bank(own, torch.tensor([group])), fewer(own))
+        others = groups != group
+        centre, axes = balance(rows[others], [6])
+        balanced = (rows - centre) @ axes
+        own = rows[~others].T.reshape(1, 6, 2, 5)
+        found = bank(own, torch.tensor([group])).flatten()
+        distance, near = torch.cdist(balanced[~others], balanced[others]).topk(3, largest=False)
+        apart = torch.cdist(balanced, balanced).masked_fill(groups[:, None] == groups[None], torch.inf)
+        typical = apart.topk(3, largest=False).values.mean(1)[others]
+        torch.testing.assert_close(found, (distance / typical[near]).mean(1))
         assert (bank(own, torch.tensor([group])) > bank(own)).all(), "what is remembered lies at no distance"
+
+
+def test_new_images_lie_no_farther_than_left_out_ones_however_few_they_are() -> None:
+    torch.manual_seed(0)
+    mixed = torch.randn(64, 64)
+    rows = torch.randn(80 + 2000, 64) @ mixed  # hardly more images than channels: their balance is learnt by heart
+    bank = filled(rows[:80], torch.arange(80))
+    left_out = bank(rows[:80, :, None, None], torch.arange(80)).flatten()
+    new = bank(rows[80:, :, None, None]).flatten()
+    assert 0.9 < new.median() / left_out.median() < 1.1
+
+
+def test_what_left_out_distances_take_is_no_part_of_a_checkpoint_and_is_forgotten() -> None:
+    torch.manual_seed(0)
+    bank, new = filled(torch.randn(40, 4), torch.arange(40)), torch.randn(2, 4, 3, 3)
+    before = bank(new)
+    assert not any("apart" in name for name in bank.state_dict())
+    assert bank.apart_memory.numel()
+    bank.forget()
+    assert not bank.apart_memory.numel()
+    assert torch.equal(bank(new), before)
 
 
 def test_each_image_of_a_batch_is_without_its_own_group() -> None:

@@ -118,6 +118,7 @@ class Memory(Detector):
             found.append(self._looked_at(self.backbone(images), apart[at : at + len(images)].to(device)))
             at += len(images)
         self._kept.clear()
+        self.memory.forget()
         if not found:
             return None
         scores = self._learn([torch.cat(each) for each in zip(*found, strict=True)], torch.cat([known, apart]))

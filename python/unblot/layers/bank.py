@@ -12,6 +12,7 @@ times: its other photographs are no news.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +26,16 @@ ROWS = 512  # patches whose distances are in memory at a time: those of more wou
 DISTANCES = 2**26  # that are in memory at a time on other devices, 256 MiB: few large steps keep them busy
 LAST = 1e30  # squared distance of entries that are taken where there are no others
 CANDIDATES = 10  # entries are chosen among so many times as many patches
+FOLDS = 10  # of groups, each of which can be looked at as if nothing had been learnt from it
+
+
+class View(NamedTuple):
+    """Entries in balanced features: what is subtracted, by what is multiplied, the entries, their typical distances."""
+
+    centre: Tensor
+    axes: Tensor
+    entries: Tensor
+    typical: Tensor
 
 
 class Bank(nn.Module):
@@ -45,26 +56,60 @@ class Bank(nn.Module):
         self.register_buffer("memory", torch.zeros(0, channels))
         self.register_buffer("typical", torch.ones(0))
         self.register_buffer("groups", torch.zeros(0, dtype=torch.int64))  # that the entries are of
+        # The same for images of each fold of groups, learnt from the others; for training alone, until ``forget``.
+        for name, buffer in self._none_apart(channels).items():
+            self.register_buffer(name, buffer, persistent=False)
         self._seen = Reservoir(coreset_size * CANDIDATES)
+        self._end = 0  # above the numbers of all groups that were seen
 
     centre: Tensor
     axes: Tensor
     memory: Tensor
     typical: Tensor
     groups: Tensor
+    apart_centre: Tensor
+    apart_axes: Tensor
+    apart_memory: Tensor
+    apart_typical: Tensor
+
+    @staticmethod
+    def _none_apart(channels: int) -> dict[str, Tensor]:
+        return {
+            "apart_centre": torch.zeros(0, channels),
+            "apart_axes": torch.zeros(0, channels, channels),
+            "apart_memory": torch.zeros(0, 0, channels),
+            "apart_typical": torch.zeros(0, 0),
+        }
 
     def add(self, patches: Tensor, groups: Tensor) -> None:
         """See patches, shape (N, channels, H, W), of images of these groups, shape (N,)."""
+        self._end = max(self._end, int(groups.max()) + 1)
         self._seen.add(_rows(patches), groups.repeat_interleave(patches.shape[2] * patches.shape[3]))
 
     def finish(self) -> None:
-        """Balance the features, choose the entries and find their typical distances."""
+        """Balance the features, choose the entries and find their typical distances, for each fold of groups, too."""
         rows, groups = self._seen.take()
         self.centre, self.axes = balance(rows, [rows.shape[1]])
-        rows = (rows - self.centre) @ self.axes
-        chosen = coreset(rows, self.coreset_size)
-        self.memory, self.groups = rows[chosen], groups[chosen]
+        balanced = (rows - self.centre) @ self.axes
+        chosen = coreset(balanced, self.coreset_size)
+        self.memory, self.groups = balanced[chosen], groups[chosen]
         self.typical = self._typical(self.memory, self.groups)
+        views = [self._without(groups % FOLDS == fold, rows, chosen) for fold in range(FOLDS)]
+        stacked = (torch.stack(each) for each in zip(*views, strict=True))
+        self.apart_centre, self.apart_axes, self.apart_memory, self.apart_typical = stacked
+
+    def _without(self, own: Tensor, rows: Tensor, chosen: Tensor) -> View:
+        """The entries in features that were balanced without some of the rows."""
+        if own.all() or not own.any():  # nothing is left to learn from, or nobody asks for it
+            return View(self.centre, self.axes, self.memory, self.typical)
+        centre, axes = balance(rows[~own], [rows.shape[1]])
+        entries = (rows[chosen] - centre) @ axes
+        return View(centre, axes, entries, self._typical(entries, self.groups))
+
+    def forget(self) -> None:
+        """Drop what left-out distances take: from here on none can be had."""
+        for name, buffer in self._none_apart(len(self.centre)).items():
+            setattr(self, name, buffer.to(self.centre))
 
     def _typical(self, entries: Tensor, groups: Tensor) -> Tensor:
         """How far each entry lies from its nearest of other groups, shape (entries,); 1 where there are none."""
@@ -80,14 +125,32 @@ class Bank(nn.Module):
 
     def forward(self, patches: Tensor, without: Tensor | None = None) -> Tensor:
         """Patches, shape (N, channels, H, W), to distances, shape (N, 1, H, W): the mean over the nearest entries of
-        (Euclidean distance / that entry's typical distance to its own nearest entries of other groups). With
-        ``without``, groups of shape (N,), to the nearest that are not of an image's group, where there are such.
+        (Euclidean distance / that entry's typical distance to its own nearest entries of other groups).
+
+        With ``without``, groups of shape (N,), they are left-out distances: to the nearest entries that are not of the
+        image's group, where there are such, in features that were balanced without its fold. For a group that was
+        never seen they are the plain ones.
         """
         n, _, height, wide = patches.shape
-        rows = (_rows(patches) - self.centre) @ self.axes
-        apart = None if without is None else (without.repeat_interleave(height * wide), self.groups)
-        distance, index = nearest(rows, self.memory, self.num_neighbors, apart)
-        return (distance / self.typical[index]).mean(1).view(n, 1, height, wide)
+        rows = _rows(patches)
+        plain = View(self.centre, self.axes, self.memory, self.typical)
+        if without is None:
+            return self._distances(rows, plain).view(n, 1, height, wide)
+        found, groups = rows.new_empty(len(rows)), without.repeat_interleave(height * wide)
+        fold = torch.where(groups < self._end, groups % FOLDS, FOLDS)
+        for number in range(FOLDS + 1):
+            own = fold == number
+            if own.any():
+                view = plain if number == FOLDS else self._apart(number)
+                found[own] = self._distances(rows[own], view, (groups[own], self.groups))
+        return found.view(n, 1, height, wide)
+
+    def _apart(self, fold: int) -> View:
+        return View(self.apart_centre[fold], self.apart_axes[fold], self.apart_memory[fold], self.apart_typical[fold])
+
+    def _distances(self, rows: Tensor, view: View, apart: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        distance, index = nearest((rows - view.centre) @ view.axes, view.entries, self.num_neighbors, apart)
+        return (distance / view.typical[index]).mean(1)
 
 
 def _rows(patches: Tensor) -> Tensor:

@@ -61,6 +61,11 @@ class PatchMemory(nn.Module):
         for bank in self._banks():
             bank.finish()
 
+    def forget(self) -> None:
+        """Drop what left-out distances take."""
+        for bank in self._banks():
+            bank.forget()
+
     @property
     def one_group(self) -> bool:
         """Whether all that is remembered is of one group, so that no image can be scored without its own."""
