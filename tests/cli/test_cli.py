@@ -137,7 +137,8 @@ def test_without_the_extra_the_default_is_trained_from_scratch_and_that_is_said(
 ) -> None:
     monkeypatch.setattr("unblot.detectors.auto.packaged", lambda: False)
     monkeypatch.setattr("unblot.backbones.frozen.packaged", lambda: False)
-    small = "--size 64 --set coreset_size=50 --set steps=4 --epochs 1 --judge none --quiet".split()
+    few = ["--set", "coreset_size=50", "--set", "steps=4", "--epochs", "1"]
+    small = ["--size", "64", *few, "--judge", "none", "--quiet"]
     train = ("train", parts, "--normal", "fine ones", "--abnormal", "bad ones", *small, "--out")
     result = ok(*train, tmp_path / "run")
     said = result.stdout + result.stderr
