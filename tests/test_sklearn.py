@@ -21,6 +21,7 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from unblot.backbones.frozen import packaged
 from unblot.data import ImageSet, Item, Source, Splits
+from unblot.detectors.auto import Auto
 from unblot.evaluation import score_set
 from unblot.sklearn import AnomalyDetector, _default
 from unblot.training import TrainConfig, load_run, train
@@ -103,7 +104,14 @@ def test_it_is_the_same_training_and_scoring(tmp_path: Path, digits: tuple[Any, 
 
 
 @pytest.mark.skipif(not packaged(), reason="without weights the default is trained from scratch, which takes minutes")
-def test_the_plain_default_takes_and_judges_arrays(digits: tuple[Any, Any]) -> None:
+def test_the_plain_default_takes_and_judges_arrays(digits: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    begin = Auto.__init__
+
+    def few_steps(self: Auto, **shape: Any) -> None:
+        begin(self, **shape)
+        self.steps = 40
+
+    monkeypatch.setattr(Auto, "__init__", few_steps)
     normal = digits[0][digits[1] == 1]
     estimator = AnomalyDetector(value_range=(0, 16), random_state=0, device="cpu").fit(normal[:40])
     assert estimator.detector_.name == "auto"

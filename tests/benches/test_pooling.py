@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import itertools
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import torch
 from benches.pooling import POOLS, figures, grid, lines
+from typer.testing import CliRunner
+
+from unblot.cli import app
 
 
 def test_every_way_for_every_training(tmp_path: Path) -> None:
     out = tmp_path / "grid"
     told = "--classes 0 --models dae --corruptions none,box --seeds 0,1 --size 16 --epochs 1 --set width=4 --limit 60"
-    command = [sys.executable, "-m", "unblot", "compare", "digits", *told.split(), "--test-limit", "60", "--quiet"]
-    subprocess.run([*command, "--out", str(out)], check=True, capture_output=True, text=True)
+    words = ["compare", "digits", *told.split(), "--test-limit", "60", "--jobs", "1", "--quiet", "--out", str(out)]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
     table = grid(out)
     assert set(table) == {("dae", "none"), ("dae", "box")}
     assert all(set(seeds) == {0, 1} for seeds in table.values())
