@@ -48,7 +48,7 @@ def calibrated(made: Auto, held_out: Tensor, groups: Tensor) -> LeaveGroupOut:
 def ready() -> Auto:
     """Trained on 12 images of 12 groups and calibrated on 4 others."""
     torch.set_num_threads(1)
-    made = trained(blotted(12, seed=0), rounds=40)
+    made = trained(blotted(12, seed=0), rounds=16)
     calibrated(made, blotted(4, seed=1).clean, torch.arange(4))
     return made
 
@@ -79,11 +79,11 @@ def test_it_takes_its_steps_however_images_come_in_batches() -> None:
         (mark,) = (phase for phase in made.phases(1e-3) if phase.name == MARK)
         set_modes(made, mark)
         steps = 0
-        for _ in range(10):
+        for _ in range(5):
             for at in torch.arange(6).split(size):
                 part = Batch(*(getattr(batch, name)[at] for name in ("noisy", "clean", "index", "group")))
                 steps += sum(1 for _ in made.training_step(MARK, part))
-        assert steps == int(60 * 400 / 900)
+        assert steps == int(30 * 400 / 900)
 
 
 def test_corrupted_regions_stand_out_in_score_and_map(ready: Auto) -> None:
