@@ -137,7 +137,7 @@ def test_without_the_extra_the_default_is_trained_from_scratch_and_that_is_said(
 ) -> None:
     monkeypatch.setattr("unblot.detectors.auto.packaged", lambda: False)
     monkeypatch.setattr("unblot.backbones.frozen.packaged", lambda: False)
-    small = ["--size", "64", "--set", "coreset_size=50", "--epochs", "1", "--judge", "none", "--quiet"]
+    small = "--size 64 --set coreset_size=50 --set steps=4 --epochs 1 --judge none --quiet".split()
     train = ("train", parts, "--normal", "fine ones", "--abnormal", "bad ones", *small, "--out")
     result = ok(*train, tmp_path / "run")
     said = result.stdout + result.stderr

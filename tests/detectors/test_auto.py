@@ -22,7 +22,7 @@ def small(**options: object) -> Auto:
     return made
 
 
-def trained(batch: Batch, rounds: int = 12, **options: object) -> Auto:
+def trained(batch: Batch, rounds: int = 2, **options: object) -> Auto:
     """Auto that has seen a batch's clean images, and its corrupted ones so many times."""
     made = small(**options)
     for phase in made.phases(2e-3):

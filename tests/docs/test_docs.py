@@ -2,7 +2,7 @@
 
 ``tests/docs/blocks.py`` says which block is what. Commands run in a folder that holds what the documents speak of:
 images of parts in ``parts/good`` and ``parts/bad``, and some in ``new/``. Trainings that say no length get one epoch on
-few images.
+few images, and those of the default few steps.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from unblot.cli import app
 
 ALL = [block for page in PAGES for block in blocks(page)]
 SHORT = {"--epochs": "1", "--limit": "16"}
+FEW_STEPS = ("--set", "steps=8")  # of the default, whose marking networks learn as long from few images as from many
 PLACEHOLDERS = {"S": "0", "N": "1"}  # of commands that are only checked
 
 
@@ -113,6 +114,8 @@ def run(words: list[str], where: str) -> None:
     filled = [name for word in words for name in (sorted(map(str, Path().glob(word))) if "*" in word else [word])]
     if words[0] in ("train", "compare") and "--resume" not in words:
         filled += [text for flag, value in SHORT.items() if flag not in words for text in (flag, value)]
+    if words[0] == "train" and not {"--model", "--resume"} & {*words}:
+        filled += FEW_STEPS
     result = CliRunner().invoke(app, filled, prog_name="unblot")
     assert result.exit_code == 0, f"{where}: unblot {' '.join(filled)}\n{result.output}\n{result.exception!r}"
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,16 +12,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from unblot.calibration import calibrate
+from unblot.cli import app
 from unblot.data import DataConfig, load_data
+from unblot.detectors import registry
 from unblot.evaluation import score_set
 from unblot.training import TrainConfig, load_run
 from unblot.training.engine import others_ended
 from unblot.training.run import CHECKPOINT
 
-SCRIPT = """
-import hashlib, json, os, signal, sys
+LEARN = """
+import contextlib, hashlib, io, json, os, signal, sys
+from itertools import chain
 from pathlib import Path
 import torch
 from torch import nn
@@ -28,10 +33,9 @@ from unblot.data import DataConfig, load_data
 from unblot.detectors import Detector, Phase, Scores, Step, register
 from unblot.training import TrainConfig, train
 
-out, batch, model, die = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 torch.set_num_threads(1)
 rank = int(os.environ.get("RANK", "0"))
-seen = []
+seen, dies = [], 0
 
 @register
 class Plain(Detector):
@@ -45,35 +49,51 @@ class Plain(Detector):
     def training_step(self, phase, batch):
         for index, image in zip(batch.index.tolist(), batch.noisy, strict=True):
             seen.append((index, hashlib.sha256(image.numpy().tobytes()).hexdigest()))
-        if die and rank == 1 and len(seen) > die:
+        if dies and rank == 1 and len(seen) > dies:
             os.kill(os.getpid(), signal.SIGKILL)
         yield Step("network", {"squares": (self.network(batch.noisy) - batch.clean).square().mean()})
     def score(self, images):
         squares = (self.network(images) - images).square().mean(1, keepdim=True)
         return Scores(squares.flatten(1).mean(1), squares)
 
-data = DataConfig("digits", abnormal=("3",), size=8, limit=64)
-config = TrainConfig(model, epochs=3, batch_size=batch, lr=0.05 if model == "plain" else 2e-4, device="cpu",
-    model_options={} if model == "plain" else {"width": 4})
-train(config, load_data(data), out, data=data, progress=False, resume=out.exists() and bool(sys.argv[5:]))
-(out.parent / f"{out.name}-{rank}.json").write_text(json.dumps(seen))
+def learn(out, batch, model="plain", resume=False):
+    seen.clear()
+    data = DataConfig("digits", abnormal=("3",), size=8, limit=64)
+    config = TrainConfig(model, epochs=3, batch_size=batch, lr=0.05 if model == "plain" else 2e-4, device="cpu",
+        model_options={} if model == "plain" else {"width": 4})
+    train(config, load_data(data), out, data=data, progress=False, resume=resume)
+    (out.parent / f"{out.name}-{rank}.json").write_text(json.dumps(seen))
+"""
+
+DIES = """
+dies = 40  # in the second of three epochs
+learn(Path(sys.argv[1]) / "died", 8)
+"""
+
+# What two processes do one after the other; their start takes longer than all of it.
+TOGETHER = """
+from unblot.__main__ import main
+
+folder = Path(sys.argv[1])
+learn(folder / "run2", 8)
+learn(folder / "died", 8, resume=True)
+learn(folder / "dae", 8, model="dae")
+words, said = ["eval", str(folder / "scored"), "--out", str(folder / "two"), "--json"], io.TextIOWrapper(io.BytesIO())
+sys.argv = ["unblot", *words, "--device", "cpu", "--quiet"]
+with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
+    main()
+said.flush()
+(folder / f"said-{rank}.txt").write_bytes(said.buffer.getvalue())
 """
 
 ALIKE = """
-import hashlib, json, os, sys
-from itertools import chain
-from pathlib import Path
-import torch
 from unblot.calibration.positionwise import PositionwiseNormalizer
-from unblot.data import DataConfig, load_data
 from unblot.evaluation import score_set
 from unblot.layers.bank import Bank
-from unblot.training import TrainConfig, load_run, loop, train
+from unblot.training import load_run, loop
 from unblot.training.engine import average_gradients, average_values, make_fabric
 from unblot.training.validator import SyntheticValidator
 
-folder, rank = Path(sys.argv[1]), int(os.environ["RANK"])
-torch.set_num_threads(1)
 built, apart = [], False
 
 def after(owner, name, change):
@@ -134,23 +154,13 @@ told["means"] = [means, [None if p.grad is None else p.grad.tolist() for p in pa
 """
 
 
-def start(
-    folder: Path, out: str, *, processes: int, batch: int, model: str = "plain", die: int = 0, resume: bool = False
-) -> Any:
-    words = [str(folder / out), str(batch), model, str(die), *(["resume"] if resume else [])]
-    return run_script(folder, SCRIPT, words, processes)
-
-
-def run_script(folder: Path, script: str, words: list[str], processes: int) -> Any:
+def by_two(folder: Path, script: str) -> subprocess.CompletedProcess[str]:
+    """Run a script, given the folder, as two processes of ``torchrun``."""
     (folder / "script.py").write_text(script, encoding="utf-8")
-    runner = (
-        ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)] if processes > 1 else []
-    )
-    words = [str(folder / "script.py"), *words]
+    runner = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    return subprocess.run(
-        [sys.executable, *runner, *words], capture_output=True, text=True, check=False, env=environment
-    )
+    words = [sys.executable, *runner, str(folder / "script.py"), str(folder)]
+    return subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
 
 
 def losses(run: Path, name: str) -> list[float]:
@@ -159,33 +169,48 @@ def losses(run: Path, name: str) -> list[float]:
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with ``run2``, trained by two processes."""
+def ended(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """A folder with ``died``, in whose training one of two processes was killed, and how the job of both ended."""
     folder = tmp_path_factory.mktemp("pair")
-    two = start(folder, "run2", processes=2, batch=8)
+    job = by_two(folder, LEARN + DIES)
+    shutil.copytree(folder / "died", folder / "as it died")
+    return folder, job
+
+
+@pytest.fixture(scope="module")
+def pair(ended: tuple[Path, subprocess.CompletedProcess[str]]) -> Path:
+    """The folder with all that two processes made; and ``scored`` and ``one``, a run and its scores, made by one."""
+    folder, _ = ended
+    small = ["--limit", "40", "--model", "dae", "--set", "width=4", "--size", "8", "--epochs", "1"]
+    run, one = str(folder / "scored"), str(folder / "one")
+    for words in (["train", "digits", *small, "--out", run], ["eval", run, "--out", one]):
+        done = CliRunner().invoke(app, [*words, "--device", "cpu", "--quiet"])
+        assert done.exit_code == 0, done.output
+    two = by_two(folder, LEARN + TOGETHER + ALIKE)
     assert two.returncode == 0, two.stderr
     return folder
 
 
 @pytest.mark.slow
-def test_two_processes_see_the_bits_of_one_and_learn_the_same(pair: Path) -> None:
-    tmp_path = pair
-    one = start(tmp_path, "run1", processes=1, batch=16)
-    assert one.returncode == 0, one.stderr
-    alone = [tuple(pair) for pair in json.loads((tmp_path / "run1-0.json").read_text())]
-    shares = [json.loads((tmp_path / f"run2-{rank}.json").read_text()) for rank in (0, 1)]
+def test_two_processes_see_the_bits_of_one_and_learn_the_same(pair: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_FROM_ELSEWHERE", {})
+    one: dict[str, Any] = {}
+    exec(LEARN, one)
+    one["learn"](pair / "run1", 16)
+    alone = [tuple(seen) for seen in json.loads((pair / "run1-0.json").read_text())]
+    shares = [json.loads((pair / f"run2-{rank}.json").read_text()) for rank in (0, 1)]
     assert len(alone) == 3 * 64 == sum(map(len, shares))
     # The same global batches, and in them the same corrupted pixels, bit for bit.
     for start_of in range(0, len(alone), 16):
         both = [tuple(p) for share in shares for p in share[start_of // 2 : start_of // 2 + 8]]
         assert set(both) == set(alone[start_of : start_of + 16])
     # The mean gradient is the same but for the order of sums.
-    wanted, found = losses(tmp_path / "run1", "squares"), losses(tmp_path / "run2", "squares")
+    wanted, found = losses(pair / "run1", "squares"), losses(pair / "run2", "squares")
     assert found == pytest.approx(wanted, rel=1e-5)
-    weights = [_weights(tmp_path / run) for run in ("run1", "run2")]
+    weights = [_weights(pair / run) for run in ("run1", "run2")]
     for name, value in weights[0].items():
         assert torch.allclose(value, weights[1][name], rtol=1e-4, atol=1e-6), name
-    calibrations = [json.loads((tmp_path / run / "calibration.json").read_text()) for run in ("run1", "run2")]
+    calibrations = [json.loads((pair / run / "calibration.json").read_text()) for run in ("run1", "run2")]
     assert calibrations[1]["n"] == calibrations[0]["n"]
     assert calibrations[1]["threshold"] == pytest.approx(calibrations[0]["threshold"], rel=1e-4)
 
@@ -197,22 +222,22 @@ def _weights(run: Path) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.slow
-def test_a_process_that_dies_ends_the_job_with_a_name_and_a_checkpoint_that_resumes(pair: Path, tmp_path: Path) -> None:
-    ended = start(tmp_path, "run", processes=2, batch=8, die=40)  # in the second of three epochs
-    assert ended.returncode != 0
-    assert "SIGKILL" in ended.stderr or "Signal 9" in ended.stderr  # torchrun names the process and how it ended
-    config = json.loads((tmp_path / "run" / "config.json").read_text())
+def test_a_process_that_dies_ends_the_job_with_a_name_and_a_checkpoint_that_resumes(
+    ended: tuple[Path, subprocess.CompletedProcess[str]], pair: Path
+) -> None:
+    _, job = ended
+    assert job.returncode != 0
+    assert "SIGKILL" in job.stderr or "Signal 9" in job.stderr  # torchrun names the process and how it ended
+    config = json.loads((pair / "as it died" / "config.json").read_text())
     assert config["training"]["devices"] == 2
-    again = start(tmp_path, "run", processes=2, batch=8, resume=True)
-    assert again.returncode == 0, again.stderr
-    assert (tmp_path / "run" / CHECKPOINT).read_bytes() == (pair / "run2" / CHECKPOINT).read_bytes()
+    whole = (pair / "run2" / CHECKPOINT).read_bytes()
+    assert (pair / "as it died" / CHECKPOINT).read_bytes() != whole
+    assert (pair / "died" / CHECKPOINT).read_bytes() == whole
 
 
 @pytest.mark.slow
-def test_with_batchnorm_all_processes_end_alike_and_score_every_image_once(tmp_path: Path) -> None:
-    done = start(tmp_path, "run", processes=2, batch=8, model="dae")
-    assert done.returncode == 0, done.stderr
-    run = load_run(tmp_path / "run")
+def test_with_batchnorm_all_processes_end_alike_and_score_every_image_once(pair: Path) -> None:
+    run = load_run(pair / "dae")
     held_out = load_data(DataConfig("digits", abnormal=("3",), size=8, limit=64)).held_out
     torch.set_num_threads(1)
     alone = score_set(run.detector, held_out, batch_size=8, progress=False)
@@ -220,11 +245,9 @@ def test_with_batchnorm_all_processes_end_alike_and_score_every_image_once(tmp_p
 
 
 @pytest.mark.slow
-def test_the_first_process_decides_and_all_hold_its_bytes(tmp_path: Path) -> None:
+def test_the_first_process_decides_and_all_hold_its_bytes(pair: Path) -> None:
     """Also where another, left to itself, begins with other weights and remembers, chooses and calibrates otherwise."""
-    done = run_script(tmp_path, ALIKE, [str(tmp_path)], processes=2)
-    assert done.returncode == 0, done.stderr
-    first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
+    first, second = (json.loads((pair / f"{rank}.json").read_text()) for rank in (0, 1))
     means, gradients = first.pop("means")
     assert [means, gradients] == second.pop("means"), "where a process has less than another, no one waits"
     assert means == {"both": 1.5, "first": 3.0, "second": 5.0}
@@ -239,22 +262,10 @@ def test_the_first_process_decides_and_all_hold_its_bytes(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-def test_an_evaluation_by_two_processes_writes_the_scores_of_one(tmp_path: Path) -> None:
-    train = ["train", "digits", "--limit", "40", "--model", "dae", "--set", "width=4", "--size", "8", "--epochs", "1"]
-    words = [[*train, "--out", "run"], ["eval", "run", "--out", "one"], ["eval", "run", "--out", "two", "--json"]]
-    for number, asked in enumerate(words):
-        runner = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"] if number == 2 else []
-        done = subprocess.run(
-            [sys.executable, *runner, "-m", "unblot", *asked, "--device", "cpu", "--quiet"],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-        )
-        assert done.returncode == 0, done.stderr
-    assert len(done.stdout.splitlines()) == 1  # one of the two speaks
-    assert (tmp_path / "one" / "scores.csv").read_bytes() == (tmp_path / "two" / "scores.csv").read_bytes()
+def test_an_evaluation_by_two_processes_writes_the_scores_of_one(pair: Path) -> None:
+    said = "".join((pair / f"said-{rank}.txt").read_text() for rank in (0, 1))
+    assert len(said.splitlines()) == 1  # one of the two speaks
+    assert (pair / "one" / "scores.csv").read_bytes() == (pair / "two" / "scores.csv").read_bytes()
 
 
 class Share:
