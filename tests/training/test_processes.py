@@ -17,7 +17,7 @@ from unblot.data import DataConfig, load_data
 from unblot.evaluation import score_set
 from unblot.training import TrainConfig, load_run
 from unblot.training.engine import others_ended
-from unblot.training.run import CHECKPOINT
+from unblot.training.run_files import CHECKPOINT
 
 SCRIPT = """
 import hashlib, json, os, signal, sys
