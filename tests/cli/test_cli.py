@@ -137,7 +137,19 @@ def test_without_the_extra_the_default_is_trained_from_scratch_and_that_is_said(
 ) -> None:
     monkeypatch.setattr("unblot.detectors.auto.packaged", lambda: False)
     monkeypatch.setattr("unblot.backbones.frozen.packaged", lambda: False)
-    small = "--size 64 --set coreset_size=50 --set steps=4 --epochs 1 --judge none --quiet".split()
+    small = [
+        "--size",
+        "64",
+        "--set",
+        "coreset_size=50",
+        "--set",
+        "steps=4",
+        "--epochs",
+        "1",
+        "--judge",
+        "none",
+        "--quiet",
+    ]
     train = ("train", parts, "--normal", "fine ones", "--abnormal", "bad ones", *small, "--out")
     result = ok(*train, tmp_path / "run")
     said = result.stdout + result.stderr
@@ -538,7 +550,7 @@ def test_every_verb_gives_one_line_of_json(trained: Path, parts: Path) -> None:
 
     rows = [json.loads(line) for line in ok("predict", trained, parts / "bad ones", "--json").stdout.splitlines()]
     assert len(rows) == 4
-    assert rows[0].keys() == {"path", "score", "predicted", "threshold"}
+    assert rows[0].keys() == {"path", "score", "predicted", "threshold", "engine"}
     assert "--out" in refused("predict", trained, parts, "--json", "--out", "x.csv")
 
 

@@ -41,7 +41,7 @@ def export(
     voice = output.Voice(json_)
     file = places.check_file(out or run / "model.onnx", places.is_export, "an exported detector")
     from unblot.deploy import export as deploy
-    from unblot.deploy import parity
+    from unblot.deploy import in_run, parity
     from unblot.training import load_run
 
     trained = load_run(run)
@@ -51,12 +51,14 @@ def export(
     output.make_folder(file.parent)
     deploy.export(trained, file)
     found = parity.check(trained, file, images, batch_size=batch_size)
+    taken, in_run_too = in_run.note(trained, file, found), output.command("unblot", "predict", run, "IMAGES")
     voice.say(
         f"exported  {file} ({file.stat().st_size / 1e6:.1f} MB)\n"
         f"compared  {_said(found.resized, 'images')}\n"
         f"          {_said(found.frames, 'camera-sized frames')}\n"
         f"speed     torch {found.torch_speed:.1f} images/s, onnxruntime {found.graph_speed:.1f} images/s\n"
         f"next      {output.command('unblot', 'predict', file, 'IMAGES')}"
+        + (f"\n          {in_run_too} scores up to {in_run.FEW} images with it, too" if taken else "")
     )
     voice.line(
         file=str(file),

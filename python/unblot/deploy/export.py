@@ -42,6 +42,7 @@ def metadata_of(run: Run) -> dict[str, Any]:
         "unblot": __version__,
         "torch": torch.__version__,
         "python": platform.python_version(),
+        "run": run.digest,
         "detector": {"name": detector.name, "options": without_places(detector.options)},
         "classes": ["normal", "abnormal"],
         "threshold": None if run.threshold is None else run.threshold.to_dict(),
