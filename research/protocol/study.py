@@ -28,7 +28,7 @@ from unblot.files import write_json, write_text
 from unblot.training import TrainConfig, train
 from unblot.training.engine import make_fabric
 from unblot.training.loop import build
-from unblot.training.run import CONFIG
+from unblot.training.run_files import CONFIG
 
 __all__ = ["MODES", "protocol_study"]
 

@@ -356,6 +356,7 @@ def test_predict_loads_nothing_that_trains(trained: Path, parts: Path) -> None:
         "try: main()\n"
         "except SystemExit as end: assert not end.code, end.code\n"
         "heavy = {'lightning_fabric', 'sklearn', 'scipy', 'matplotlib', 'torchvision', 'timm', 'jinja2', 'pandas',\n"
+        "         'openvino', 'onnx', 'onnxruntime',\n"
         "         'unblot.training.loop', 'unblot.evaluation.audit', 'unblot.comparison'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )

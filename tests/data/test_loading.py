@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
-from unblot.data import DataConfig, ImageSet, Item, Source, exact_repeats, load_data
+from unblot.data import DataConfig, ImageSet, Item, Reading, Source, exact_repeats, find_images, load_data, load_found
+from unblot.data.decoded import Decoder, in_one_array
 from unblot.errors import UserError
 
 Picture = Callable[..., Path]
@@ -100,6 +104,46 @@ def test_a_split_keeps_every_image_once(folder: Path) -> None:
     splits = load_data(config(folder))
     names = [i.name for part in (splits.train, splits.held_out, splits.test) for i in part.items]
     assert sorted(names) == sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*.png"))
+
+
+IMAGE = 3 * 8 * 8
+
+
+@pytest.mark.parametrize(
+    ("images", "training", "judging"),
+    [(99, (14, 2, 9), (14, 2, 9)), (24, (14, 2, 0), (0, 2, 9)), (13, (0, 2, 9), (0, 2, 9)), (1, (0, 0, 0), (0, 0, 0))],
+)
+def test_all_parts_together_are_kept_in_so_much_memory(
+    folder: Path, images: int, training: tuple[int, ...], judging: tuple[int, ...]
+) -> None:
+    """Those that are not are the same; the part that is needed comes first."""
+    plain = load_found(find_images(config(folder)), config(folder, channels=3), cache_bytes=0)
+    for reading, kept in ((None, training), (Reading(), judging)):
+        splits = load_found(
+            find_images(config(folder)), config(folder, channels=3), reading=reading, cache_bytes=images * IMAGE
+        )
+        parts = (splits.train, splits.held_out, splits.test)
+        assert tuple(part.kept_bytes // IMAGE for part in parts) == kept
+        for one, other in zip(parts, (plain.train, plain.held_out, plain.test), strict=True):
+            assert one.items == other.items
+            assert all(torch.equal(one[i]["image"], other[i]["image"]) for i in range(len(one)))
+            assert one.digests() == other.digests()
+
+
+def test_an_array_that_images_were_decoded_into_is_taken_as_it_is() -> None:
+    decoder = Decoder(1, 8, None, cache_bytes=5 * 64)
+    sources = [Source(Item(str(i), 0, "good", str(i)), np.full((8, 8), i, np.uint8)) for i in range(5)]
+    decoder.add(sources[:3], sources[3:])
+    one, other = decoder.of(sources[:3]), decoder.of(sources[3:])
+    block = in_one_array(one)
+    assert block is not None
+    assert [row.max() for row in block] == [0, 1, 2]
+    images = ImageSet(sources[:3], channels=1, size=8, decoded=one)
+    block[0] = 9
+    assert images[0]["image"].max() == 9, "no copy"
+    assert in_one_array(other) is not None
+    for mixed in (one[::-1], one[:2], [*one[:2], other[0]], [], [replace(one[0], pixels=None)]):
+        assert in_one_array(mixed) is None
 
 
 def test_a_configuration_survives_json() -> None:

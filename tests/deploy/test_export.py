@@ -13,17 +13,9 @@ import torch
 from PIL import Image
 
 from unblot.data import load_paths
-from unblot.deploy.export import (
-    check,
-    check_images,
-    export,
-    frames_of,
-    gap,
-    metadata_of,
-    refusal,
-    resize,
-    without_places,
-)
+from unblot.deploy.export import export, metadata_of, refusal, without_places
+from unblot.deploy.graph import resize
+from unblot.deploy.parity import check, check_images, frames_of, gap
 from unblot.deploy.runtime import load_onnx
 from unblot.detectors import available
 from unblot.errors import UserError
@@ -81,7 +73,7 @@ def test_a_graph_that_resizes_otherwise_is_caught(
 
     run, file = make_run("dae", size=32), tmp_path / "model.onnx"
     images = check_images(run, [photos])
-    monkeypatch.setattr("unblot.deploy.export.resize", otherwise)
+    monkeypatch.setattr("unblot.deploy.graph.resize", otherwise)
     export(run, file)
     parity = check(run, file, images, threads=1)
     assert parity.resized.passed, "at the network's size there is nothing to resize"

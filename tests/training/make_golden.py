@@ -22,7 +22,7 @@ from unblot.data import ImageSet, Item, Source, Splits
 from unblot.evaluation import score_set
 from unblot.files import write_json
 from unblot.training import TrainConfig, load_run, train
-from unblot.training.run import CALIBRATION, CHECKPOINT, CONFIG, FORMAT, IMAGES, PROVENANCE
+from unblot.training.run_files import CALIBRATION, CHECKPOINT, CONFIG, FORMAT, IMAGES, PROVENANCE
 
 GOLDEN = Path(__file__).parent / "golden"
 SCORES = "scores.json"

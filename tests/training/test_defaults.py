@@ -16,11 +16,10 @@ from unblot import cli
 from unblot.comparison import plan
 from unblot.comparison.cell import _resolved
 from unblot.data import DataConfig, Splits, find_images, load_data, load_found
-from unblot.data.decoded import CACHE_BYTES
+from unblot.data.decoded import CACHE_BYTES, ONCE_BYTES
 from unblot.detectors import Detector, recommended
 from unblot.sklearn import AnomalyDetector
 from unblot.training import TrainConfig, resolve, size_for, train
-from unblot.training.defaults import ONCE_BYTES
 
 MODELS = ["auto", "memory", "dae"]
 SHAPE = (90, 130)

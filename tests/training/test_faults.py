@@ -23,7 +23,8 @@ from unblot.detectors import Batch, Step
 from unblot.errors import UserError
 from unblot.training import TrainConfig, train
 from unblot.training.checkpoint import read
-from unblot.training.run import CHECKPOINT, only_writer
+from unblot.training.run import only_writer
+from unblot.training.run_files import CHECKPOINT
 
 Config = Callable[..., TrainConfig]
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and limits of POSIX")

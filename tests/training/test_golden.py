@@ -11,7 +11,7 @@ from tests.training.make_golden import GOLDEN, SCORES, SIZES, judged
 
 from unblot.evaluation import score_set
 from unblot.training import load_run
-from unblot.training.run import CONFIG, FORMAT
+from unblot.training.run_files import CONFIG, FORMAT
 
 RUNS = sorted(path.parent for path in GOLDEN.rglob(CONFIG))
 

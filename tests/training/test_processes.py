@@ -21,7 +21,7 @@ from unblot.detectors import registry
 from unblot.evaluation import score_set
 from unblot.training import TrainConfig, load_run
 from unblot.training.engine import others_ended
-from unblot.training.run import CHECKPOINT
+from unblot.training.run_files import CHECKPOINT
 
 LEARN = """
 import contextlib, hashlib, io, json, os, signal, sys

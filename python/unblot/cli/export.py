@@ -12,7 +12,7 @@ from unblot.cli.program import app
 from unblot.errors import UserError
 
 if TYPE_CHECKING:
-    from unblot.deploy.export import Gap
+    from unblot.deploy.parity import Gap
 
 __all__ = ["export"]
 
@@ -41,21 +41,24 @@ def export(
     voice = output.Voice(json_)
     file = places.check_file(out or run / "model.onnx", places.is_export, "an exported detector")
     from unblot.deploy import export as deploy
+    from unblot.deploy import in_run, parity
     from unblot.training import load_run
 
     trained = load_run(run)
     if why := deploy.refusal(trained.detector):
         raise UserError(why)
-    images = deploy.check_images(trained, check)  # before the work, so that nothing is written if they are missing
+    images = parity.check_images(trained, check)  # before the work, so that nothing is written if they are missing
     output.make_folder(file.parent)
     deploy.export(trained, file)
-    found = deploy.check(trained, file, images, batch_size=batch_size)
+    found = parity.check(trained, file, images, batch_size=batch_size)
+    taken, in_run_too = in_run.note(trained, file, found), output.command("unblot", "predict", run, "IMAGES")
     voice.say(
         f"exported  {file} ({file.stat().st_size / 1e6:.1f} MB)\n"
         f"compared  {_said(found.resized, 'images')}\n"
         f"          {_said(found.frames, 'camera-sized frames')}\n"
         f"speed     torch {found.torch_speed:.1f} images/s, onnxruntime {found.graph_speed:.1f} images/s\n"
         f"next      {output.command('unblot', 'predict', file, 'IMAGES')}"
+        + (f"\n          {in_run_too} scores up to {in_run.FEW} images with it, too" if taken else "")
     )
     voice.line(
         file=str(file),
@@ -73,7 +76,7 @@ def export(
     )
     if not found.passed:
         typer.echo(
-            f"the scores differ by more than {deploy.TOLERANCE:g}, the maps by more than {deploy.MAP_TOLERANCE:g}, or "
+            f"the scores differ by more than {parity.TOLERANCE:g}, the maps by more than {parity.MAP_TOLERANCE:g}, or "
             "images are judged otherwise: do not use this file",
             err=True,
         )

@@ -48,6 +48,8 @@ def predict(
 ) -> None:
     """Score images. CSV: path, score, predicted (1 abnormal, 0 normal). An ONNX file needs no torch.
 
+    Up to 16 images are scored by the file that `unblot export RUN` left in the run: the same scores, sooner.
+
     Rows are written batch by batch. Exit code 1: an image could not be scored; it has a row without a score.
     """
     if json_ and out:
@@ -60,10 +62,13 @@ def predict(
     passed = Passed()
     sources = sources_of(paths, passed)
     heat = _check_places(run, sources, out, maps)
-    loaded = _by_graph(run, device) if run.suffix.lower() == ".onnx" else _by_run(run, device, len(sources))
+    if run.suffix.lower() == ".onnx":
+        loaded = _by_graph(run, device)
+    else:
+        loaded = _by_graph_in(run, device, len(sources)) or _by_run(run, device, len(sources))
     kept = _kept(out, loaded, sources, with_maps=maps is not None) if resume and out else Kept({})
     threshold = loaded.calibration.threshold
-    rows = JsonRows(threshold) if json_ else CsvRows(out, maps is not None, kept)
+    rows = JsonRows(threshold, loaded.engine) if json_ else CsvRows(out, maps is not None, kept)
     left = [source for source in sources if source.item.name not in kept.scores]
     seen: list[FileScore] = []
     above, failed, done = sum(score > threshold for score in kept.scores.values()), [], len(kept.scores)
@@ -84,6 +89,7 @@ def predict(
         rows.close()
     typer.echo(
         f"{above} of {len(sources)} images lie above the threshold {threshold:.4g}"
+        + (f"\nscored by {loaded.graph}" if loaded.graph else "")
         + (f"\nscores    {out}" if out else "")
         + (f"\nmaps      {maps}" if maps else ""),
         err=True,
@@ -99,7 +105,7 @@ def predict(
 
 @dataclass(frozen=True)
 class _Loaded:
-    """A detector to score files with, and what its scores are judged by."""
+    """A detector to score files with, and what its scores are judged by; ``graph``: the file that scores for a run."""
 
     score: ScoreBatch
     channels: int
@@ -107,6 +113,8 @@ class _Loaded:
     calibration: Calibration
     reading: Reading
     images: ImagesOfRun | None = None
+    engine: str = "onnxruntime"
+    graph: Path | None = None
 
     def warnings(self, seen: list[FileScore]) -> list[str]:
         """What the user must know of the images that were scored: what differs from those trained on, or is one."""
@@ -139,7 +147,28 @@ def _by_run(run: Path, device: str, images: int) -> _Loaded:
     trained = load_run(run)
     detector, calibration = trained.detector, trained.calibration
     score = scorer(detector, settings.device(device), images=images)
-    return _Loaded(score, detector.channels, detector.size, calibration, trained.reading, trained.images)
+    size = detector.size
+    return _Loaded(score, detector.channels, size, calibration, trained.reading, trained.images, engine="torch")
+
+
+def _by_graph_in(run: Path, device: str, images: int) -> _Loaded | None:
+    """By the graph in a run directory, where the images are few and it is known to score as the run does: loading torch
+    would take most of the time.
+    """
+    from unblot.deploy.in_run import FEW, graph_of
+
+    if images > FEW or device == "cuda" or (found := graph_of(run, device=device)) is None:
+        return None
+    detector = found.detector
+    return _Loaded(
+        detector.score_planes,
+        detector.channels,
+        detector.size,
+        found.calibration,
+        found.reading,
+        found.images,
+        graph=detector.path,
+    )
 
 
 def _by_graph(file: Path, device: str) -> _Loaded:

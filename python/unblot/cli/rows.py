@@ -94,10 +94,11 @@ class JsonRows:
 
     Args:
         threshold: stands in each of them.
+        engine: what scores, "torch" or "onnxruntime"; too.
     """
 
-    def __init__(self, threshold: float) -> None:
-        self.threshold = threshold
+    def __init__(self, threshold: float, engine: str) -> None:
+        self.threshold, self.engine = threshold, engine
         self._voice = output.Voice(json_lines=True)
 
     def write(self, scored: Sequence[Scored]) -> None:
@@ -107,7 +108,7 @@ class JsonRows:
             row: dict[str, Any] = {"path": entry.name, "score": entry.score, "predicted": called_as}
             row |= {"map": file} if file else {}
             row |= {"error": entry.problem} if entry.problem else {}
-            self._voice.line(**row, threshold=self.threshold)
+            self._voice.line(**row, threshold=self.threshold, engine=self.engine)
 
     def close(self) -> None:
         """Nothing is left to do."""

@@ -24,7 +24,7 @@ from unblot.files import write_json, write_text
 from unblot.training import TrainConfig, load_run, sized, train
 from unblot.training.checkpoint import read
 from unblot.training.engine import make_fabric
-from unblot.training.run import CHECKPOINT, CONFIG
+from unblot.training.run_files import CHECKPOINT, CONFIG
 
 __all__ = ["CELL", "attempt", "error_file", "note_error", "run_folder"]
 

@@ -24,7 +24,7 @@ from unblot.comparison.cell import CELL, attempt, error_file, note_error, run_fo
 from unblot.comparison.trainings import Training
 from unblot.errors import UserError
 from unblot.evaluation import Protocol
-from unblot.training.run import CONFIG
+from unblot.training.run_files import CONFIG
 
 __all__ = ["Outcome", "run_grid"]
 

@@ -1,9 +1,13 @@
-"""Images decoded once, whatever is asked of them: pixels, a digest of the pixels, what reading them showed."""
+"""Images decoded once, whatever is asked of them: pixels, a digest of the pixels, what reading them showed.
+
+Pixels that are kept lie in one array for each part of a data set, which becomes the part's own: a copy would double the
+memory, and what many small arrays leave behind is not given back to the system.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import blake2b
 
@@ -14,9 +18,10 @@ from unblot.data.items import Source
 from unblot.data.pixels import in_threads, read
 from unblot.data.reading import Facts, Reading
 
-__all__ = ["CACHE_BYTES", "Decoded", "Decoder", "decode_one"]
+__all__ = ["CACHE_BYTES", "ONCE_BYTES", "Decoded", "Decoder", "decode_one", "in_one_array"]
 
 CACHE_BYTES = 2 << 30
+ONCE_BYTES = 2**29  # where each image is needed about once
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +57,25 @@ def decode_one(source: Source, *, channels: int, size: int, reading: Reading | N
     return Decoded(digest, facts, int(low.min()), int(high.max()), int((high.astype(int) - low).max()), pixels)
 
 
+def in_one_array(images: Sequence[Decoded]) -> NDArray[np.uint8] | None:
+    """The array of shape (N, channels, size, size) whose rows the pixels of N images are, in order; None where there is
+    none.
+    """
+    first = images[0].pixels if images else None
+    if first is None or not isinstance(block := first.base, np.ndarray) or block.shape != (len(images), *first.shape):
+        return None
+    starts = [-1 if d.pixels is None else d.pixels.ctypes.data for d in images]
+    return block if starts == [row.ctypes.data for row in block] else None
+
+
 class Decoder:
-    """Decodes images of one data set, each once; keeps pixels as long as memory is to hold them.
+    """Decodes images of one data set, each once; keeps the pixels of the parts that memory is to hold whole.
 
     Args:
         channels: 1 or 3.
         size: height and width in pixels.
         reading: how images are read.
-        cache_bytes: most memory that the pixels may take.
+        cache_bytes: most memory that the pixels of all parts may take.
         progress: None shows a progress bar where stderr is a terminal and there are many images, True always, False
             never.
 
@@ -78,21 +94,31 @@ class Decoder:
     ) -> None:
         self.known: dict[str, Decoded] = {}
         self._one = partial(decode_one, channels=channels, size=size, reading=reading)
+        self._shape = (channels, size, size)
         self._room = cache_bytes // (channels * size * size)
         self._progress = progress
 
-    def add(self, sources: Iterable[Source]) -> None:
-        """Decode those that are not known yet.
+    def add(self, *parts: Iterable[Source]) -> None:
+        """Decode those images that are not known yet. Pixels are kept part by part: a part's where there is room for
+        all of them after the parts before it.
 
         Raises:
             UserError: an image that cannot be read.
         """
-        new = [s for s in sources if s.item.name not in self.known]
-        for source, found in zip(new, self._decoded(new), strict=True):
-            kept = found.pixels if len(self.known) < self._room else None
-            self.known[source.item.name] = Decoded(
-                found.digest, found.facts, found.low, found.high, found.contrast, kept
-            )
+        new: list[Source] = []
+        rows: list[NDArray[np.uint8] | None] = []
+        for part in parts:
+            unknown = [s for s in part if s.item.name not in self.known]
+            new += unknown
+            if len(unknown) <= self._room:
+                self._room -= len(unknown)
+                rows += list(np.empty((len(unknown), *self._shape), np.uint8))
+            else:
+                rows += [None] * len(unknown)
+        for source, row, found in zip(new, rows, self._decoded(new), strict=True):
+            if row is not None and found.pixels is not None:
+                row[...] = found.pixels
+            self.known[source.item.name] = replace(found, pixels=row)
 
     def of(self, sources: Sequence[Source]) -> list[Decoded]:
         """What was decoded, in the order of ``sources``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from copy import copy
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from unblot.data.decoded import CACHE_BYTES, Decoded, decode_one
+from unblot.data.decoded import CACHE_BYTES, Decoded, decode_one, in_one_array
 from unblot.data.items import ABNORMAL, NORMAL, Source
 from unblot.data.pixels import decode, decode_mask, in_threads, whole
 from unblot.data.reading import Facts, Reading
@@ -78,7 +79,11 @@ class ImageSet(Dataset[dict[str, Any]]):
             None if decoded is None else [(d.digest, d.facts) for d in decoded]
         )
         shape = (len(sources), channels, size, size)
-        if np.prod(shape, dtype=object) <= cache_bytes:
+        if math.prod(shape) > cache_bytes:
+            return
+        if decoded is not None and (block := in_one_array(decoded)) is not None:
+            self._pixels = torch.from_numpy(block)
+        else:
             self._pixels = torch.empty(shape, dtype=torch.uint8)
             rows = list(decoded) if decoded is not None else [None] * len(sources)
             self._known = self._fill(self._pixels.numpy(), rows, progress)
@@ -125,6 +130,11 @@ class ImageSet(Dataset[dict[str, Any]]):
         some._known = None if self._known is None else self._known[:count]
         some._pixels = None if self._pixels is None else self._pixels[:count]
         return some
+
+    @property
+    def kept_bytes(self) -> int:
+        """Memory that decoded images take; 0 where each is decoded when it is asked for."""
+        return 0 if self._pixels is None else self._pixels.nbytes
 
     @property
     def labels(self) -> NDArray[np.int64]:

@@ -14,7 +14,7 @@ from unblot.data import cifar10, digits, fashion_mnist, folders, magnetic_tile
 from unblot.data.classes import did_you_mean
 from unblot.data.config import DataConfig
 from unblot.data.copies import joined, said_of_copies, said_of_variation
-from unblot.data.decoded import CACHE_BYTES, Decoder
+from unblot.data.decoded import CACHE_BYTES, ONCE_BYTES, Decoder
 from unblot.data.dividing import Division, by_rule, divide, regrouped
 from unblot.data.groups import NONE
 from unblot.data.items import ABNORMAL, NORMAL, Found, Source
@@ -44,6 +44,7 @@ LOOKED_AT = 100  # images whose sizes tell what is usual
 MEASURED = 1000  # files of more than 8 bits whose highest value tells how many bits are used
 SIZE_STEP = 32  # pixels between the sizes at which images are seen
 SMALLEST, LARGEST = 64, 512
+_PARTS = ("train", "held_out", "test")
 ENLARGED, ENLARGED_TO = 1.5, 256  # small images show more so, up to that size
 
 # A named data set is a module with a function find(config), CLASSES where each may be left out in turn, and a line
@@ -103,7 +104,8 @@ def load_data(config: DataConfig, *, reading: Reading | None = None, progress: b
         >>> len(splits.train), len(splits.held_out), len(splits.test)
         (1165, 130, 502)
     """
-    return load_found(find_images(config), config, reading=reading, progress=progress)
+    cache_bytes = CACHE_BYTES if reading is None else ONCE_BYTES
+    return load_found(find_images(config), config, reading=reading, progress=progress, cache_bytes=cache_bytes)
 
 
 def load_found(
@@ -116,7 +118,9 @@ def load_found(
 ) -> Splits:
     """Group, split and decode what :func:`find_images` found; the second half of :func:`load_data`.
 
-    A part whose decoded images take more than ``cache_bytes`` is decoded anew whenever an image is asked for.
+    Decoded images take at most ``cache_bytes`` of memory: those of training are kept first, then those held out, then
+    those for testing; the other way round where a run's ``reading`` says that these images are to be judged. A part for
+    which there is no room is decoded anew whenever an image is asked for.
     """
     from unblot.data.imageset import ImageSet
 
@@ -127,9 +131,10 @@ def load_found(
     channels = config.channels or (1 if all(look.gray for look in looks[: len(parts.learnt_from)]) else 3)
     how = reading or _reading(parts.learnt_from, looks, config.bits, progress)
     decoder = Decoder(channels, size, how, cache_bytes=cache_bytes, progress=progress)
-    decoder.add([*parts.held_out, *parts.test, *parts.train])
+    kept_first = _PARTS if reading is None else _PARTS[::-1]
+    decoder.add(*(getattr(parts, name) for name in kept_first))
     warnings = [*found.warnings, *said_of_variation(decoder.of(parts.learnt_from), size)]
-    parts, copies = _without_copies(found, config, pool, own_test, parts, decoder, size)
+    parts, copies = _without_copies(found, config, pool, own_test, parts, decoder, size, kept_first)
     notes = [*found.notes, note, *parts.notes, _sizes(looks, channels, size, config.channels), *_values(how, looks)]
     warnings += parts.warnings + copies
     if found.passed:
@@ -137,18 +142,21 @@ def load_found(
     warnings += _odd_images(parts, decoder, how, known=reading is not None)
 
     def load(part: Sequence[Source]) -> ImageSet:
-        decoded = decoder.take(part)
-        return ImageSet(
+        nonlocal cache_bytes
+        images = ImageSet(
             part,
             channels=channels,
             size=size,
             reading=how,
-            decoded=decoded,
+            decoded=decoder.take(part),
             cache_bytes=cache_bytes,
             progress=progress,
         )
+        cache_bytes -= images.kept_bytes
+        return images
 
-    splits = Splits(found.name, load(parts.train), load(parts.held_out), load(parts.test), warnings, notes)
+    loaded = {name: load(getattr(parts, name)) for name in kept_first}
+    splits = Splits(found.name, **loaded, warnings=warnings, notes=notes)
     repeats = exact_repeats([splits.train, splits.held_out], splits.test, progress=progress)
     warnings += _repeat_warning(repeats, len(splits.test), size)
     return splits
@@ -318,6 +326,7 @@ def _without_copies(
     parts: Division,
     decoder: Decoder,
     size: int,
+    kept_first: Sequence[str],
 ) -> tuple[Division, list[str]]:
     """The division after copies were made one group, and what is to be said of them.
 
@@ -339,7 +348,7 @@ def _without_copies(
             parts = divide(found, config, pool, own_test)
         except UserError:
             apart = True
-        decoder.add([*parts.held_out, *parts.test, *parts.train])
+        decoder.add(*(getattr(parts, name) for name in kept_first))
     used = [*parts.train, *parts.held_out, *(parts.test if own_test is None else ())]
     return parts, said_of_copies(used, decoder.of(used), size, apart=apart)
 

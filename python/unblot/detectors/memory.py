@@ -112,16 +112,22 @@ class Memory(Detector):
         if self.memory.one_group:  # nothing would be left to look at them by
             self._kept.clear()
         known = self._kept.groups
-        found = [self._looked_at([f.to(device) for f in kept], own.to(device)) for kept, own in self._kept.batches()]
-        apart, at = groups + self.memory.groups_end, 0  # no held-out image is of a training group
-        for images in held_out:
-            found.append(self._looked_at(self.backbone(images), apart[at : at + len(images)].to(device)))
-            at += len(images)
+        apart = groups + self.memory.groups_end  # no held-out image is of a training group
+
+        def looked_at() -> Iterator[list[Tensor]]:
+            for kept, own in self._kept.batches():
+                yield self._looked_at([f.to(device) for f in kept], own.to(device))
+            at = 0
+            for images in held_out:
+                yield self._looked_at(self.backbone(images), apart[at : at + len(images)].to(device))
+                at += len(images)
+
+        found = joined(looked_at(), len(known) + len(groups))
         self._kept.clear()
         self.memory.forget()
         if not found:
             return None
-        scores = self._learn([torch.cat(each) for each in zip(*found, strict=True)], torch.cat([known, apart]))
+        scores = self._learn(found, torch.cat([known, apart]))
         return LeaveGroupOut(scores[len(known) :], scores[: len(known)], known)
 
     def score(self, images: Tensor) -> Scores:
@@ -147,3 +153,25 @@ class Memory(Detector):
         """Scores, shape (N,), and coarse maps, (N, 1, h, w)."""
         maps = self.memory(looked_at)
         return self.memory.pooled(maps), maps
+
+
+def joined(batches: Iterable[Sequence[Tensor]], count: int) -> list[Tensor]:
+    """What batches of ``count`` images in all give, each tensor joined over them; empty where there is no batch.
+
+    Written into one array at once: many small results between large passing ones keep a process from using the memory
+    of the latter again, some MiB for each batch.
+
+    Example:
+        >>> joined([[torch.ones(2, 1), torch.zeros(2)], [torch.ones(1, 1), torch.ones(1)]], 3)[1]
+        tensor([0., 0., 1.])
+    """
+    whole: list[Tensor] = []
+    at = 0
+    for batch in batches:
+        if not whole:
+            whole = [each.new_empty(count, *each.shape[1:]) for each in batch]
+        for every, each in zip(whole, batch, strict=True):
+            every[at : at + len(each)] = each
+        at += len(batch[0])
+    assert not whole or at == count, f"{at} of {count} images"
+    return whole

@@ -1,6 +1,6 @@
 """What happened in a run, in sentences: made from its record, never written beforehand.
 
-The record is a run's ``provenance.json`` (:mod:`unblot.training.run`) and its threshold. Report, command line and
+The record is a run's ``provenance.json`` (:mod:`unblot.training.run_files`) and its threshold. Report, command line and
 ``--json`` print what stands here.
 """
 

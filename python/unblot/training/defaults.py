@@ -9,13 +9,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from unblot.data import DataConfig, Found, Splits, find_images, load_found, native_size, usual_side
-from unblot.data.decoded import CACHE_BYTES
+from unblot.data.decoded import CACHE_BYTES, ONCE_BYTES
 from unblot.detectors import recommended, useful_size
 from unblot.training.config import TrainConfig
 
-__all__ = ["ONCE_BYTES", "resolve", "size_for", "sized"]
-
-ONCE_BYTES = 2**29  # of decoded images that are kept where each is needed about once
+__all__ = ["resolve", "size_for", "sized"]
 
 
 def size_for(config: TrainConfig, side: float) -> int:

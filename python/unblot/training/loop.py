@@ -43,17 +43,8 @@ from unblot.training.engine import (
 )
 from unblot.training.feed import Feed, derived_seed, loading_failed
 from unblot.training.monitor import Log, LostProcessError, Means, NonFiniteLossError, collapse
-from unblot.training.run import (
-    CHECKPOINT,
-    add_provenance,
-    corruption_of,
-    describe,
-    load_run,
-    only_writer,
-    prepare,
-    provenance_of,
-    weights_of,
-)
+from unblot.training.run import corruption_of, describe, load_run, only_writer, prepare, weights_of
+from unblot.training.run_files import CHECKPOINT, add_provenance, provenance_of
 from unblot.training.threshold import settle
 from unblot.training.validator import SyntheticValidator, due, validator_of
 

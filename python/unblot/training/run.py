@@ -9,7 +9,6 @@ stays readable when the file that it came from is gone.
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,34 +31,33 @@ from unblot.files import write_json
 from unblot.training.checkpoint import Position, read
 from unblot.training.config import TrainConfig
 from unblot.training.draws import own_draws
+from unblot.training.run_files import (
+    CHECKPOINT,
+    CONFIG,
+    FORMAT,
+    IMAGES,
+    digest_of,
+    provenance_of,
+    read_calibration,
+    read_config,
+    read_images,
+)
 
 if TYPE_CHECKING:
     from unblot.data import ImageSet
 
 __all__ = [
-    "CALIBRATION",
-    "CHECKPOINT",
-    "CONFIG",
-    "FORMAT",
-    "IMAGES",
-    "PROVENANCE",
     "Run",
-    "add_provenance",
     "corruption_of",
     "describe",
     "load_run",
     "only_writer",
     "prepare",
-    "provenance_of",
-    "read_images",
     "refuse_taken",
     "weights_of",
 ]
 
-FORMAT = 2
 LOCK, LOG = ".lock", "log"
-CONFIG, CHECKPOINT, CALIBRATION = "config.json", "checkpoint.safetensors", "calibration.json"
-PROVENANCE, IMAGES = "provenance.json", "images.json"
 
 # Where a run computes, not what: these may differ when it is resumed.
 _PLACE = ("training.device", "training.workers")
@@ -80,6 +78,7 @@ class Run:
         provenance: what happened in the training: ``weights`` by phase (which epoch's were kept and by what) and what
             the detector ``decided``.
         images: how its images were read, and digests of those it learnt from; None for runs that keep none.
+        digest: of its settings and weights; empty where it was not read from files.
     """
 
     path: Path
@@ -91,6 +90,7 @@ class Run:
     threshold: Calibration | None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     images: Kept | None = None
+    digest: str = ""
 
     @property
     def reading(self) -> Reading:
@@ -132,7 +132,7 @@ def load_run(path: str | Path) -> Run:
         UserError: no such directory, not a run, a run of another version, or a damaged file; names it and the remedy.
     """
     path = Path(path)
-    config = _read_config(path)
+    config = read_config(path)
     try:
         train = TrainConfig.from_dict(config["training"])
         data = None if config["data"] is None else DataConfig.from_dict(config["data"])
@@ -147,34 +147,12 @@ def load_run(path: str | Path) -> Run:
         raise UserError(f"the detector of the run {path} cannot be built: {error}") from error
     if not (path / CHECKPOINT).exists():
         raise UserError(f"{path} holds no {CHECKPOINT} yet: no epoch was finished. Continue the training with --resume")
+    digest = digest_of(path)  # before it is read: a checkpoint that is replaced meanwhile is another
     checkpoint = read(path / CHECKPOINT)
     checkpoint.restore_model(detector)
-    threshold = None
-    if checkpoint.position.finished and (path / CALIBRATION).exists():
-        try:
-            threshold = Calibration.from_dict(json.loads((path / CALIBRATION).read_text(encoding="utf-8")))
-        except (KeyError, TypeError, ValueError) as error:
-            why = f"{error} is missing" if isinstance(error, KeyError) else error
-            raise UserError(f"{path / CALIBRATION} cannot be used: {why}. Was it changed by hand?") from error
+    threshold = read_calibration(path) if checkpoint.position.finished else None
     found, images = provenance_of(path), read_images(path)
-    return Run(path, detector.eval(), train, corruption, checkpoint.position, data, threshold, found, images)
-
-
-def provenance_of(path: Path) -> dict[str, Any]:
-    """What is known of how a run came about; empty where nothing is."""
-    try:
-        found = json.loads((path / PROVENANCE).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path / PROVENANCE} cannot be read: {error}. Was it changed by hand?") from error
-    return found if isinstance(found, dict) else {}
-
-
-def add_provenance(path: Path, **values: dict[str, Any]) -> None:
-    """Add what just happened to what is known of a run."""
-    known = provenance_of(path)
-    write_json(path / PROVENANCE, {**known, **{key: {**known.get(key, {}), **new} for key, new in values.items()}})
+    return Run(path, detector.eval(), train, corruption, checkpoint.position, data, threshold, found, images, digest)
 
 
 def weights_of(epochs: int, chosen: int | None) -> dict[str, Any]:
@@ -241,7 +219,7 @@ def refuse_taken(path: Path, *, resume: bool) -> None:
             written.
     """
     if resume:
-        _read_config(path)
+        read_config(path)
         return
     if (path / CONFIG).exists() and not _is_bare(path):
         raise UserError(f"{path} holds a run already. Continue it with --resume, or give another folder with --out")
@@ -273,7 +251,7 @@ def prepare(path: Path, description: Mapping[str, Any], *, resume: bool, images:
             # Escaped, for names may hold bytes that are no text.
             write_json(path / IMAGES, images.to_dict(), indent=None)
         return
-    was, now = _flat(_read_config(path)), _flat(description)
+    was, now = _flat(read_config(path)), _flat(description)
     differ = [
         f"{name}: the run has {was.get(name)!r}, asked for was {now.get(name)!r}"
         for name in sorted(was.keys() | now.keys())
@@ -318,47 +296,6 @@ def corruption_of(name: str, setting: str = "corruption") -> BoxNoise | FullGaus
         if Path(name).exists():
             return load_spec(name)
         raise UserError(f"{setting}: {error}, or a spec file; there is no file {name}") from None
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    if not path.is_dir():
-        raise UserError(f"there is no run at {path}. Give the folder that a training wrote (its --out)")
-    try:
-        config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
-        version = config["format"]
-    except FileNotFoundError:
-        raise UserError(f"{path} is not a run: it holds no {CONFIG}. Give the folder that a training wrote") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path / CONFIG} cannot be read as the settings of a run: {error!r}") from error
-    if version != FORMAT:
-        by = config.get("version", "another version")
-        raise UserError(
-            f"{path} is a run of format {version!r}, written by unblot {by}; this is unblot {__version__}, "
-            f"which reads format {FORMAT}. Use that version, or train again: {_retraining(config)}"
-        )
-    return config  # type: ignore[no-any-return]
-
-
-def _retraining(config: Mapping[str, Any]) -> str:
-    """The command that trains a run again, as far as its settings say it; they may be of any format."""
-    data, training = config.get("data"), config.get("training")
-    asked = data.get("data", "DATA") if isinstance(data, dict) else "DATA"
-    model = ["--model", str(training["model"])] if isinstance(training, dict) and "model" in training else []
-    return shlex.join(["unblot", "train", str(asked), *model, "--out", "ANOTHER_FOLDER"])
-
-
-def read_images(path: Path) -> Kept | None:
-    """What a run keeps of its images; None for runs that keep nothing.
-
-    Raises:
-        UserError: the file is damaged.
-    """
-    if not (path / IMAGES).exists():
-        return None
-    try:
-        return Kept.from_dict(json.loads((path / IMAGES).read_text(encoding="utf-8")))
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path / IMAGES} cannot be used: {error}. Was it changed by hand?") from error
 
 
 def _corruption_from(values: dict[str, Any] | None) -> BoxNoise | FullGaussian | None:

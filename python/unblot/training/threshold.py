@@ -28,7 +28,7 @@ from unblot.training.config import TrainConfig
 from unblot.training.engine import share
 from unblot.training.feed import Anew
 from unblot.training.monitor import Log
-from unblot.training.run import CALIBRATION, add_provenance
+from unblot.training.run_files import CALIBRATION, add_provenance
 from unblot.training.validator import SyntheticValidator
 
 __all__ = ["settle"]

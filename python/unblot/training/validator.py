@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import torch
-from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from unblot.corruption import corrupt
@@ -89,6 +88,8 @@ class SyntheticValidator:
 
         Leaves the detector in eval mode.
         """
+        from sklearn.metrics import roc_auc_score  # takes time and 80 MiB to load, and most trainings judge nothing
+
         detector.eval()
         with torch.no_grad():
             sides = [
