@@ -8,53 +8,43 @@ Exit code 1 where a checkpoint differs. Results of one machine are compared with
 from __future__ import annotations
 
 import argparse
-import contextlib
-import multiprocessing
 import os
 import random
 import signal
+import subprocess
 import sys
 import tempfile
 import time
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 __all__ = ["kill_and_resume"]
 
 CHECKPOINT = "checkpoint.safetensors"
-LOADED = ["torch._dynamo", "sklearn.datasets", "unblot.training.loop", "unblot.baselines.dae"]  # what takes seconds
+PROGRAM = """
+import sys
+import torch
+from unblot.data import DataConfig, load_data
+from unblot.training import TrainConfig, train
+
+torch.set_num_threads(1)
+out, resume, epochs = sys.argv[1], sys.argv[2] == "resume", int(sys.argv[3])
+data = DataConfig("digits", abnormal=("3",), size=16, limit=256)
+splits = load_data(data)
+config = TrainConfig("dae", model_options={"width": 8}, epochs=epochs, batch_size=16, device="cpu")
+print("start", flush=True)
+train(config, splits, out, data=data, resume=resume, progress=False)
+"""
 
 
-def _learn(out: Path, resume: bool, epochs: int, started: Connection) -> None:
-    import torch
-
-    from unblot.data import DataConfig, load_data
-    from unblot.training import TrainConfig, train
-
-    torch.set_num_threads(1)
-    data = DataConfig("digits", abnormal=("3",), size=16, limit=256)
-    splits = load_data(data)
-    config = TrainConfig("dae", model_options={"width": 8}, epochs=epochs, batch_size=16, device="cpu")
-    started.send("start")
-    train(config, splits, out, data=data, resume=resume, progress=False)
-
-
-def _start(out: Path, epochs: int) -> tuple[BaseProcess, Connection]:
-    """A process that trains, and where it says that the data are loaded."""
-    processes = multiprocessing.get_context("forkserver")  # each is forked from one that has loaded torch
-    processes.set_forkserver_preload(LOADED)
-    here, there = processes.Pipe(duplex=False)
-    process = processes.Process(target=_learn, args=(out, (out / "config.json").exists(), epochs, there))
-    process.start()
-    there.close()  # so that the end of a process that says nothing is seen
-    return process, here
-
-
-def _ended(process: BaseProcess, what: str) -> None:
-    process.join()
-    if process.exitcode:
-        raise RuntimeError(f"the {what} training failed with exit code {process.exitcode}; see above")
+def _start(out: Path, epochs: int) -> subprocess.Popen[str]:
+    resume = "resume" if (out / "config.json").exists() else "new"
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(out), resume, str(epochs)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
 
 
 def kill_and_resume(folder: Path, *, kills: int, epochs: int, seed: int) -> list[str]:
@@ -69,27 +59,30 @@ def kill_and_resume(folder: Path, *, kills: int, epochs: int, seed: int) -> list
     Raises:
         RuntimeError: a resumed training failed, or its last checkpoint has other bytes.
     """
-    os.environ["OMP_NUM_THREADS"] = "1"
-    whole, _ = _start(folder / "whole", epochs)
-    _ended(whole, "uninterrupted")
+    whole = _start(folder / "whole", epochs)
+    _, error = whole.communicate()
+    if whole.returncode:
+        raise RuntimeError(f"the uninterrupted training failed: {error}")
     drawn, lines, run, killed = random.Random(seed), [], folder / "killed", 0
     number = 0
     while True:
-        started, said = _start(run, epochs)
-        with contextlib.suppress(EOFError):
-            said.recv()  # the data are loaded; what follows is the training
+        started = _start(run, epochs)
+        assert started.stdout is not None
+        started.stdout.readline()  # the data are loaded; what follows is the training
         if killed < kills:
             # A new run is begun for as long as kills are left, so that each of them falls into a training.
             moment = drawn.uniform(0.0, 0.15 * epochs)
             time.sleep(moment)
-            started.kill()
-            started.join()
-            if started.exitcode == -signal.SIGKILL:
+            started.send_signal(signal.SIGKILL)
+            started.communicate()
+            if started.returncode == -signal.SIGKILL:
                 killed += 1
                 held = "a checkpoint" if (run / CHECKPOINT).exists() else "no checkpoint yet"
                 lines.append(f"kill {killed}: {moment:.2f} s after the start of run {number}, {held}")
                 continue
-        _ended(started, "resumed")
+        _, error = started.communicate()
+        if started.returncode:
+            raise RuntimeError(f"the resumed training failed: {error}")
         if (run / CHECKPOINT).read_bytes() != (folder / "whole" / CHECKPOINT).read_bytes():
             raise RuntimeError("the last checkpoint differs from that of the uninterrupted training")
         lines.append(f"run {number} ended with the bytes of the uninterrupted training")
