@@ -1,4 +1,4 @@
-"""``python -m research.suite``: ``list``, ``layout`` and ``run``. See docs/suite.md."""
+"""``python -m research.suite``: ``list``, ``layout``, ``run`` and ``table``. See docs/suite.md."""
 
 from __future__ import annotations
 
@@ -40,6 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help=f"the default first; memory+size=64 has an option of its own (default: {MODELS})",
     )
     verb.add_argument("--keep-runs", action="store_true", help="keep run directories, below OUT/work")
+    verb = _verb(verbs, "table", _table, "print the table of a run's table.json, or of docs/results.json")
+    verb.add_argument("file", type=Path, metavar="FILE", help="as run writes it")
     given = parser.parse_args(arguments)
     try:
         return int(given.does(given))
@@ -108,6 +110,15 @@ def _run(given: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
+def _table(given: argparse.Namespace) -> int:
+    try:
+        told = json.loads(given.file.read_text(encoding="utf-8"))
+        print(as_markdown(told["cells"], told["models"]), end="")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CellError(f"{given.file} is no table.json of python -m research.suite run ({error!r})") from error
+    return 0
+
+
 def _models(text: str) -> list[Model]:
     """The models asked for, each checked before any is trained."""
     from unblot.detectors import available
@@ -127,7 +138,7 @@ def _models(text: str) -> list[Model]:
 def _write(out: Path, models: Sequence[Model]) -> None:
     """The table of all that is finished below ``out``, as Markdown and as JSON; each is replaced whole."""
     cells, names = finished(out), [model.text for model in models]
-    table = {"cells": cells, "summary": summary(cells, names)}
+    table = {"models": names, "cells": cells, "summary": summary(cells, names)}
     for name, text in (("table.md", as_markdown(cells, names)), ("table.json", json.dumps(table, indent=2) + "\n")):
         partial = out / f".{name}.part"
         partial.write_text(text, encoding="utf-8")

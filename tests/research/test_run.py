@@ -131,7 +131,7 @@ def test_models_and_sets_are_checked_before_anything_is_trained(
     assert not (tmp_path / "out").exists()
 
 
-def test_the_table_holds_what_earlier_calls_have_finished(tmp_path: Path) -> None:
+def test_the_table_holds_what_earlier_calls_have_finished(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_set(tmp_path / "sets" / "b")
     for images, model, auroc in (("a", "auto", 0.75), ("b", "memory", 0.5)):
         file = tmp_path / "out" / "cells" / images / f"{model}.json"
@@ -147,6 +147,23 @@ def test_the_table_holds_what_earlier_calls_have_finished(tmp_path: Path) -> Non
         [" b ", " `memory` ", " 0.500 "],
     ]
     assert json.loads((tmp_path / "out" / "table.json").read_text())["summary"]["sets"] == ["b"]
+    capsys.readouterr()
+    assert main(["table", str(tmp_path / "out" / "table.json")]) == 0
+    assert capsys.readouterr().out == (tmp_path / "out" / "table.md").read_text()
+
+
+def test_what_is_no_table_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for text in (None, "{", "[]", '{"cells": []}'):
+        if text is not None:
+            (tmp_path / "table.json").write_text(text)
+        assert main(["table", str(tmp_path / "table.json")]) == 2
+        assert "table.json is no table.json of python -m research.suite run" in capsys.readouterr().err
+
+
+def test_the_page_of_results_has_the_table_of_the_stored_cells(capsys: pytest.CaptureFixture[str]) -> None:
+    docs = Path(__file__).parents[2] / "docs"
+    assert main(["table", str(docs / "results.json")]) == 0
+    assert capsys.readouterr().out in (docs / "results.md").read_text(encoding="utf-8")
 
 
 def test_sets_are_found_with_their_groups(tmp_path: Path) -> None:
