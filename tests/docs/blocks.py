@@ -24,7 +24,14 @@ __all__ = ["PAGES", "ROOT", "Block", "blocks", "commands"]
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
     page
-    for pattern in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "examples/README.md", "docs/*.md")
+    for pattern in (
+        "README.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "examples/README.md",
+        "docs/*.md",
+        "docs/systems/*.md",
+    )
     for page in ROOT.glob(pattern)
 )
 _COMMANDS = {"unblot", "make", "pip", "python", "cargo", "torchrun", "srun", "apt-get", "git", "source", "maturin"}
