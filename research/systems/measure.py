@@ -34,7 +34,7 @@ BATCH, CORRUPTION, RATE = 64, "box", 2e-4
 COUNTED = 4  # images of the batch whose multiplications are counted
 
 
-class Multiplications(TorchDispatchMode):
+class Multiplications(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts multiplications while it is entered, those of backward passes, too.
 
     ``FlopCounterMode`` also follows modules, which fails where a network is searched by its input's gradient.
@@ -47,7 +47,7 @@ class Multiplications(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.macs = 0
 
     def __torch_dispatch__(
@@ -80,7 +80,7 @@ def score_gmac(name: str, size: int, channels: int = CHANNELS, **options: Any) -
             with Multiplications() as counted:
                 detector.score(torch.zeros(1, channels, size, size))
             counts.append(counted.macs)
-    return (counts[0] + (steps - 1) * (counts[1] - counts[0]) if len(counts) == 2 else counts[0]) / 1e9
+    return float(counts[0] + (steps - 1) * (counts[1] - counts[0]) if len(counts) == 2 else counts[0]) / 1e9
 
 
 def step_gmac(detector: Detector) -> dict[str, float]:
