@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+from scipy.stats import t as student
 from scipy.stats import ttest_rel
 
 from research.claims.claims import CORRUPTIONS, PAIRS, Pair
@@ -206,6 +207,13 @@ def difference_table(found: Sequence[Mapping[str, Any]], pairs: Sequence[Pair] =
         f"Difference: mean ± standard deviation over the seeds. p is of a paired t test, not corrected. {len(done)} "
         f"comparisons were made, so only a p below {bound:.4f} (0.05 shared out) counts as a change.",
     ]
+    if done:
+        fewest = min(int(of["pairs"]) for of in done.values())
+        needed = float(student.ppf(1 - bound / 2, fewest - 1)) / fewest**0.5
+        said.append(
+            f"With {fewest} pairs, a mean difference must be {needed:.1f} of its standard deviations for that. So "
+            '"not shown" says that these runs cannot tell, not that nothing changes.'
+        )
     if missing:
         said.append(f"Not run: claims {', '.join(missing)}.")
     return "\n\n".join(said)
