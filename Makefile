@@ -25,8 +25,9 @@ test:  ## run all tests, the Python ones against the installed wheel
 	$(MAKE) -j2 test-rust $(VENV)/dev.stamp $(VENV)-numpy/stamp
 	$(MAKE) test-python test-numpy-only
 
+# Without MAKEFLAGS: cargo would look for make's jobserver, which is not handed on.
 test-rust:
-	cargo test --workspace --quiet
+	MAKEFLAGS= cargo test --workspace --quiet
 
 test-python: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=20
