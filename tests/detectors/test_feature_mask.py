@@ -48,7 +48,7 @@ def test_nothing_but_the_marker_is_trained() -> None:
 @pytest.mark.parametrize("stride", [4, 8, 16])
 def test_strides_meet_at_that_of_the_mask(stride: int) -> None:
     torch.manual_seed(0)
-    marker = Marker({4: 2, 8: 3, 16: 5}, stride, width=4, dropout=0.0).eval()
+    marker = Marker([(4, 2), (8, 3), (16, 5)], stride, width=4, dropout=0.0).eval()
     features = [torch.zeros(2, 2, 16, 16), torch.zeros(2, 3, 8, 8), torch.zeros(2, 5, 4, 4)]
     plain = marker(features)
     assert plain.shape == (2, 1, 64 // stride, 64 // stride)

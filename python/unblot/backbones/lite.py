@@ -13,9 +13,10 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["CHANNELS", "LITE0", "MEAN", "STD", "STRIDES", "Lite0"]
+__all__ = ["CHANNELS", "LICENCE", "LITE0", "MEAN", "STD", "STRIDES", "TAG", "Lite0"]
 
 LITE0 = "tf_efficientnet_lite0"
+TAG, LICENCE = "in1k", "apache-2.0"  # what timm's data say of its weights
 MEAN = STD = (0.5, 0.5, 0.5)
 _EPSILON = 1e-3
 # Kernel, stride, expansion, channels and number of blocks of each stage.

@@ -48,7 +48,7 @@ class BlotNet(nn.Module):
         check_strides(strides, f"the backbone {SCRATCH!r}")
         self.strides = tuple(strides)
         self.below = tuple(2**k for k in range(2, max(strides).bit_length()))
-        looked_at = dict(zip(self.below, FilterBank(self.below).channels, strict=True))
+        looked_at = list(zip(self.below, FilterBank(self.below).channels, strict=True))
         self.markers = nn.ModuleList(Marker(looked_at, stride, WIDTH, DROPOUT) for stride in strides)
         self.channels: list[int] = [WIDTH] * len(strides)
 

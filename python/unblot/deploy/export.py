@@ -67,7 +67,16 @@ def metadata_of(run: Run) -> dict[str, Any]:
     }
 
 
-_PLACES = ("data", "root", "normal", "abnormal", "masks", "corruption", "judge")  # settings that may be paths
+_PLACES = (
+    "data",
+    "root",
+    "normal",
+    "abnormal",
+    "masks",
+    "corruption",
+    "judge",
+    "weights",
+)  # settings that may be paths
 
 
 def without_places(values: Any, key: str = "") -> Any:

@@ -21,6 +21,7 @@ from unblot.backbones.frozen import PACKAGED, packaged
 from unblot.backbones.scratch import SCRATCH
 from unblot.calibration.pooling import spread, top_mean
 from unblot.calibration.positionwise import PositionwiseNormalizer
+from unblot.detectors._backbone_options import MEANING
 from unblot.detectors.contract import Batch, Phase, Recommended, Step
 from unblot.detectors.memory import Memory, MemoryOptions
 from unblot.detectors.options import option, option_from
@@ -48,7 +49,7 @@ def usual_backbone() -> str:
 class AutoOptions(MemoryOptions):
     """What a user may set of ``auto``."""
 
-    backbone: str = option_from(usual_backbone, "network whose features are used: a timm model, filters or scratch")
+    backbone: str = option_from(usual_backbone, MEANING)
     steps: int = option(400, "training steps of each marking network; 400 learn from 900 corrupted images", at_least=1)
 
 
@@ -63,7 +64,7 @@ class Auto(Memory):
 
     Args:
         channels: 1 or 3.
-        size: a multiple of 32, at least 64.
+        size: a multiple of 32, or of a transformer's patch, at least 64.
         options: those of :class:`AutoOptions`.
 
     Raises:
@@ -82,8 +83,9 @@ class Auto(Memory):
         super().__init__(channels=channels, size=size, **options)
         chosen = AutoOptions.of(self.options)
         self.steps = chosen.steps
-        self.markers = CellMarkers(sum(self.backbone.channels[:2]) + len(chosen.strides), NETWORKS, WIDTH, DROPOUT)
-        self.marks = PositionwiseNormalizer(size // chosen.strides[0])
+        layers = len(self.backbone.strides)
+        self.markers = CellMarkers(sum(self.backbone.channels[:2]) + layers, NETWORKS, WIDTH, DROPOUT)
+        self.marks = PositionwiseNormalizer(size // self.backbone.strides[0])
         # Rows: median and spread of the scores, then of the maps. Columns: memory, marks.
         self.register_buffer("scale", torch.tensor([[0.0], [1.0], [0.0], [1.0]]).repeat(1, 2))
         self._cells, self._due = Cells(), 0.0  # steps that are due
@@ -176,5 +178,5 @@ class Auto(Memory):
 
 
 def _known(features: Sequence[Tensor], distances: Sequence[Tensor]) -> Tensor:
-    """Features of the two finest strides, distances of all."""
+    """Features of the two finest strides, or of a transformer's first two blocks, and distances of all."""
     return cells(features[:2], distances)

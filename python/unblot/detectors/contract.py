@@ -166,7 +166,7 @@ class Detector(nn.Module, ABC):
 
     Args:
         channels: 1 (grayscale) or 3 (RGB).
-        size: height and width of the images in pixels; :attr:`size_multiple` divides it.
+        size: height and width of the images in pixels; :meth:`multiple_for` divides it.
         options: the checked options of the subclass; kept in ``options`` as JSON values.
 
     Raises:
@@ -187,11 +187,12 @@ class Detector(nn.Module, ABC):
         super().__init__()
         if channels not in (1, 3):
             raise ValueError(f"channels must be 1 (grayscale) or 3 (RGB), got {channels!r}")
-        step = self.size_multiple
-        if size < self.size_min or size % step:
-            below = max(self.size_min, size // step * step)
+        step = self.multiple_for(options or Options())
+        least = -(-self.size_min // step) * step
+        if size < least or size % step:
+            below = max(least, size // step * step)
             raise ValueError(
-                f"{self.name} takes square images whose size is a multiple of {step}, at least {self.size_min}; "
+                f"{self.name} takes square images whose size is a multiple of {step}, at least {least}; "
                 f"got size={size}. Nearest accepted: {below} or {below + step}"
             )
         self.channels = channels
@@ -199,8 +200,15 @@ class Detector(nn.Module, ABC):
         self.options: dict[str, Any] = (options or Options()).to_dict()
 
     @classmethod
+    def multiple_for(cls, options: Options) -> int:  # noqa: ARG003 - most have one for all options
+        """What divides the size of images for a detector with these options."""
+        return cls.size_multiple
+
+    @classmethod
     def useful_size(cls, size: int, options: Mapping[str, Any]) -> int:  # noqa: ARG003 - most look at all pixels
-        """Up to which size, at most ``size``, images show a detector with these options more than smaller ones do."""
+        """At which size a detector with these options is best shown images that ``size`` would suit: no larger than
+        shows it more, and one that it takes.
+        """
         return size
 
     @abstractmethod
@@ -224,6 +232,13 @@ class Detector(nn.Module, ABC):
     def restore(self, images: Tensor) -> Tensor | None:  # noqa: ARG002 - a detector may restore nothing
         """Restored images, same shape and range, or None for a detector that restores nothing."""
         return None
+
+    def sources(self) -> dict[str, Any]:
+        """Where the weights come from that no training here made, by network; asked for after :meth:`start`, and kept
+        with the run. A network of its may say so.
+        """
+        found = {name: getattr(part, "source", None) for name, part in self.named_children()}
+        return {name: source for name, source in found.items() if source}
 
     def start(self) -> None:
         """Called once before the first epoch of a new training; not on resuming, nor when a run is read back.

@@ -8,7 +8,8 @@ image learns to infer what belongs under a blot from around it; at a defect it t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +18,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unblot.backbones.folding import FusedInference
-from unblot.backbones.frozen import PACKAGED, Backbone
+from unblot.backbones.frozen import Backbone
 from unblot.calibration.pooling import auroc, top_mean
+from unblot.detectors._backbone_options import BackboneOptions
 from unblot.detectors._backbone_phase import LEARN, backbone_phases, backbone_step
 from unblot.detectors.contract import Batch, Detector, Phase, Recommended, Scores, Step
 from unblot.detectors.options import Options, option
@@ -33,10 +35,9 @@ SHARES = (0.005, 0.02, 0.1, 1.0)
 
 
 @dataclass(frozen=True)
-class FeatureDaeOptions(Options):
+class FeatureDaeOptions(BackboneOptions):
     """What a user may set of ``feature_dae``."""
 
-    backbone: str = option(PACKAGED, "network whose features are restored: a timm model, filters or scratch")
     width: int = option(24, "channels of the restoring network at half resolution", at_least=1)
 
 
@@ -51,12 +52,13 @@ class FeatureDenoisingAutoencoder(Detector):
     The loss is the sum over ``STRIDES`` of the mean distance between what the student makes of the corrupted image and
     the backbone of the clean one. The anomaly map is the distance at stride ``SCORED``, divided by its mean on held-out
     normal images and enlarged. The score is the mean of its largest share: the one of ``SHARES`` that tells held-out
-    normals best from the same with defects that training leaves out. Its figures depend on ImageNet weights
+    normals best from the same with defects that training leaves out. Of a transformer each block is restored on the
+    grid of patches, and the map is the mean over the blocks. Its figures depend on the weights of the backbone
     (:class:`Backbone`).
 
     Args:
         channels: 1 or 3.
-        size: a multiple of 32, at least 64.
+        size: a multiple of 32, and of a transformer's patch, at least 64.
         options: those of :class:`FeatureDaeOptions`.
 
     Raises:
@@ -74,8 +76,10 @@ class FeatureDenoisingAutoencoder(Detector):
     def __init__(self, *, channels: int, size: int, **options: Any) -> None:
         chosen = FeatureDaeOptions.of(options)
         super().__init__(channels=channels, size=size, options=chosen)
-        self.backbone = Backbone(chosen.backbone, STRIDES)
-        heads = dict(zip(STRIDES, self.backbone.channels, strict=True))
+        self.backbone = Backbone(chosen.backbone, STRIDES, chosen.blocks, chosen.weights)
+        heads = dict(zip(self.backbone.strides, self.backbone.channels, strict=True))
+        if self.backbone.blocks:  # together, at the stride next below that of the patches, or at it
+            heads = {min(2 ** (self.backbone.strides[0].bit_length() - 1), STRIDES[-1]): sum(self.backbone.channels)}
         self.student = UNet(channels, heads, chosen.width, depth=max(STRIDES).bit_length())
         self._student = FusedInference(self.student)
         self.register_buffer("usual", torch.ones(()))
@@ -83,6 +87,17 @@ class FeatureDenoisingAutoencoder(Detector):
 
     usual: Tensor
     share: Tensor
+
+    @classmethod
+    def multiple_for(cls, options: Options) -> int:
+        """The backbone's and the student's."""
+        assert isinstance(options, BackboneOptions)
+        return math.lcm(cls.size_multiple, Backbone.size_multiple(options.backbone))
+
+    @classmethod
+    def useful_size(cls, size: int, options: Mapping[str, Any]) -> int:
+        """The backbone's."""
+        return Backbone.useful_size(size, FeatureDaeOptions.of(options).backbone)
 
     def start(self) -> None:
         """Load the backbone's weights."""
@@ -100,9 +115,8 @@ class FeatureDenoisingAutoencoder(Detector):
             return
         with torch.no_grad():
             wanted = self.backbone(batch.clean)
-        made = self._student(batch.noisy)
-        pairs = zip(STRIDES, made, wanted, strict=True)
-        yield Step("student", {f"stride_{stride}": cosine_distance(a, b).mean() for stride, a, b in pairs})
+        pairs = zip(self.backbone.layers, self._restored(batch.noisy), wanted, strict=True)
+        yield Step("student", {layer: cosine_distance(a, b).mean() for layer, a, b in pairs})
 
     def calibrate(self, held_out: Iterable[Tensor], blotted: Iterable[Tensor], groups: Tensor) -> None:  # noqa: ARG002
         """Take the mean distance, and the share of the map that is the score."""
@@ -120,13 +134,24 @@ class FeatureDenoisingAutoencoder(Detector):
         """The share of the map that is the score."""
         return {"top": round(self.share.item(), 4)}
 
+    def _restored(self, images: Tensor) -> Sequence[Tensor]:
+        """What the student makes of images, shaped as the backbone's features."""
+        made: list[Tensor] = self._student(images)
+        if not self.backbone.blocks:
+            return made
+        grid = [side // self.backbone.strides[0] for side in images.shape[-2:]]
+        patches = made[0] if list(made[0].shape[-2:]) == grid else F.interpolate(made[0], grid, mode="bilinear")
+        return torch.split(patches, self.backbone.channels, 1)
+
     def _distance(self, images: Tensor) -> Tensor:
-        """Distance at the scored stride."""
-        at = STRIDES.index(SCORED)
-        return cosine_distance(self._student(images)[at], self.backbone(images)[at])
+        """Distance at the scored stride, or its mean over the blocks."""
+        pairs = list(zip(self._restored(images), self.backbone(images), strict=True))
+        if not self.backbone.blocks:
+            pairs = [pairs[STRIDES.index(SCORED)]]
+        return torch.stack([cosine_distance(a, b) for a, b in pairs]).mean(0)
 
     def _coarse(self, images: Tensor) -> Tensor:
-        """The map at the scored stride."""
+        """The map at the scored stride, or on the grid of patches."""
         return self._distance(images) / self.usual
 
     def score(self, images: Tensor) -> Scores:

@@ -18,9 +18,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unblot.backbones.filters import FILTERS
-from unblot.backbones.frozen import PACKAGED, Backbone
+from unblot.backbones.frozen import Backbone
 from unblot.calibration.pooling import top_mean
 from unblot.calibration.positionwise import PositionwiseNormalizer
+from unblot.detectors._backbone_options import BackboneOptions
 from unblot.detectors._backbone_phase import LEARN, backbone_phases, backbone_step
 from unblot.detectors.contract import Batch, Detector, LeaveGroupOut, Phase, Recommended, Scores, Step
 from unblot.detectors.options import Options, option
@@ -37,12 +38,15 @@ TOP = 0.005  # share of the map whose mean is the score
 
 
 @dataclass(frozen=True)
-class FeatureMaskOptions(Options):
+class FeatureMaskOptions(BackboneOptions):
     """What a user may set of ``feature_mask``."""
 
-    backbone: str = option(PACKAGED, "network whose features are looked at: a timm model, filters or scratch")
     width: int = option(128, "channels of the marking network", at_least=1)
-    stride: int = option(8, "side of a mask's cell in pixels: 8 or 16, with filters also 4 or 32", at_least=1)
+    stride: int = option(
+        8,
+        "side of a mask's cell in pixels: 8 or 16, with filters also 4 or 32; a transformer's is its patch",
+        at_least=1,
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -62,12 +66,11 @@ class FeatureMask(Detector):
     at all, 1 for ``FULL`` of the value range or more on average. The loss is the focal one. Against learning blots by
     heart, images are varied and blots softened as for ``mask``. The anomaly map is the mask's logit, measured by what
     held-out normal images have at each place (:class:`PositionwiseNormalizer`) and enlarged; the score the mean of its
-    largest ``TOP`` share. Its figures depend on ImageNet weights (:class:`Backbone`), or, with the
-    backbone "filters", on none.
+    largest ``TOP`` share. Its figures depend on the weights of the backbone (:class:`Backbone`); "filters" has none.
 
     Args:
         channels: 1 or 3.
-        size: a multiple of 32, at least 64.
+        size: a multiple of 32, or of a transformer's patch, at least 64.
         options: those of :class:`FeatureMaskOptions`.
 
     Raises:
@@ -85,11 +88,17 @@ class FeatureMask(Detector):
     def __init__(self, *, channels: int, size: int, **options: Any) -> None:
         chosen = FeatureMaskOptions.of(options)
         super().__init__(channels=channels, size=size, options=chosen)
-        self.backbone = Backbone(chosen.backbone, chosen.strides)
-        looked_at = dict(zip(chosen.strides, self.backbone.channels, strict=True))
-        self.marker = Marker(looked_at, chosen.stride, chosen.width, DROPOUT)
-        self.stride = chosen.stride
-        self.normalizer = PositionwiseNormalizer(size // chosen.stride)
+        self.backbone = Backbone(chosen.backbone, chosen.strides, chosen.blocks, chosen.weights)
+        looked_at = list(zip(self.backbone.strides, self.backbone.channels, strict=True))
+        self.stride = self.backbone.strides[0] if self.backbone.blocks else chosen.stride
+        self.marker = Marker(looked_at, self.stride, chosen.width, DROPOUT)
+        self.normalizer = PositionwiseNormalizer(size // self.stride)
+
+    @classmethod
+    def multiple_for(cls, options: Options) -> int:
+        """The backbone's."""
+        assert isinstance(options, BackboneOptions)
+        return Backbone.size_multiple(options.backbone)
 
     @classmethod
     def useful_size(cls, size: int, options: Mapping[str, Any]) -> int:

@@ -14,37 +14,39 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from unblot.backbones.frozen import PACKAGED, Backbone
+from unblot.backbones.frozen import Backbone
 from unblot.backbones.kept import KeptFeatures
+from unblot.detectors._backbone_options import BackboneOptions
 from unblot.detectors._backbone_phase import LEARN, backbone_phases, backbone_step
 from unblot.detectors.contract import Batch, Detector, LeaveGroupOut, Phase, Recommended, Scores, Step
 from unblot.detectors.options import Options, option
+from unblot.errors import UserError
 from unblot.layers.patch_memory import PatchMemory
 
 __all__ = ["Memory", "MemoryOptions"]
 
+STRIDES = (8, 16, 32)
 TOP = 0.02  # share of the map whose mean is the image's score; that of all figures in docs/results.md
 
 
 @dataclass(frozen=True)
-class MemoryOptions(Options):
+class MemoryOptions(BackboneOptions):
     """What a user may set of ``memory``."""
 
-    backbone: str = option(PACKAGED, "network whose features are remembered: a timm model, filters or scratch")
-    strides: tuple[int, ...] = option((8, 16, 32), "strides of the features", at_least=1)
-    coreset_size: int = option(2_000, "patches that are remembered of each stride", at_least=1)
+    strides: tuple[int, ...] = option(STRIDES, "strides of the features, but for a transformer's", at_least=1)
+    coreset_size: int = option(2_000, "patches that are remembered of each stride or block", at_least=1)
     num_neighbors: int = option(3, "nearest remembered patches whose distances are averaged", at_least=1)
 
 
 class Memory(Detector):
     """Distances to remembered patch features of normal images (:class:`PatchMemory`).
 
-    Nothing is trained and corruption has no effect, but for a backbone from scratch. Its figures depend on ImageNet
-    weights (:class:`Backbone`).
+    Nothing is trained and corruption has no effect, but for a backbone from scratch. Its figures depend on the weights
+    of the backbone (:class:`Backbone`).
 
     Args:
         channels: 1 or 3.
-        size: a multiple of 32, at least 64.
+        size: a multiple of 32, or of a transformer's patch, at least 64.
         options: those of :class:`MemoryOptions`.
 
     Raises:
@@ -62,15 +64,26 @@ class Memory(Detector):
     def __init__(self, *, channels: int, size: int, **options: Any) -> None:
         chosen = self.options_type.of(options)
         super().__init__(channels=channels, size=size, options=chosen)
-        self.backbone = Backbone(chosen.backbone, chosen.strides)
+        self.backbone = Backbone(chosen.backbone, chosen.strides, chosen.blocks, chosen.weights)
+        if self.backbone.blocks and chosen.strides != STRIDES:
+            raise UserError(
+                f"{chosen.backbone} gives features by block, all at stride {self.backbone.strides[0]}; leave out "
+                f"strides and choose blocks, such as blocks={list(self.backbone.blocks)}"
+            )
         self.memory = PatchMemory(
-            dict(zip(chosen.strides, self.backbone.channels, strict=True)),
+            list(zip(self.backbone.strides, self.backbone.channels, strict=True)),
             size,
             coreset_size=chosen.coreset_size,
             num_neighbors=chosen.num_neighbors,
             top=TOP,
         )
         self._kept = KeptFeatures()
+
+    @classmethod
+    def multiple_for(cls, options: Options) -> int:
+        """The backbone's."""
+        assert isinstance(options, BackboneOptions)
+        return Backbone.size_multiple(options.backbone)
 
     @classmethod
     def useful_size(cls, size: int, options: Mapping[str, Any]) -> int:

@@ -114,9 +114,10 @@ class Option:
 
     def _accepts(self, value: Any) -> bool:
         if self.kind == tuple[int, ...]:
-            numbers = list(value) if isinstance(value, list | tuple) else []
-            ascends = all(map(_is_whole, numbers)) and numbers == sorted(set(numbers))
-            return bool(numbers) and ascends and all(map(self._within, numbers))
+            if not isinstance(value, list | tuple) or not (value or self.default == ()):
+                return False
+            ascends = all(map(_is_whole, value)) and list(value) == sorted(set(value))
+            return ascends and all(map(self._within, value))
         if self.kind is int:
             return _is_whole(value) and self._within(value)
         if self.kind is float:

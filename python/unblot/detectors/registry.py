@@ -103,7 +103,7 @@ def check_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def useful_size(name: str, size: int, options: Mapping[str, Any]) -> int:
-    """Up to which size images are worth loading for a detector with these options: :meth:`Detector.useful_size`.
+    """At which size images are worth loading for a detector with these options: :meth:`Detector.useful_size`.
 
     Raises:
         ValueError: no such detector, or options that it does not take.

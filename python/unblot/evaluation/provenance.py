@@ -15,7 +15,7 @@ __all__ = ["told"]
 
 
 def told(provenance: Mapping[str, Any], calibration: Calibration) -> list[str]:
-    """Sentences on the weights and the threshold of a run.
+    """Sentences on where a run's weights come from, which were kept, and on its threshold.
 
     Args:
         provenance: the run's record; may be empty, where a detector was trained without one.
@@ -26,7 +26,8 @@ def told(provenance: Mapping[str, Any], calibration: Calibration) -> list[str]:
         >>> print(told({"weights": {"mark": mark}}, Calibration(1.5, 0.95, 30, promise="chosen"))[0])
         Weights of phase "mark": epoch 7 of 20, the best on held-out normal images with defects left out of training.
     """
-    return [*_weights(provenance.get("weights", {})), _threshold(calibration)]
+    sources = [f"Weights of the {name}: {found['title']}." for name, found in provenance.get("sources", {}).items()]
+    return [*sources, *_weights(provenance.get("weights", {})), _threshold(calibration)]
 
 
 def _weights(phases: Mapping[str, Mapping[str, Any]]) -> list[str]:

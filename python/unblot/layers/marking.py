@@ -113,24 +113,24 @@ def varied(clean: Tensor, noisy: Tensor, strength: float, *, mirror: bool = True
 
 
 class Marker(nn.Module):
-    """From features at several strides to the logits of one mask.
+    """From features at several strides, or several at one, to the logits of one mask.
 
     Each stride's features are standardised, mapped to ``width`` channels and brought to the mask's stride, by averages
     or bilinearly; their sum passes through a 3 × 3 and a 1 × 1 convolution.
 
     Args:
-        channels: of the features by stride.
+        layers: stride and channels of each tensor of features.
         stride: of the mask.
         width: channels in between.
         dropout: share of the features' channels that train mode leaves out.
     """
 
-    def __init__(self, channels: dict[int, int], stride: int, width: int, dropout: float) -> None:
+    def __init__(self, layers: Sequence[tuple[int, int]], stride: int, width: int, dropout: float) -> None:
         super().__init__()
-        self.strides, self.stride = list(channels), stride
+        self.strides, self.stride = [own for own, _ in layers], stride
         self.maps = nn.ModuleList(
             nn.Sequential(nn.BatchNorm2d(count, affine=False), nn.Dropout2d(dropout), nn.Conv2d(count, width, 1))
-            for count in channels.values()
+            for _, count in layers
         )
         self.body = nn.Sequential(
             nn.BatchNorm2d(width),
@@ -142,7 +142,7 @@ class Marker(nn.Module):
         )
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
-        """Features (N, channels[s], H / s, W / s) of strides s to logits (N, 1, H / stride, W / stride), float32."""
+        """Features (N, channels, H / s, W / s) of strides s to logits (N, 1, H / stride, W / stride), float32."""
         return self.body[-1](self.hidden(features)).float()  # type: ignore[no-any-return]
 
     def hidden(self, features: Sequence[Tensor]) -> Tensor:

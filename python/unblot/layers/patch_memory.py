@@ -24,10 +24,11 @@ class PatchMemory(nn.Module):
     """Banks of several strides, their distances measured by what normal images have at each place, and added.
 
     Features are averaged over 3 × 3 neighbours. The finest of several strides, whose patches see least around them, and
-    the coarsest of three or more, whose patches say least of where, count half.
+    the coarsest of three or more, whose patches say least of where, count half. Features of one stride, as the blocks
+    of a transformer give them, count alike.
 
     Args:
-        channels: of the features by stride, ascending.
+        layers: stride and channels of each tensor of features, the finest first.
         size: height and width of the images in pixels.
         coreset_size: patches that each bank remembers.
         num_neighbors: nearest entries whose distances are averaged.
@@ -35,17 +36,18 @@ class PatchMemory(nn.Module):
     """
 
     def __init__(
-        self, channels: dict[int, int], size: int, *, coreset_size: int, num_neighbors: int, top: float
+        self, layers: Sequence[tuple[int, int]], size: int, *, coreset_size: int, num_neighbors: int, top: float
     ) -> None:
         super().__init__()
         self.banks = nn.ModuleList(
-            Bank(c, coreset_size=coreset_size, num_neighbors=num_neighbors) for c in channels.values()
+            Bank(channels, coreset_size=coreset_size, num_neighbors=num_neighbors) for _, channels in layers
         )
-        self.normalizers = nn.ModuleList(PositionwiseNormalizer(size // stride) for stride in channels)
-        weights = [1.0] * len(channels)
-        if len(channels) > 1:
+        self.normalizers = nn.ModuleList(PositionwiseNormalizer(size // stride) for stride, _ in layers)
+        weights = [1.0] * len(layers)
+        strides = {stride for stride, _ in layers}
+        if len(strides) > 1:
             weights[0] = 0.5
-        if len(channels) > 2:
+        if len(strides) > 2:
             weights[-1] = 0.5
         self.weights, self.top = [w / sum(weights) for w in weights], top
         self.groups_end = 0  # above the numbers of all groups that were seen

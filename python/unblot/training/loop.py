@@ -166,6 +166,8 @@ def _train(
         saved.restore_model(detector)
     elif first:
         detector.start()
+        if sources := detector.sources():
+            add_provenance(out, sources=sources)
     share(fabric, detector)
     phases = detector.phases(config.lr)
     epochs = [phase.epochs or ((config.epochs or 1) if phase.optimizers else 1) for phase in phases]

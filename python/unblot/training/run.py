@@ -26,6 +26,7 @@ from unblot.data.config import DataConfig
 from unblot.data.kept import Kept
 from unblot.data.reading import BEFORE, Reading
 from unblot.detectors import Detector, create
+from unblot.detectors.registry import find
 from unblot.errors import UserError
 from unblot.files import is_leftover, write_json
 from unblot.training.checkpoint import Position, read
@@ -36,6 +37,7 @@ from unblot.training.run_files import (
     CONFIG,
     FORMAT,
     IMAGES,
+    PROVENANCE,
     digest_of,
     provenance_of,
     read_calibration,
@@ -75,8 +77,8 @@ class Run:
         position: where training stands; ``position.finished`` once all is done.
         data_config: what the data were asked for; None where the library was called without.
         threshold: from left-out normal images; None while training is unfinished or where there were none.
-        provenance: what happened in the training: ``weights`` by phase (which epoch's were kept and by what) and what
-            the detector ``decided``.
+        provenance: what happened in the training: ``weights`` by phase (which epoch's were kept and by what), what
+            the detector ``decided``, and ``sources``, where weights from elsewhere come from.
         images: how its images were read, and digests of those it learnt from; None for runs that keep none.
         digest: of its settings and weights; empty where it was not read from files.
     """
@@ -246,12 +248,13 @@ def prepare(path: Path, description: Mapping[str, Any], *, resume: bool, images:
         for pattern in ("*.csv", "warnings.txt", "events.*"):  # of a start that failed
             for file in (path / LOG).glob(pattern):
                 file.unlink(missing_ok=True)
+        (path / PROVENANCE).unlink(missing_ok=True)
         write_json(path / CONFIG, description)
         if images is not None:
             # Escaped, for names may hold bytes that are no text.
             write_json(path / IMAGES, images.to_dict(), indent=None)
         return
-    was, now = _flat(read_config(path)), _flat(description)
+    was, now = _flat(_with_defaults(read_config(path))), _flat(description)
     differ = [
         f"{name}: the run has {was.get(name)!r}, asked for was {now.get(name)!r}"
         for name in sorted(was.keys() | now.keys())
@@ -276,7 +279,7 @@ def prepare(path: Path, description: Mapping[str, Any], *, resume: bool, images:
 
 def _is_bare(path: Path) -> bool:
     """Whether a run directory holds settings and a log at most: no epoch was finished, nothing else lies there."""
-    return all(p.name in (CONFIG, IMAGES, LOCK, LOG) or _left(p.name) for p in path.iterdir())
+    return all(p.name in (CONFIG, IMAGES, PROVENANCE, LOCK, LOG) or _left(p.name) for p in path.iterdir())
 
 
 def _holds_others(path: Path) -> bool:
@@ -286,7 +289,7 @@ def _holds_others(path: Path) -> bool:
 
 def _left(name: str) -> bool:
     """Whether a kill left this file where a training began to write, before its first epoch ended."""
-    return is_leftover(name, (CONFIG, IMAGES, CHECKPOINT))
+    return is_leftover(name, (CONFIG, IMAGES, PROVENANCE, CHECKPOINT))
 
 
 def corruption_of(name: str, setting: str = "corruption") -> BoxNoise | FullGaussian | None:
@@ -307,6 +310,16 @@ def _corruption_from(values: dict[str, Any] | None) -> BoxNoise | FullGaussian |
     if values is None:
         return None
     return FullGaussian.from_dict(values) if values.get("type") == "FullGaussian" else BoxNoise.from_dict(values)
+
+
+def _with_defaults(config: dict[str, Any]) -> dict[str, Any]:
+    """Settings with the options that its detector did not have when the run was made, at their defaults."""
+    made = config["detector"]
+    try:
+        options = find(made["name"]).options_type.of(made["options"]).to_dict()
+    except (ValueError, TypeError):  # what is wrong with them, the comparison says
+        return config
+    return {**config, "detector": {**made, "options": options}}
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
