@@ -66,6 +66,7 @@ def compare(
     normal: flags.Normal = None,
     abnormal: flags.Abnormal = None,
     masks: flags.Masks = None,
+    fit: flags.Fit = None,
     size: flags.OwnSize = None,
     channels: flags.Channels = None,
     group: flags.Group = None,

@@ -119,7 +119,8 @@ def _eval_config(trained: Run, given: Mapping[str, Any]) -> tuple[DataConfig, Da
     """
     from unblot.data import DATA_SETS, DataConfig
 
-    shape: dict[str, Any] = {"channels": trained.detector.channels, "size": trained.detector.size}
+    detector = trained.detector
+    shape: dict[str, Any] = {"channels": detector.channels, "size": detector.size, "fit": trained.reading.fit}
     own = replace(trained.data, **shape)
     asked = settings.data_config({"data": own.data, **given, **shape})
     if own.data == asked.data or not {own.data, asked.data} & DATA_SETS.keys():

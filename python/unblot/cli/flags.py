@@ -114,6 +114,14 @@ Abnormal = Annotated[
     list[str] | None, _data("Class or folder of abnormal images, for the test; repeatable.", metavar="NAME")
 ]
 Masks = Annotated[list[str] | None, _data("Folder of pixel masks of the abnormal images; repeatable.", metavar="NAME")]
+Fit = Annotated[
+    str | None,
+    _data(
+        "How an image that is no square becomes one: stretch squeezes it; pad keeps its shape and fills margins, which "
+        "do not count; crop keeps its shape and sees the middle alone.",
+        "stretch",
+    ),
+]
 _SIZE = "Height and width in pixels that images are resized to."
 OwnSize = Annotated[int | None, _data(_SIZE, OWN_SIZE)]
 Channels = Annotated[int | None, _data("1 (grayscale) or 3 (RGB).", "found from the images")]

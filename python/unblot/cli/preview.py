@@ -31,6 +31,7 @@ def preview(
     root: flags.Root = None,
     normal: flags.Normal = None,
     abnormal: flags.Abnormal = None,
+    fit: flags.Fit = None,
     size: flags.OwnSize = None,
     channels: flags.Channels = None,
     json_: flags.Json = False,
@@ -60,10 +61,10 @@ def _some_images(config: DataConfig, wanted: int, seed: int) -> NDArray[np.uint8
     from unblot.data.pixels import decode, probe
 
     found = find_images(config)
-    size = config.size or native_size(usual_side(found))
+    size = config.size or native_size(usual_side(found, config.fit))
     normals = [source for source in found.pool if source.item.label == 0]
     drawn = np.random.default_rng(seed).permutation(len(normals))[:wanted]
     sources = [normals[i] for i in sorted(drawn.tolist())]
     channels = config.channels or (1 if all(probe(source.image)[0] for source in sources) else 3)
-    reading = find_reading(sources, config.bits, progress=False)
+    reading = find_reading(sources, config.bits, fit=config.fit, progress=False)
     return np.stack([decode(s.image, channels=channels, size=size, reading=reading) for s in sources])

@@ -35,6 +35,7 @@ def train(
     normal: flags.Normal = None,
     abnormal: flags.Abnormal = None,
     masks: flags.Masks = None,
+    fit: flags.Fit = None,
     size: flags.OwnSize = None,
     channels: flags.Channels = None,
     bits: flags.Bits = None,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from unblot.data.fitting import FITS, STRETCH
 from unblot.data.groups import check_rule
 from unblot.errors import UserError
 
@@ -24,6 +25,8 @@ class DataConfig:
         abnormal: the same for abnormal images.
         masks: folders of pixel masks, one for each of ``abnormal`` in the same order, or one with a folder of the same
             name for each; a mask has its image's path below the folder, with any suffix, optionally "_mask" before it.
+        fit: how an image that is no square becomes one: "stretch" squeezes it, "pad" fills margins, "crop" cuts them
+            away (:mod:`unblot.data.fitting`).
         size: height and width in pixels that every image is resized to. None: what the images have
             (:func:`~unblot.data.native_size`).
         channels: 1 (grayscale), 3 (RGB) or None: found from the training images.
@@ -52,6 +55,7 @@ class DataConfig:
     normal: tuple[str, ...] = ()
     abnormal: tuple[str, ...] = ()
     masks: tuple[str, ...] = ()
+    fit: str = STRETCH
     size: int | None = None
     channels: int | None = None
     bits: int | None = None
@@ -69,6 +73,8 @@ class DataConfig:
             object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(map(str, value)))
         if not self.data:
             raise UserError("data is empty; give the name of a data set or a folder")
+        if self.fit not in FITS:
+            raise UserError(f"fit must be {', '.join(FITS[:-1])} or {FITS[-1]}; got {self.fit!r}")
         if self.size is not None and self.size < 1:
             raise UserError(f"size must be at least 1 pixel, or left out, got {self.size}")
         if self.channels not in (None, 1, 3):

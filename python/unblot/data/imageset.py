@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from unblot.data.decoded import CACHE_BYTES, Decoded, decode_one, in_one_array
+from unblot.data.fitting import Box, inside
 from unblot.data.items import ABNORMAL, NORMAL, Source
 from unblot.data.pixels import decode, decode_mask, in_threads, whole
 from unblot.data.reading import Facts, Reading
@@ -27,7 +28,7 @@ class ImageSet(Dataset[dict[str, Any]]):
     """Images of one size, in a fixed order.
 
     All images are decoded and resized once, when the set is built, if they fit into ``cache_bytes``; else each is
-    decoded when it is asked for. The pixels are the same. (:mod:`unblot.data.pixels` says how images are resized.)
+    decoded when it is asked for. The pixels are the same. (:mod:`unblot.data.fitting` says how images are resized.)
 
     Args:
         sources: the images.
@@ -160,10 +161,15 @@ class ImageSet(Dataset[dict[str, Any]]):
         """Where the defect lies, shape (size, size); all False: a normal image of a set with masks; None: not known."""
         path = self._sources[index].mask
         if path is not None:
-            return decode_mask(path, self.size)
+            return decode_mask(path, self.size, self.reading.fit)
         if self.items[index].label == NORMAL and self.has_masks:
             return np.zeros((self.size, self.size), dtype=np.bool_)
         return None
+
+    def inside(self, index: int, size: int | None = None) -> Box:
+        """Which part of the loaded pixels, or of a map of another size, shows the image; the rest is filled."""
+        facts = self._looked_at(None)[index][1]
+        return inside(self.reading.fit, facts.width, facts.height, size or self.size)
 
     def digests(self, progress: bool | None = None) -> list[bytes]:
         """A hash of every image's pixels; equal where two images are the same bit for bit."""

@@ -115,6 +115,8 @@ class Kept:
                 said.append(
                     f"the {part} images are the same but in another order, by other names, or in another number"
                 )
+        if self.reading.fit != now.reading.fit:
+            said.append(f"images were fitted to the square by {self.reading.fit}, now by {now.reading.fit}")
         if (self.reading.bits, self.reading.alpha) != (now.reading.bits, now.reading.alpha):
             said.append(f"values were read as {self.reading.bits or 16} bits, now as {now.reading.bits or 16}")
         return "\n  ".join(said)

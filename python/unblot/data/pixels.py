@@ -1,9 +1,9 @@
 """From a file or an array to uint8 pixels of one size.
 
 Images are turned upright (EXIF), taken to 8 bits, to grayscale or RGB (what is transparent is laid over black), and
-resized to a square by Pillow's bilinear filter, which averages over the area when it shrinks; the aspect ratio is not
-kept. What of more than 8 bits becomes 255 says a :class:`unblot.data.reading.Reading`. Masks: a pixel is marked when
-anything nonzero falls into it, so a thin scratch survives; in a lossy file from half of 255.
+fitted to a square (:mod:`unblot.data.fitting`). What of more than 8 bits becomes 255, and how images are fitted, says a
+:class:`unblot.data.reading.Reading`. Masks: a pixel is marked when anything nonzero falls into it, so a thin scratch
+survives; in a lossy file from half of 255.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from tqdm import tqdm
 
 from unblot.data.deep import colour_values, gray_values, is_deep
+from unblot.data.fitting import STRETCH, fitted, fitted_mask
 from unblot.data.listing import CLOSED
 from unblot.data.reading import Facts, Reading
 from unblot.errors import UserError
@@ -73,7 +74,7 @@ def decode(
         image: the file or the pixels.
         channels: 1 or 3.
         size: height and width of the result.
-        reading: how the run reads images; None takes 65535 of a 16-bit file for white.
+        reading: how the run reads images; None takes 65535 of a 16-bit file for white and stretches.
 
     Raises:
         UserError: the file cannot be read, or holds pixels whose range is not known (float, 32-bit).
@@ -85,8 +86,9 @@ def read(
     image: Path | NDArray[np.uint8], *, channels: int, size: int, reading: Reading | None = None
 ) -> tuple[NDArray[np.uint8], Facts]:
     """Like :func:`decode`, and what reading the image showed."""
-    full, facts = _read(image, channels, reading or _AS_IS)
-    return _array(full.resize((size, size), Image.Resampling.BILINEAR)).transpose(2, 0, 1).copy(), facts
+    reading = reading or _AS_IS
+    full, facts = _read(image, channels, reading)
+    return _array(fitted(full, reading.fit, size)).transpose(2, 0, 1).copy(), facts
 
 
 def whole(image: Path | NDArray[np.uint8], *, channels: int, reading: Reading | None = None) -> NDArray[np.uint8]:
@@ -133,8 +135,9 @@ def highest(image: Path | NDArray[np.uint8]) -> int:
         return _brightest(_values(opened, image))
 
 
-def decode_mask(mask: Path, size: int) -> NDArray[np.bool_]:
-    """A defect mask as bool of shape (size, size); any marked pixel marks the output pixel that it falls into.
+def decode_mask(mask: Path, size: int, fit: str = STRETCH) -> NDArray[np.bool_]:
+    """A defect mask as bool of shape (size, size), fitted as its image is; any marked pixel marks the output pixel that
+    it falls into.
 
     Raises:
         UserError: the file cannot be read.
@@ -144,8 +147,7 @@ def decode_mask(mask: Path, size: int) -> NDArray[np.bool_]:
         ImageOps.exif_transpose(opened, in_place=True)
         values = np.asarray(opened if opened.mode in (*_GRAY, "F") else opened.convert("L"))
     values = values[..., 0] if values.ndim == 3 else values
-    marked = Image.fromarray((values > 127 if blurred else values != 0).astype(np.float32))
-    return np.asarray(marked.resize((size, size), Image.Resampling.BOX)) > 0
+    return fitted_mask(values > 127 if blurred else values != 0, fit, size)
 
 
 def lossy(path: Path) -> bool:

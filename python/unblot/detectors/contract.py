@@ -197,11 +197,32 @@ class Detector(nn.Module, ABC):
         self.channels = channels
         self.size = size
         self.options: dict[str, Any] = (options or Options()).to_dict()
+        self._shown = (0, 0, size, size)
 
     @classmethod
     def useful_size(cls, size: int, options: Mapping[str, Any]) -> int:  # noqa: ARG003 - most look at all pixels
         """Up to which size, at most ``size``, images show a detector with these options more than smaller ones do."""
         return size
+
+    def look_within(self, left: int, top: int, right: int, bottom: int) -> None:
+        """Leave out of scores what lies beyond these pixels: there all images are filled, and show nothing."""
+        self._shown = (left, top, right, bottom)
+
+    def within(self, maps: Tensor) -> Tensor:
+        """Maps of any scale, shape (..., h, w), without the places that show no part of an image: what the numbers of
+        :meth:`score` are taken from. A place that shows a little stays.
+
+        Example:
+            >>> from unblot.detectors import create
+            >>> dae = create("dae", channels=1, size=32)
+            >>> dae.look_within(0, 9, 32, 23)
+            >>> dae.within(torch.zeros(1, 1, 8, 8)).shape
+            torch.Size([1, 1, 4, 8])
+        """
+        left, top, right, bottom = self._shown
+        high, wide = maps.shape[-2:]
+        rows = slice(top * high // self.size, -(-bottom * high // self.size))
+        return maps[..., rows, left * wide // self.size : -(-right * wide // self.size)]
 
     @abstractmethod
     def phases(self, lr: float) -> Sequence[Phase]:

@@ -147,12 +147,12 @@ class Memory(Detector):
 
     def _learn(self, looked_at: Sequence[Tensor], groups: Tensor) -> Tensor:
         """Learn what such maps of normal images show; their scores, shape (N,), by what other groups show."""
-        return self.memory.pooled(self.memory.fit(looked_at, groups))
+        return self.memory.pooled(self.within(self.memory.fit(looked_at, groups)))
 
     def _judged(self, looked_at: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Scores, shape (N,), and coarse maps, (N, 1, h, w)."""
         maps = self.memory(looked_at)
-        return self.memory.pooled(maps), maps
+        return self.memory.pooled(self.within(maps)), maps
 
 
 def joined(batches: Iterable[Sequence[Tensor]], count: int) -> list[Tensor]:

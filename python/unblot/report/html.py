@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from PIL import Image
 
 from unblot.corruption.spec import Spec
 from unblot.data import ImageSet
+from unblot.data.fitting import CROP
 from unblot.detectors.contract import Detector
 from unblot.evaluation import NOT_REACHABLE, Evaluation
 from unblot.evaluation.maps import shrunk
@@ -36,6 +37,7 @@ from unblot.report.tiles import as_image, chosen, encode, fitting, longest_of, p
 
 __all__ = ["write_report"]
 
+_Pixels = TypeVar("_Pixels", bound=np.generic)
 _BATCH = 64  # images restored at a time
 _BLOTTED = 3  # rows of the sheet of the training's corruption
 _TINY = 96  # below this size single pixels are shown as squares
@@ -141,18 +143,19 @@ class _Pictures:
         test, scores, maps = evaluation.splits.test, evaluation.scores, evaluation.maps
         low, high = maps.bounds()
         strips: list[list[tuple[str, Image.Image]]] = []
-        longest = longest_of(len(shown))
+        longest, cut = longest_of(len(shown)), test.reading.fit == CROP
         for start in range(0, len(shown), _BATCH):
             part = shown[start : start + _BATCH]
             images = torch.stack([test[i]["image"] for i in part])
             restored = _restored(detector, images, device)
             for k, i in enumerate(part):
-                strip = [("original", as_image(images[k].numpy(), longest))]
+                strip = [("original", as_image(_unfilled(test, i, images[k].numpy()), longest))]
                 if restored is not None:
-                    strip.append(("restored", as_image(restored[k], longest)))
-                strip.append(("anomaly map", as_image(heat(shrunk(maps[i], longest), low, high).transpose(2, 0, 1))))
+                    strip.append(("restored", as_image(_unfilled(test, i, restored[k]), longest)))
+                found = heat(_unfilled(test, i, shrunk(maps[i], longest)), low, high)
+                strip.append(("anomaly map", as_image(found.transpose(2, 0, 1))))
                 if (mask := test.mask(i)) is not None:
-                    strip.append(("true mask", as_image(mask, longest)))
+                    strip.append(("true mask", as_image(_unfilled(test, i, mask), longest)))
                 strips.append(strip)
         uris = fitting([[image for _, image in strip] for strip in strips])
         self.tiles = [
@@ -178,7 +181,14 @@ class _Pictures:
         self.text = (
             f"{which}, the most anomalous first. All anomaly maps share one colour scale: black is {low:.3g}, "
             f"pale yellow {high:.3g} and above. Pictures are shrunk to keep this page small."
+            + (" They show the middle of the images alone: what is cut away has no score." if cut else "")
         )
+
+
+def _unfilled(test: ImageSet, index: int, pixels: NDArray[_Pixels]) -> NDArray[_Pixels]:
+    """What the detector saw, or a map of it, shape (..., S, S), without what was filled."""
+    place = test.inside(index, pixels.shape[-1])
+    return pixels[..., place.rows, place.columns]
 
 
 def _restored(detector: Detector, images: torch.Tensor, device: str | torch.device) -> NDArray[np.uint8] | None:

@@ -23,6 +23,7 @@ from tqdm import tqdm
 from unblot.corruption.spec import BoxNoise, FullGaussian
 from unblot.data import DataConfig, Kept, Splits
 from unblot.data.copies import refuse_one_image
+from unblot.data.fitting import PAD
 from unblot.detectors import Batch, Detector, Phase, create
 from unblot.errors import UserError
 from unblot.training.checkpoint import Position, better, read, write
@@ -282,6 +283,10 @@ def build(config: TrainConfig, splits: Splits) -> Detector:
     seed_draws(derived_seed(config.seed, "weights"))
     images = splits.train
     try:
-        return create(config.model, channels=images.channels, size=images.size, **config.model_options)
+        detector = create(config.model, channels=images.channels, size=images.size, **config.model_options)
     except ValueError as error:
         raise UserError(str(error)) from error
+    if images.reading.fit == PAD:
+        facts = [*images.facts(False), *splits.held_out.facts(False)]
+        detector.look_within(*images.reading.learnt(facts).shown(images.size))
+    return detector

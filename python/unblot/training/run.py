@@ -152,6 +152,8 @@ def load_run(path: str | Path) -> Run:
     checkpoint.restore_model(detector)
     threshold = read_calibration(path) if checkpoint.position.finished else None
     found, images = provenance_of(path), read_images(path)
+    if images is not None:
+        detector.look_within(*images.reading.shown(detector.size))
     return Run(path, detector.eval(), train, corruption, checkpoint.position, data, threshold, found, images, digest)
 
 
@@ -251,7 +253,7 @@ def prepare(path: Path, description: Mapping[str, Any], *, resume: bool, images:
             # Escaped, for names may hold bytes that are no text.
             write_json(path / IMAGES, images.to_dict(), indent=None)
         return
-    was, now = _flat(read_config(path)), _flat(description)
+    was, now = _flat(_completed(read_config(path))), _flat(description)
     differ = [
         f"{name}: the run has {was.get(name)!r}, asked for was {now.get(name)!r}"
         for name in sorted(was.keys() | now.keys())
@@ -272,6 +274,12 @@ def prepare(path: Path, description: Mapping[str, Any], *, resume: bool, images:
             f"{path} cannot be resumed over other images:\n  {why}\n"
             "Put the images back as they were, or train into another folder with --out"
         )
+
+
+def _completed(config: dict[str, Any]) -> dict[str, Any]:
+    """Settings with the default of those of the data that an earlier version did not have."""
+    known = DataConfig().to_dict()
+    return config if config["data"] is None else {**config, "data": {**known, **config["data"]}}
 
 
 def _is_bare(path: Path) -> bool:
