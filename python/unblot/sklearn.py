@@ -21,7 +21,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, check_random_
 
 from unblot.corruption._arrays import ROUNDING
 from unblot.data import ImageSet, Item, Reading, Source, Splits, split_by_group
-from unblot.data.fitting import STRETCH, side_of
+from unblot.data.fitting import CROP, PAD, STRETCH, TILE, side_of
 from unblot.detectors import default_model, recommended
 from unblot.evaluation import score_set
 from unblot.training import TrainConfig, load_run, size_for, train
@@ -252,7 +252,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             ],
             channels=3 if images[0].ndim == 3 else 1,
             size=self.size_,
-            reading=Reading(fit=self.image_fit),
+            reading=_reading(self.image_fit),
             progress=False,
         )
 
@@ -263,6 +263,13 @@ def _check_names(estimator: BaseEstimator, X: Any, *, fitting: bool) -> None:  #
         validation.validate_data(estimator, X, reset=fitting, skip_check_array=True, ensure_2d=False)
     else:  # scikit-learn before 1.6
         estimator._check_feature_names(X, reset=fitting)
+
+
+def _reading(fit: str) -> Reading:
+    """How images become squares; an array holds no frames so large that they were cut into tiles."""
+    if fit == TILE:
+        raise ValueError(f"image_fit must be {STRETCH}, {PAD} or {CROP}; {fit} is for files: unblot train --fit {fit}")
+    return Reading(fit=fit)
 
 
 def _default(size: int | None) -> str:

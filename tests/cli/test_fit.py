@@ -113,7 +113,7 @@ def test_other_verbs_take_it(parts: Path, tmp_path: Path) -> None:
     ok("compare", parts, "--normal", "fine", "--abnormal", "bad", "--fit", "crop", "--out", tmp_path / "grid", *grid)
     assert load_run(tmp_path / "grid" / "runs" / "dae-own-seed0").reading.fit == "crop"
     refused = run("train", parts, "--normal", "fine", "--fit", "squeeze", "--out", tmp_path / "none")
-    assert "fit must be stretch, pad or crop; got 'squeeze'" in refused.stderr
+    assert "fit must be stretch, pad, crop or tile; got 'squeeze'" in refused.stderr
 
 
 def test_places_without_a_score_are_gray() -> None:

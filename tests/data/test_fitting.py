@@ -119,8 +119,8 @@ def long_set(fit: str, *, size: int = 32) -> ImageSet:
 
 def test_a_set_says_where_its_images_are_and_keeps_how_they_were_fitted() -> None:
     images = long_set("pad")
-    assert images.inside(0) == (0, 10, 32, 21)
-    assert images.inside(0, 64) == (0, 21, 64, 42)
+    assert images.unfilled(0, images[0]["image"].numpy()).shape == (1, 11, 32)
+    assert images.unfilled(0, np.zeros((64, 64))).shape == (21, 64)
     kept = Kept.of(Splits("s", images, long_set("pad"), images))
     assert Kept.from_dict(kept.to_dict()) == kept
     other = replace(kept, reading=replace(kept.reading, fit="crop"))
@@ -164,5 +164,5 @@ def test_data_are_fitted_as_asked_and_say_so(tmp_path: Path, picture: Callable[.
 
 def test_another_way_is_refused_with_those_that_there_are() -> None:
     for make in (lambda: DataConfig(fit="squeeze"), lambda: Reading(fit="squeeze")):
-        with pytest.raises(UserError, match=r"fit must be stretch, pad or crop; got 'squeeze'"):
+        with pytest.raises(UserError, match=r"fit must be stretch, pad, crop or tile; got 'squeeze'"):
             make()

@@ -67,6 +67,8 @@ def compare(
     abnormal: flags.Abnormal = None,
     masks: flags.Masks = None,
     fit: flags.Fit = None,
+    tile: flags.Tile = None,
+    overlap: flags.Overlap = None,
     size: flags.OwnSize = None,
     channels: flags.Channels = None,
     group: flags.Group = None,

@@ -134,6 +134,7 @@ class _Loaded:
             channels=self.channels,
             size=self.size,
             reading=self.reading,
+            tiles=self.calibration.tiles,
             batch_size=batch_size,
             progress=progress,
         )

@@ -36,6 +36,8 @@ def train(
     abnormal: flags.Abnormal = None,
     masks: flags.Masks = None,
     fit: flags.Fit = None,
+    tile: flags.Tile = None,
+    overlap: flags.Overlap = None,
     size: flags.OwnSize = None,
     channels: flags.Channels = None,
     bits: flags.Bits = None,

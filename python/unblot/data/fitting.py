@@ -3,7 +3,8 @@
 ``stretch`` squeezes the image to the square. ``pad`` keeps its shape: the longer side fills the square, and the margins
 beside the shorter one are filled with the image mirrored at its edge, so that no edge is made that the image does not
 have. ``crop`` keeps its shape too: the shorter side fills the square, and what lies beyond the square in the middle is
-cut away. All is whole numbers, so that an exported graph does the same (:mod:`unblot.deploy.graph`).
+cut away. All is whole numbers, so that an exported graph does the same (:mod:`unblot.deploy.graph`). ``tile`` cuts the
+image into squares (:mod:`unblot.data.tiling`); where it is looked at as a whole, it is stretched.
 """
 
 from __future__ import annotations
@@ -19,17 +20,19 @@ __all__ = [
     "FITS",
     "PAD",
     "STRETCH",
+    "TILE",
     "Box",
     "fitted",
     "fitted_mask",
     "inside",
+    "mirrored",
     "over_image",
     "seen",
     "side_of",
 ]
 
-STRETCH, PAD, CROP = "stretch", "pad", "crop"
-FITS = (STRETCH, PAD, CROP)
+STRETCH, PAD, CROP, TILE = "stretch", "pad", "crop", "tile"
+FITS = (STRETCH, PAD, CROP, TILE)
 
 
 class Box(NamedTuple):
@@ -80,12 +83,12 @@ def side_of(fit: str, width: int, height: int) -> float:
     else one on its longer side (pad) or its shorter one (crop).
 
     Example:
-        >>> [side_of(fit, 400, 100) for fit in FITS]
+        >>> [side_of(fit, 400, 100) for fit in ("stretch", "pad", "crop")]
         [200.0, 400, 100]
     """
-    if fit == STRETCH:
-        return float((width * height) ** 0.5)
-    return max(width, height) if fit == PAD else min(width, height)
+    if fit in (PAD, CROP):
+        return max(width, height) if fit == PAD else min(width, height)
+    return float((width * height) ** 0.5)
 
 
 def inside(fit: str, width: int, height: int, size: int) -> Box:
@@ -112,7 +115,7 @@ def fitted(image: Image.Image, fit: str, size: int) -> Image.Image:
     if (place.width, place.height) == (size, size):
         return image
     pixels = np.asarray(image)
-    rows, columns = _mirrored(place.top, place.height, size), _mirrored(place.left, place.width, size)
+    rows, columns = mirrored(place.top, place.height, size), mirrored(place.left, place.width, size)
     return Image.fromarray(pixels[rows][:, columns])
 
 
@@ -139,8 +142,8 @@ def over_image(values: NDArray[np.float32], fit: str, width: int, height: int) -
         height: of the image.
 
     Returns:
-        The map as it is where images are stretched. Else of the image's shape, at the scale of the square: without what
-        was filled, and NaN where the image was cut away. Enlarged to the image's size, it lies over it.
+        The map as it is where images are stretched or tiled. Else of the image's shape, at the scale of the square:
+        without what was filled, and NaN where the image was cut away. Enlarged to the image's size, it lies over it.
 
     Example:
         >>> over_image(np.ones((4, 4), np.float32), "pad", 20, 10).shape
@@ -163,7 +166,7 @@ def over_image(values: NDArray[np.float32], fit: str, width: int, height: int) -
     return whole
 
 
-def _mirrored(start: int, length: int, size: int) -> NDArray[np.int64]:
+def mirrored(start: int, length: int, size: int) -> NDArray[np.int64]:
     """Which of ``length`` pixels stands at each of ``size`` places, where the first stands at ``start``: beyond both
     ends they go on mirrored, as often as it takes.
     """

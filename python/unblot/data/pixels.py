@@ -28,7 +28,19 @@ from unblot.data.listing import CLOSED
 from unblot.data.reading import Facts, Reading
 from unblot.errors import UserError
 
-__all__ = ["Look", "decode", "decode_mask", "highest", "in_threads", "lossy", "probe", "read", "whole"]
+__all__ = [
+    "Look",
+    "decode",
+    "decode_mask",
+    "highest",
+    "in_threads",
+    "lossy",
+    "probe",
+    "read",
+    "read_frame",
+    "read_mask",
+    "whole",
+]
 
 _GRAY = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N")
 _PAGED = ("APNG", "AVIF", "DCX", "FLI", "GIF", "PNG", "TIFF", "WEBP")  # formats of which a file may hold several images
@@ -91,6 +103,16 @@ def read(
     return _array(fitted(full, reading.fit, size)).transpose(2, 0, 1).copy(), facts
 
 
+def read_frame(
+    image: Path | NDArray[np.uint8], *, channels: int, size: int, reading: Reading
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], Facts]:
+    """What :func:`read` and :func:`whole` give of an image that is decoded once: pixels of shape (channels, size, size)
+    and (H, W, channels), and what reading showed.
+    """
+    full, facts = _read(image, channels, reading)
+    return _array(fitted(full, reading.fit, size)).transpose(2, 0, 1).copy(), _array(full), facts
+
+
 def whole(image: Path | NDArray[np.uint8], *, channels: int, reading: Reading | None = None) -> NDArray[np.uint8]:
     """Like :func:`decode`, but at the image's own size and as cameras give it, uint8 of shape (H, W, channels).
 
@@ -142,12 +164,22 @@ def decode_mask(mask: Path, size: int, fit: str = STRETCH) -> NDArray[np.bool_]:
     Raises:
         UserError: the file cannot be read.
     """
+    return fitted_mask(read_mask(mask), fit, size)
+
+
+def read_mask(mask: Path) -> NDArray[np.bool_]:
+    """A defect mask as bool of shape (H, W).
+
+    Raises:
+        UserError: the file cannot be read.
+    """
     with _opened(mask) as opened:
         blurred = _lossy(opened, mask)
         ImageOps.exif_transpose(opened, in_place=True)
         values = np.asarray(opened if opened.mode in (*_GRAY, "F") else opened.convert("L"))
     values = values[..., 0] if values.ndim == 3 else values
-    return fitted_mask(values > 127 if blurred else values != 0, fit, size)
+    found: NDArray[np.bool_] = values > 127 if blurred else values != 0
+    return found
 
 
 def lossy(path: Path) -> bool:
@@ -161,7 +193,12 @@ def lossy(path: Path) -> bool:
 
 
 def in_threads(
-    function: Callable[[_T], _R], values: Sequence[_T], *, what: str, progress: bool | None = None
+    function: Callable[[_T], _R],
+    values: Sequence[_T],
+    *,
+    what: str,
+    progress: bool | None = None,
+    threads: int | None = None,
 ) -> Iterator[_R]:
     """Results of ``function`` in order, computed by threads (Pillow releases the GIL while it decodes).
 
@@ -169,10 +206,12 @@ def in_threads(
     buried in decoded images.
 
     ``progress``: None shows a bar where stderr is a terminal and there is much to do, True always, False never.
+    ``threads``: None takes as many as there are processors; of few, each takes one value at a time.
     """
     hidden = not progress if progress is not None else (None if len(values) > 1000 else True)
-    threads = min(32, os.cpu_count() or 1)
-    step = max(1, min(16, len(values) // (8 * threads)))  # small images cost less than a hand-over to a thread
+    one_by_one, threads = threads is not None, threads or min(32, os.cpu_count() or 1)
+    # Small images cost less than a hand-over to a thread.
+    step = 1 if one_by_one else max(1, min(16, len(values) // (8 * threads)))
     chunks = (values[i : i + step] for i in range(0, len(values), step))
     ahead: deque[Future[list[_R]]] = deque()
     pool = ThreadPoolExecutor(threads)

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from unblot.data.fitting import FITS, STRETCH, Box, inside
+from unblot.data.fitting import FITS, STRETCH, TILE, Box, inside
+from unblot.data.tiling import Tiling
 from unblot.errors import UserError
 
 __all__ = ["BEFORE", "DEPTHS", "Facts", "Reading", "bits_for", "pages_said"]
@@ -25,6 +26,7 @@ _SHOWN = {
     "stretch": "they are stretched to the same square",
     "pad": "they are shown at another scale or with other margins",
     "crop": "they are shown at another scale, or more of them is cut away",
+    "tile": "their tiles do not lie where those of the training images lay",
 }
 _LONG = 1 << 20  # side at which an aspect is exact enough
 _ROOM = 0.05  # so much smaller or larger than those of the training an image may be without a word
@@ -61,7 +63,9 @@ class Reading:
     Attributes:
         bits: of a value in files of more than 8 bits: 2 ** bits - 1 is white. None: 16.
         alpha: "black": transparent pixels are laid over black. "drop": their hidden colours show (runs of before).
-        fit: how an image becomes a square: "stretch", "pad" or "crop" (:mod:`unblot.data.fitting`).
+        fit: how an image becomes a square: "stretch", "pad" or "crop" (:mod:`unblot.data.fitting`), or squares: "tile".
+        tile: side of a tile in pixels of the image, for "tile" alone.
+        overlap: least share by which tiles overlap, for "tile" alone.
         depths: bits that the training images' files hold for a value, 8 or 16, or both.
         gray: whether a training image held one channel or no colours; None: not known, as all that follows.
         coloured: whether a training image had colours.
@@ -76,6 +80,8 @@ class Reading:
     bits: int | None = None
     alpha: str = _BLACK
     fit: str = STRETCH
+    tile: int | None = None
+    overlap: float | None = None
     depths: tuple[int, ...] = ()
     gray: bool | None = None
     coloured: bool | None = None
@@ -91,6 +97,9 @@ class Reading:
             raise UserError(f"alpha must be {_BLACK} or {_DROP}, got {self.alpha!r}")
         if self.fit not in FITS:
             raise UserError(f"fit must be {', '.join(FITS[:-1])} or {FITS[-1]}; got {self.fit!r}")
+        if (self.fit == TILE) != (self.tile is not None and self.overlap is not None):
+            raise UserError(f"fit {TILE} needs a tile and an overlap, others none; got {self.tile}, {self.overlap}")
+        _ = self.tiling  # refuses numbers that cannot be
 
     @property
     def white(self) -> int:
@@ -109,6 +118,8 @@ class Reading:
             self.bits,
             self.alpha,
             self.fit,
+            self.tile,
+            self.overlap,
             depths=tuple(sorted({16 if f.deep else 8 for f in facts})),
             gray=any(f.gray or not f.coloured for f in facts),
             coloured=any(f.coloured for f in facts),
@@ -117,6 +128,11 @@ class Reading:
             height=span(lambda f: f.height),
             aspect=span(lambda f: f.width / f.height),
         )
+
+    @property
+    def tiling(self) -> Tiling | None:
+        """How images are cut into tiles; None where they are not."""
+        return None if self.tile is None or self.overlap is None else Tiling(self.tile, self.overlap)
 
     def shown(self, size: int) -> Box:
         """The part of the square of side ``size`` that shows something of a training image; the rest is filled in all

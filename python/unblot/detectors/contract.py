@@ -111,11 +111,13 @@ class LeaveGroupOut:
         held_out: of the held-out images, float, shape (N,).
         training: of training images, float, shape (M,); none where that takes another training to tell.
         groups: of the latter, int64, shape (M,).
+        index: their places in the training set, int64, shape (M,).
     """
 
     held_out: Tensor
     training: Tensor = field(default_factory=lambda: torch.zeros(0))
     groups: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
+    index: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,7 @@ class Memory(Detector):
         features = self.backbone(batch.clean)
         self.memory.add(features, batch.group)
         if not self.backbone.learns:  # it has learnt on the very images
-            self._kept.add(features, batch.group)
+            self._kept.add(features, batch.group, batch.index)
         return iter(())
 
     def finish_phase(self, phase: str) -> None:
@@ -111,7 +111,7 @@ class Memory(Detector):
         device = self._device
         if self.memory.one_group:  # nothing would be left to look at them by
             self._kept.clear()
-        known = self._kept.groups
+        known, index = self._kept.groups, self._kept.index
         apart = groups + self.memory.groups_end  # no held-out image is of a training group
 
         def looked_at() -> Iterator[list[Tensor]]:
@@ -128,7 +128,7 @@ class Memory(Detector):
         if not found:
             return None
         scores = self._learn(found, torch.cat([known, apart]))
-        return LeaveGroupOut(scores[len(known) :], scores[: len(known)], known)
+        return LeaveGroupOut(scores[len(known) :], scores[: len(known)], known, index)
 
     def score(self, images: Tensor) -> Scores:
         """Mean of the largest patch distances; the map is all of them, enlarged."""

@@ -119,19 +119,25 @@ def evaluate(
     test = splits.test
     protocol = protocol.at_last_epoch()
     scores = np.zeros(len(test), np.float64)
-    maps = MapStore(len(test), test.size, next((side for most, side in KEPT if len(test) <= most), KEPT_OF_MANY))
+    maps = MapStore(len(test), next((side for most, side in KEPT if len(test) <= most), KEPT_OF_MANY))
     pixels, lost = PixelMetrics() if test.has_masks else None, 0
     start = time.perf_counter()
     for batch in score_batches(
-        detector, test, protocol=protocol, batch_size=batch_size, device=device, progress=progress, fabric=fabric
+        detector,
+        test,
+        protocol=protocol,
+        batch_size=batch_size,
+        device=device,
+        progress=progress,
+        fabric=fabric,
+        tiles=calibration.tiles,
     ):
         scores[batch.index] = batch.image
         maps.add(batch.index.tolist(), batch.maps)
         for i, anomaly_map in zip(batch.index.tolist(), batch.maps, strict=True) if pixels else ():
             if (mask := test.mask(i)) is not None and pixels is not None:
-                place = test.inside(i)
                 lost += test.items[i].label == 1 and not mask.any()
-                pixels.add(anomaly_map[place.rows, place.columns], mask[place.rows, place.columns])
+                pixels.add(test.unfilled(i, anomaly_map), test.unfilled(i, mask))
     seconds = time.perf_counter() - start
     source = calibration.sources()
     if not protocol.reachable:

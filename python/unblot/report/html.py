@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from PIL import Image
 from unblot.corruption.spec import Spec
 from unblot.data import ImageSet
 from unblot.data.fitting import CROP
+from unblot.data.tileset import TileSet
 from unblot.detectors.contract import Detector
 from unblot.evaluation import NOT_REACHABLE, Evaluation
 from unblot.evaluation.maps import shrunk
@@ -37,7 +38,6 @@ from unblot.report.tiles import as_image, chosen, encode, fitting, longest_of, p
 
 __all__ = ["write_report"]
 
-_Pixels = TypeVar("_Pixels", bound=np.generic)
 _BATCH = 64  # images restored at a time
 _BLOTTED = 3  # rows of the sheet of the training's corruption
 _TINY = 96  # below this size single pixels are shown as squares
@@ -82,7 +82,7 @@ def write_report(
     pictures = _Pictures(evaluation, detector.to(device).eval(), shown, device)
     context = {
         "title": f"{detector.name} on {evaluation.splits.name}",
-        "subtitle": f"{len(test)} test images at {test.size} × {test.size} pixels, {_colour(test.channels)}, "
+        "subtitle": f"{len(test)} test images {_seen(test)}, {_colour(test.channels)}, "
         f"scored at {metrics['images_per_second']:g} images per second",
         "headline": [(name, _figure(metrics[key]), hint) for key, (name, hint) in _HEADLINE.items()],
         "protocol": evaluation.protocol.label,
@@ -147,15 +147,15 @@ class _Pictures:
         for start in range(0, len(shown), _BATCH):
             part = shown[start : start + _BATCH]
             images = torch.stack([test[i]["image"] for i in part])
-            restored = _restored(detector, images, device)
+            restored = _restored(detector, images, device, tiled=test.reading.tiling is not None)
             for k, i in enumerate(part):
-                strip = [("original", as_image(_unfilled(test, i, images[k].numpy()), longest))]
+                strip = [("original", _in_shape(test, i, as_image(test.unfilled(i, images[k].numpy()), longest)))]
                 if restored is not None:
-                    strip.append(("restored", as_image(_unfilled(test, i, restored[k]), longest)))
-                found = heat(_unfilled(test, i, shrunk(maps[i], longest)), low, high)
+                    strip.append(("restored", as_image(test.unfilled(i, restored[k]), longest)))
+                found = heat(test.unfilled(i, shrunk(maps[i], longest)), low, high)
                 strip.append(("anomaly map", as_image(found.transpose(2, 0, 1))))
                 if (mask := test.mask(i)) is not None:
-                    strip.append(("true mask", as_image(_unfilled(test, i, mask), longest)))
+                    strip.append(("true mask", as_image(test.unfilled(i, mask), longest)))
                 strips.append(strip)
         uris = fitting([[image for _, image in strip] for strip in strips])
         self.tiles = [
@@ -185,13 +185,21 @@ class _Pictures:
         )
 
 
-def _unfilled(test: ImageSet, index: int, pixels: NDArray[_Pixels]) -> NDArray[_Pixels]:
-    """What the detector saw, or a map of it, shape (..., S, S), without what was filled."""
-    place = test.inside(index, pixels.shape[-1])
-    return pixels[..., place.rows, place.columns]
+def _in_shape(test: ImageSet, index: int, picture: Image.Image) -> Image.Image:
+    """A frame that is cut into tiles and was squeezed to be shown, in its own shape again."""
+    if test.reading.tiling is None:
+        return picture
+    facts = test.facts(False)[index]
+    longer = max(facts.width, facts.height)
+    shape = (max(1, picture.width * side // longer) for side in (facts.width, facts.height))
+    return picture.resize((next(shape), next(shape)), Image.Resampling.BILINEAR)
 
 
-def _restored(detector: Detector, images: torch.Tensor, device: str | torch.device) -> NDArray[np.uint8] | None:
+def _restored(
+    detector: Detector, images: torch.Tensor, device: str | torch.device, *, tiled: bool
+) -> NDArray[np.uint8] | None:
+    if tiled:
+        return None  # a frame that is squeezed to a square is nothing that the detector knows
     with torch.no_grad():
         restored = detector.restore(to_signed(images.to(device)))
     return None if restored is None else to_uint8(restored).cpu().numpy()
@@ -202,7 +210,11 @@ def _corruption_sheet(test: ImageSet, shown: list[int], spec: Spec | None) -> st
     normal = [i for i in shown[::-1] if test.items[i].label == 0][:_BLOTTED]
     if spec is None or not normal:
         return None
-    sheet = contact_sheet(np.stack([test[i]["image"].numpy() for i in normal]), spec, draws=4)
+    inputs = test.inputs
+    if isinstance(inputs, TileSet):  # the tile in the middle of each frame
+        tiles = [np.flatnonzero(inputs.frame == i) for i in normal]
+        normal = [int(each[len(each) // 2]) for each in tiles]
+    sheet = contact_sheet(np.stack([inputs[i]["image"].numpy() for i in normal]), spec, draws=4)
     return picture_uri(*encode(sheet, max(sheet.size), 75))
 
 
@@ -220,6 +232,12 @@ def _live(evaluation: Evaluation) -> dict[str, Any]:
 
 def _figure(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
+
+
+def _seen(test: ImageSet) -> str:
+    """At what size they are scored."""
+    size = f"{test.size} × {test.size} pixels"
+    return f"in tiles of {size}" if test.reading.tiling else f"at {size}"
 
 
 def _colour(channels: int) -> str:

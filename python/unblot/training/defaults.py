@@ -54,4 +54,4 @@ def resolve(
     data = sized(config, data, found)
     cache_bytes = ONCE_BYTES if recommended(config.model).once else CACHE_BYTES
     splits = load_found(found, data, progress=progress, cache_bytes=cache_bytes)
-    return config.resolved(len(splits.train), splits.train.size), data, splits
+    return config.resolved(len(splits.train.inputs), splits.train.size), data, splits

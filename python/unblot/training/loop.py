@@ -102,7 +102,7 @@ def train(
     """
     if isinstance(splits, DataConfig):
         config, data, splits = resolve(config, splits, progress=None if progress else False)
-    config = with_devices(config.resolved(len(splits.train), splits.train.size))
+    config = with_devices(config.resolved(len(splits.train.inputs), splits.train.size))
     out, spec = Path(out), corruption_of(config.corruption)
     judge = validator_of(config, spec, splits)
     fabric = make_fabric(config)
@@ -176,7 +176,7 @@ def _train(
     chosen = (
         any(entry["kept_by"] != "last" for entry in provenance_of(out).get("weights", {}).values()) if saved else False
     )
-    detector.expect(len(splits.train))
+    detector.expect(len(splits.train.inputs))
 
     for number in range(at.phase, len(phases)):
         phase = phases[number]
@@ -185,7 +185,7 @@ def _train(
             saved.restore_optimizers(phase.optimizers)
         phase = replace(phase, optimizers=set_up(fabric, phase.optimizers))
         feed = Feed(
-            splits.train,
+            splits.train.inputs,
             spec,
             batch_size=config.batch_size,
             seed=config.seed,
