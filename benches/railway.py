@@ -81,12 +81,16 @@ def frame(
     lost = int(rng.integers(len(bolts)))
     mask = np.zeros((height, width), np.bool_)
     for number_of, (row, column) in enumerate(bolts):
-        near = (y - row) ** 2 + (x - column) ** 2 < _BOLT**2
+        # Only what lies around the bolt is looked at.
+        top, left = (max(0, int(at) - _BOLT) for at in (row, column))
+        around = (slice(top, top + 2 * _BOLT + 2), slice(left, left + 2 * _BOLT + 2))
+        down, right = y[around] - row, x[around] - column
+        near = down**2 + right**2 < _BOLT**2
         if defect == "missing" and number_of == lost:
-            mask |= near
+            mask[around] |= near
             continue
         turn = rng.uniform(0, np.pi)
-        pixels[near] = (60 + 25 * np.sign(np.sin(3 * np.arctan2(y - row, x - column) + turn)))[near]
+        pixels[around][near] = (60 + 25 * np.sign(np.sin(3 * np.arctan2(down, right) + turn)))[near]
     if defect == "crack":
         mask = _crack(rng, x, y, rails[int(rng.integers(2))], height)
         pixels[mask] = 70
