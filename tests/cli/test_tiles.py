@@ -16,6 +16,7 @@ from typer.testing import CliRunner, Result
 
 from unblot import cli
 from unblot.data import load_paths
+from unblot.data.tiling import FrameMap
 from unblot.deploy.in_run import graph_of
 from unblot.deploy.runtime import load_onnx
 from unblot.evaluation import score_set
@@ -153,6 +154,18 @@ def test_the_exported_graph_scores_tiles_that_the_host_cuts(parts: Path, tmp_pat
     assert len(names) == 3
     assert scores.maps.shape == (3, 25, 38)
     assert scores.image.tolist() == pytest.approx([float(row["score"]) for row in before], rel=1e-3)
+    # What a host of its own does (docs/deploy.md).
+    tiling, places = detector.reading.tiling, detector.calibration.tiles
+    assert tiling is not None
+    assert places is not None
+    frame = np.asarray(Image.open(parts / "bad" / "0.png"))[..., None]
+    grid = tiling.grid(FRAME[1], FRAME[0])
+    each, maps = detector.score_planes(np.stack([tiling.cut(frame, box, detector.size) for box in grid.boxes]))
+    assert places.worst(each, grid.shape) == pytest.approx(scores.image[0], rel=1e-4)
+    whole = FrameMap(FRAME[1], FRAME[0], tiling.tile)
+    for box, tile_map in zip(grid.boxes, maps, strict=True):
+        whole.add(box, tile_map)
+    assert whole.values() == pytest.approx(scores.maps[0], rel=1e-3, abs=1e-5)
     assert graph_of(folder, device="cpu") is not None
     by_graph = ok("predict", folder, parts / "bad")
     assert "scored by" in by_graph.stderr

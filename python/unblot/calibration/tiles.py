@@ -62,7 +62,7 @@ class TilePlaces:
         least = max(0.02 * abs(means[-1]), 1e-6)
         return cls(shape, tuple(means), tuple(max(value, least) for value in reaches))
 
-    def worst(self, scores: Scores, shape: tuple[int, int]) -> float:
+    def worst(self, scores: NDArray[np.floating], shape: tuple[int, int]) -> float:
         """The score of a frame from those of its tiles, shape (K,), and its grid."""
         if shape == self.shape:
             return float(((scores - self.mean[:-1]) / self.reach[:-1]).max())
