@@ -219,3 +219,12 @@ def test_any_array_is_scored_or_refused_with_a_word(fitted: AnomalyDetector, dat
 @pytest.mark.parametrize(("size", "model"), [(None, "auto"), (64, "auto"), (16, "dae")])
 def test_sizes_that_the_default_does_not_take_go_to_dae(size: int | None, model: str) -> None:
     assert _default(size) == model
+
+
+def test_long_images_are_fitted_as_asked() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (24, 8, 24), np.uint8)
+    estimator = AnomalyDetector(**SMALL, image_fit="pad").fit(images)
+    assert estimator.anomaly_maps(images[:2]).shape == (2, 16, 16)
+    assert estimator.detector_.within(torch.zeros(1, 1, 16, 16)).shape[-2:] == (5, 16)
+    with pytest.raises(ValueError, match="fit must be stretch, pad or crop"):
+        AnomalyDetector(**SMALL, image_fit="squeeze").fit(images)

@@ -20,7 +20,8 @@ from sklearn.utils import validation
 from sklearn.utils.validation import check_array, check_is_fitted, check_random_state
 
 from unblot.corruption._arrays import ROUNDING
-from unblot.data import ImageSet, Item, Source, Splits, split_by_group
+from unblot.data import ImageSet, Item, Reading, Source, Splits, split_by_group
+from unblot.data.fitting import CROP, PAD, STRETCH, TILE, side_of
 from unblot.detectors import default_model, recommended
 from unblot.evaluation import score_set
 from unblot.training import TrainConfig, load_run, size_for, train
@@ -40,6 +41,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         model: name of a detector (``unblot.detectors.available()``). None: the default, ``auto``; or ``dae`` for sizes
             below 64, which ``auto`` does not take.
         size: height and width in pixels that images are resized to. None: what suits the detector and the images.
+        image_fit: how images that are no squares become squares: "stretch", "pad" or "crop"
+            (:mod:`unblot.data.fitting`; ``fit`` of the other doors, here the name of a method).
         corruption: "box", "gaussian", "none", "mixed", or the path of a specification. None: what suits the detector,
             as for the next three.
         epochs: passes over the training images.
@@ -76,6 +79,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         model: str | None = None,
         *,
         size: int | None = None,
+        image_fit: str = STRETCH,
         corruption: str | None = None,
         epochs: int | None = None,
         batch_size: int | None = None,
@@ -90,6 +94,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     ) -> None:
         self.model = model
         self.size = size
+        self.image_fit = image_fit
         self.corruption = corruption
         self.epochs = epochs
         self.batch_size = batch_size
@@ -141,7 +146,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             **{name: value for name, value in asked.items() if value is not None},
         )
         height, width = images[0].shape[:2]
-        self.size_ = int(size_for(config, (height * width) ** 0.5) if size is None else size)
+        self.size_ = int(size_for(config, side_of(self.image_fit, width, height)) if size is None else size)
         train_set, held_out = (
             self._set([images[i] for i in at], [labels[i] for i in at]) for at in (parts.train, parts.held_out)
         )
@@ -247,6 +252,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             ],
             channels=3 if images[0].ndim == 3 else 1,
             size=self.size_,
+            reading=_reading(self.image_fit),
             progress=False,
         )
 
@@ -257,6 +263,13 @@ def _check_names(estimator: BaseEstimator, X: Any, *, fitting: bool) -> None:  #
         validation.validate_data(estimator, X, reset=fitting, skip_check_array=True, ensure_2d=False)
     else:  # scikit-learn before 1.6
         estimator._check_feature_names(X, reset=fitting)
+
+
+def _reading(fit: str) -> Reading:
+    """How images become squares; an array holds no frames so large that they were cut into tiles."""
+    if fit == TILE:
+        raise ValueError(f"image_fit must be {STRETCH}, {PAD} or {CROP}; {fit} is for files: unblot train --fit {fit}")
+    return Reading(fit=fit)
 
 
 def _default(size: int | None) -> str:

@@ -12,7 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
-from unblot.data import load_paths
+from unblot.data import Kept, Reading, load_paths
+from unblot.data.fitting import fitted
+from unblot.data.reading import Facts
 from unblot.deploy.export import export, metadata_of, refusal, without_places
 from unblot.deploy.graph import resize
 from unblot.deploy.parity import check, check_images, frames_of, gap
@@ -68,7 +70,7 @@ def test_every_detector_is_exported_with_its_scores_or_says_why(
 def test_a_graph_that_resizes_otherwise_is_caught(
     mode: str, make_run: MakeRun, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def otherwise(images: torch.Tensor, size: int) -> torch.Tensor:
+    def otherwise(images: torch.Tensor, size: int, _: str) -> torch.Tensor:
         return torch.nn.functional.interpolate(images.float(), (size, size), mode=mode)  # of few pixels, no mean
 
     run, file = make_run("dae", size=32), tmp_path / "model.onnx"
@@ -122,6 +124,37 @@ def test_the_resize_is_pillows_byte_for_byte(height: int, width: int, size: int)
     wanted = np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR))
     found = resize(torch.from_numpy(pixels).permute(2, 0, 1)[None], size)[0].permute(1, 2, 0).numpy()
     assert (found == wanted).all()
+
+
+@pytest.mark.parametrize("fit", ["pad", "crop"])
+@pytest.mark.parametrize(
+    ("height", "width", "size"), [(37, 100, 32), (120, 120, 64), (5, 7, 32), (1, 9, 4), (480, 640, 64), (2, 300, 16)]
+)
+def test_a_frame_is_padded_and_cropped_in_the_graph_as_when_it_is_read(
+    fit: str, height: int, width: int, size: int
+) -> None:
+    pixels = np.random.default_rng(height).integers(0, 256, (height, width, 3), np.uint8)
+    wanted = np.asarray(fitted(Image.fromarray(pixels), fit, size))
+    found = resize(torch.from_numpy(pixels).permute(2, 0, 1)[None], size, fit)[0].permute(1, 2, 0).numpy()
+    assert (found == wanted).all()
+
+
+@pytest.mark.parametrize("fit", ["pad", "crop"])
+@pytest.mark.parametrize("model", ["dae", "memory"])
+def test_a_run_that_keeps_the_shape_is_exported_so(
+    model: str, fit: str, make_run: MakeRun, photos: Path, tmp_path: Path
+) -> None:
+    plain, file = make_run(model), tmp_path / "model.onnx"
+    reading = Reading(fit=fit).learnt([Facts(128, 64), Facts(256, 128)])
+    plain.detector.look_within(*reading.shown(plain.detector.size))
+    run = replace(plain, images=Kept(reading, (), ()))
+    export(run, file)
+    graph = load_onnx(file, device="cpu", threads=1)
+    assert (graph.reading, graph.metadata["input"]["fit"]) == (reading, fit)
+    parity = check(run, file, check_images(run, [photos]), threads=1)
+    assert parity.passed, parity
+    # A run that reads frames otherwise is told from the graph by its frames.
+    assert not check(plain, file, check_images(plain, [photos]), threads=1).frames.passed
 
 
 def test_of_a_tall_image_a_byte_may_differ_by_one() -> None:

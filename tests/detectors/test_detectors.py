@@ -8,6 +8,7 @@ from torch import Tensor
 
 from unblot.detectors import Batch, Detector, available, create, to_signed
 from unblot.detectors.registry import find
+from unblot.layers.bank import Bank
 from unblot.layers.blocks import parameter_count
 from unblot.training.engine import set_modes
 
@@ -175,3 +176,29 @@ def test_what_learns_places_scores_held_out_images_by_the_places_of_others(name:
         assert alone is not None
         if name != "auto":  # whose held-out images are judged by one of its networks, new ones by all
             torch.testing.assert_close(alone.held_out, detector.score(held_out[0][:1]).image)
+
+
+@pytest.mark.parametrize("name", ["auto", "dae", "feature_dae", "feature_mask", "mask", "memory"])
+def test_what_is_filled_in_all_images_does_not_count(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The score is taken from the places that show something: the same whatever the map shows beyond."""
+    detector = small(name, size=64).eval()
+    detector.look_within(0, 16, 64, 48)
+    for part in detector.modules():
+        if isinstance(part, Bank):
+            part.memory, part.typical = torch.randn(50, part.memory.shape[1]), torch.rand(50) + 0.5
+    seen: list[tuple[int, ...]] = []
+    whole = detector.within
+
+    def within(maps: Tensor) -> Tensor:
+        hot = maps.clone()
+        top, bottom = maps.shape[-2] // 4, maps.shape[-2] * 3 // 4
+        hot[..., :top, :], hot[..., bottom:, :] = 1e6, 1e6
+        seen.append(tuple(hot.shape))
+        return whole(hot)
+
+    with torch.no_grad():
+        clean = detector.score(images(2, size=64)).image
+        monkeypatch.setattr(detector, "within", within)
+        assert torch.equal(detector.score(images(2, size=64)).image, clean)
+    assert seen
+    assert whole(torch.zeros(1, 1, 10, 10)).shape == (1, 1, 6, 10), "a place that shows a little stays"

@@ -85,7 +85,7 @@ def peak(count: int) -> int:
     """Bytes at most while ``count`` maps are taken into account and kept for a report."""
     rng = np.random.default_rng(0)
     tracemalloc.start()
-    seen, spread, store = PixelMetrics(1 << 12), MapRange(), MapStore(count, 96, 64)
+    seen, spread, store = PixelMetrics(1 << 12), MapRange(), MapStore(count, 64)
     for i in range(count):
         anomaly_map = rng.random((96, 96), np.float32)
         seen.add(anomaly_map, anomaly_map > 0.9)
@@ -107,7 +107,7 @@ def test_memory_does_not_grow_with_the_number_of_maps(monkeypatch: pytest.Monkey
 
 def test_maps_come_back_from_the_store_shrunk_by_the_mean() -> None:
     maps = np.random.default_rng(0).normal(0, 1e6, (5, 32, 32)).astype(np.float32)
-    store = MapStore(5, 32, 8)
+    store = MapStore(5, 8)
     store.add([3, 1], maps[:2])
     store.add([0, 2, 4], maps[2:])
     np.testing.assert_allclose(store[3], maps[0].reshape(8, 4, 8, 4).mean((1, 3)), rtol=1e-4, atol=1)

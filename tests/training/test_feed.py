@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 import torch
@@ -134,3 +135,18 @@ def test_nothing_is_corrupted_without_a_spec(make_splits: Callable[..., Splits])
     given = Feed(make_splits(4).train, None, batch_size=4, seed=0, workers=0, device=torch.device("cpu"))
     (batch,) = given.epoch(0)
     assert torch.equal(batch.noisy, batch.clean)
+
+
+def test_tiles_of_a_frame_follow_one_another_in_an_order_of_their_own() -> None:
+    frame = torch.arange(40) // 8
+    batches = EpochBatches(40, 8, seed=0, frame=frame)
+    orders = [indices(batches, epoch) for epoch in range(3)]
+    for taken in orders:
+        assert sorted(taken) == list(range(40))
+        frames = frame[taken].tolist()
+        assert len([1 for a, b in pairwise(frames) if a != b]) == 4, "each frame is come to once"
+    assert orders[0] != orders[1]
+    assert orders[0] == indices(EpochBatches(40, 4, seed=0, frame=frame), 0)
+    some = indices(EpochBatches(40, 8, seed=0, frame=frame, shown=16), 0)
+    assert len(set(some)) == 16
+    assert len(set(frame[some].tolist())) >= 4, "a part of an epoch is drawn from all frames"

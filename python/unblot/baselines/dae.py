@@ -101,7 +101,7 @@ class DenoisingAutoencoder(Detector):
     def score(self, images: Tensor) -> Scores:
         """Mean squared residual; the map is the squared residual averaged over the channels."""
         residual = (images - self.autoencoder(images)).square().mean(1, keepdim=True)
-        return Scores(residual.flatten(1).mean(1), residual)
+        return Scores(self.within(residual).flatten(1).mean(1), residual)
 
     def restore(self, images: Tensor) -> Tensor:
         """The autoencoder's output."""

@@ -20,6 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from unblot.calibration.tiles import TilePlaces
+
 __all__ = ["PAPER_THRESHOLD", "PROMISES", "Calibration", "calibrate", "expected_above", "fewest", "paper_threshold"]
 
 PAPER_THRESHOLD = 0.2
@@ -49,6 +51,7 @@ class Calibration:
         promise: what holds for new normal images, one of :data:`PROMISES`.
         map_range: lowest value and 99.9 % quantile of the pixels of held-out normal maps, which heat maps are coloured
             by; None where it was not measured.
+        tiles: what tiles of normal frames score at each place, where frames are cut into tiles; None elsewhere.
     """
 
     threshold: float
@@ -58,6 +61,7 @@ class Calibration:
     left_out: int = 0
     promise: str = "none"
     map_range: tuple[float, float] | None = None
+    tiles: TilePlaces | None = None
 
     @property
     def promised(self) -> str:
@@ -113,7 +117,8 @@ class Calibration:
         if promise not in PROMISES:
             raise ValueError(f"promise must be one of {', '.join(PROMISES)}; got {promise!r}")
         quantile = None if quantile is None else float(quantile)
-        return cls(threshold, quantile, n, str(values["method"]), left_out, promise, span)
+        tiles = None if values.get("tiles") is None else TilePlaces.from_dict(values["tiles"])
+        return cls(threshold, quantile, n, str(values["method"]), left_out, promise, span, tiles)
 
 
 def _number(name: str, value: Any) -> float:

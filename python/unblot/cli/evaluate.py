@@ -119,7 +119,9 @@ def _eval_config(trained: Run, given: Mapping[str, Any]) -> tuple[DataConfig, Da
     """
     from unblot.data import DATA_SETS, DataConfig
 
-    shape: dict[str, Any] = {"channels": trained.detector.channels, "size": trained.detector.size}
+    detector, how = trained.detector, trained.reading
+    shape: dict[str, Any] = {"channels": detector.channels, "size": detector.size}
+    shape |= {"fit": how.fit, "tile": how.tile, "overlap": how.overlap}
     own = replace(trained.data, **shape)
     asked = settings.data_config({"data": own.data, **given, **shape})
     if own.data == asked.data or not {own.data, asked.data} & DATA_SETS.keys():

@@ -114,6 +114,19 @@ Abnormal = Annotated[
     list[str] | None, _data("Class or folder of abnormal images, for the test; repeatable.", metavar="NAME")
 ]
 Masks = Annotated[list[str] | None, _data("Folder of pixel masks of the abnormal images; repeatable.", metavar="NAME")]
+Fit = Annotated[
+    str | None,
+    _data(
+        "How an image becomes the square that a detector sees: stretch squeezes it; pad keeps its shape and fills "
+        "margins, which do not count; crop keeps its shape and sees the middle alone; tile cuts a large image into "
+        "squares.",
+        "stretch",
+    ),
+]
+Tile = Annotated[int | None, _data("Side of a tile in pixels of the image, for --fit tile.", "512")]
+Overlap = Annotated[
+    float | None, _data("Share by which a tile overlaps the next one at least, 0 to 0.75, for --fit tile.", "0.25")
+]
 _SIZE = "Height and width in pixels that images are resized to."
 OwnSize = Annotated[int | None, _data(_SIZE, OWN_SIZE)]
 Channels = Annotated[int | None, _data("1 (grayscale) or 3 (RGB).", "found from the images")]

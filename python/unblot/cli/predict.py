@@ -134,6 +134,7 @@ class _Loaded:
             channels=self.channels,
             size=self.size,
             reading=self.reading,
+            tiles=self.calibration.tiles,
             batch_size=batch_size,
             progress=progress,
         )
@@ -221,6 +222,7 @@ def _scored_with_maps(
     if maps is None:
         yield from ([(entry, "") for entry in batch] for batch in batches)
         return
+    from unblot.data.fitting import over_image
     from unblot.evaluation.maps import MapRange
     from unblot.report.heat import write_heat_map
 
@@ -234,7 +236,8 @@ def _scored_with_maps(
                 seen.add(anomaly_map[None])
             span = seen.bounds()
         for entry in batch:
-            if entry.map is not None and span is not None:
+            if entry.map is not None and entry.facts is not None and span is not None:
                 low, usual = span
-                write_heat_map(maps / heat[entry.name], entry.map, low, low + _BEYOND * (usual - low))
+                over = over_image(entry.map, loaded.reading.fit, entry.facts.width, entry.facts.height)
+                write_heat_map(maps / heat[entry.name], over, low, low + _BEYOND * (usual - low))
         yield [(entry, "" if entry.map is None else heat[entry.name]) for entry in batch]

@@ -31,6 +31,9 @@ def preview(
     root: flags.Root = None,
     normal: flags.Normal = None,
     abnormal: flags.Abnormal = None,
+    fit: flags.Fit = None,
+    tile: flags.Tile = None,
+    overlap: flags.Overlap = None,
     size: flags.OwnSize = None,
     channels: flags.Channels = None,
     json_: flags.Json = False,
@@ -53,17 +56,22 @@ def preview(
 
 
 def _some_images(config: DataConfig, wanted: int, seed: int) -> NDArray[np.uint8]:
-    """Normal images drawn by ``seed``, shape (N, C, size, size); decodes no others."""
+    """Normal images drawn by ``seed``, or the middle tile of each, shape (N, C, size, size); no others are read."""
     import numpy as np
 
     from unblot.data import find_images, find_reading, native_size, usual_side
-    from unblot.data.pixels import decode, probe
+    from unblot.data.pixels import decode, probe, whole
 
     found = find_images(config)
-    size = config.size or native_size(usual_side(found))
+    size = config.size or native_size(usual_side(found, config.fit))
     normals = [source for source in found.pool if source.item.label == 0]
     drawn = np.random.default_rng(seed).permutation(len(normals))[:wanted]
     sources = [normals[i] for i in sorted(drawn.tolist())]
     channels = config.channels or (1 if all(probe(source.image)[0] for source in sources) else 3)
-    reading = find_reading(sources, config.bits, progress=False)
-    return np.stack([decode(s.image, channels=channels, size=size, reading=reading) for s in sources])
+    reading = find_reading(sources, config, progress=False)
+    if (tiling := reading.tiling) is None:
+        return np.stack([decode(s.image, channels=channels, size=size, reading=reading) for s in sources])
+    frames = [whole(source.image, channels=channels, reading=reading) for source in sources]
+    boxes = [tiling.grid(frame.shape[1], frame.shape[0]).boxes for frame in frames]
+    middle = (each[len(each) // 2] for each in boxes)
+    return np.stack([tiling.cut(frame, box, size) for frame, box in zip(frames, middle, strict=True)])

@@ -142,7 +142,7 @@ def _resolved(config: TrainConfig, data: DataConfig) -> tuple[TrainConfig, DataC
     """What the training means, and its images; trainings that share them follow one another."""
     data = sized(config, data, find_images(data))
     splits = _splits(data)
-    return config.resolved(len(splits.train), splits.train.size), data, splits
+    return config.resolved(len(splits.train.inputs), splits.train.size), data, splits
 
 
 @lru_cache(maxsize=1)

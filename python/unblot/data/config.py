@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from unblot.data.fitting import FITS, STRETCH, TILE
 from unblot.data.groups import check_rule
+from unblot.data.tiling import OVERLAP, Tiling
+from unblot.data.tiling import TILE as SIDE
 from unblot.errors import UserError
 
 __all__ = ["DataConfig"]
@@ -24,8 +27,12 @@ class DataConfig:
         abnormal: the same for abnormal images.
         masks: folders of pixel masks, one for each of ``abnormal`` in the same order, or one with a folder of the same
             name for each; a mask has its image's path below the folder, with any suffix, optionally "_mask" before it.
-        size: height and width in pixels that every image is resized to. None: what the images have
-            (:func:`~unblot.data.native_size`).
+        fit: how an image that is no square becomes one: "stretch" squeezes it, "pad" fills margins, "crop" cuts them
+            away (:mod:`unblot.data.fitting`). "tile" cuts it into squares (:mod:`unblot.data.tiling`).
+        tile: side of a tile in pixels of the image, for "tile" alone: a multiple of 4, at least 32. None: 512.
+        overlap: least share of its side by which a tile overlaps the next one, for "tile" alone: 0 to 0.75. None: 0.25.
+        size: height and width in pixels that every image, or every tile, is resized to. None: what the images have
+            (:func:`~unblot.data.native_size`), or the side of a tile.
         channels: 1 (grayscale), 3 (RGB) or None: found from the training images.
         bits: of a value in files of more than 8 bits (such as a 12-bit camera's 16-bit PNG), 8 to 16: 2 ** bits - 1 is
             white. None: found from the training images.
@@ -52,6 +59,9 @@ class DataConfig:
     normal: tuple[str, ...] = ()
     abnormal: tuple[str, ...] = ()
     masks: tuple[str, ...] = ()
+    fit: str = STRETCH
+    tile: int | None = None
+    overlap: float | None = None
     size: int | None = None
     channels: int | None = None
     bits: int | None = None
@@ -69,6 +79,15 @@ class DataConfig:
             object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(map(str, value)))
         if not self.data:
             raise UserError("data is empty; give the name of a data set or a folder")
+        if self.fit not in FITS:
+            raise UserError(f"fit must be {', '.join(FITS[:-1])} or {FITS[-1]}; got {self.fit!r}")
+        if self.fit == TILE:
+            tiling = Tiling(SIDE if self.tile is None else self.tile, OVERLAP if self.overlap is None else self.overlap)
+            size = tiling.tile if self.size is None else self.size
+            for name, value in (("tile", tiling.tile), ("overlap", tiling.overlap), ("size", size)):
+                object.__setattr__(self, name, value)
+        elif self.tile is not None or self.overlap is not None:
+            raise UserError(f"tile and overlap belong to fit {TILE!r}, but fit is {self.fit!r}; add --fit {TILE}")
         if self.size is not None and self.size < 1:
             raise UserError(f"size must be at least 1 pixel, or left out, got {self.size}")
         if self.channels not in (None, 1, 3):

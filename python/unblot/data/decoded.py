@@ -18,7 +18,7 @@ from unblot.data.items import Source
 from unblot.data.pixels import in_threads, read
 from unblot.data.reading import Facts, Reading
 
-__all__ = ["CACHE_BYTES", "ONCE_BYTES", "Decoded", "Decoder", "decode_one", "in_one_array"]
+__all__ = ["CACHE_BYTES", "ONCE_BYTES", "Decoded", "Decoder", "decode_one", "digest_of", "in_one_array"]
 
 CACHE_BYTES = 2 << 30
 ONCE_BYTES = 2**29  # where each image is needed about once
@@ -53,8 +53,14 @@ def decode_one(source: Source, *, channels: int, size: int, reading: Reading | N
     pixels, facts = read(source.image, channels=channels, size=size, reading=reading)
     flat = pixels.reshape(channels, -1)
     low, high = flat.min(axis=1), flat.max(axis=1)
-    digest = blake2b(pixels.tobytes(), digest_size=16).digest()
-    return Decoded(digest, facts, int(low.min()), int(high.max()), int((high.astype(int) - low).max()), pixels)
+    return Decoded(
+        digest_of(pixels), facts, int(low.min()), int(high.max()), int((high.astype(int) - low).max()), pixels
+    )
+
+
+def digest_of(pixels: NDArray[np.uint8]) -> bytes:
+    """The hash of an image's pixels as they are loaded."""
+    return blake2b(pixels.tobytes(), digest_size=16).digest()
 
 
 def in_one_array(images: Sequence[Decoded]) -> NDArray[np.uint8] | None:

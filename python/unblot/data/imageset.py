@@ -6,8 +6,8 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from copy import copy
-from functools import partial
-from typing import Any
+from functools import cached_property, partial
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -16,18 +16,23 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from unblot.data.decoded import CACHE_BYTES, Decoded, decode_one, in_one_array
+from unblot.data.fitting import PAD, fitted_mask, inside
 from unblot.data.items import ABNORMAL, NORMAL, Source
-from unblot.data.pixels import decode, decode_mask, in_threads, whole
+from unblot.data.pixels import decode, in_threads, read_mask, whole
 from unblot.data.reading import Facts, Reading
+from unblot.data.tileset import TileSet
+from unblot.data.tiling import cells
 
 __all__ = ["CACHE_BYTES", "ImageSet"]
+
+_Values = TypeVar("_Values", bound=np.generic)
 
 
 class ImageSet(Dataset[dict[str, Any]]):
     """Images of one size, in a fixed order.
 
     All images are decoded and resized once, when the set is built, if they fit into ``cache_bytes``; else each is
-    decoded when it is asked for. The pixels are the same. (:mod:`unblot.data.pixels` says how images are resized.)
+    decoded when it is asked for. The pixels are the same. (:mod:`unblot.data.fitting` says how images are resized.)
 
     Args:
         sources: the images.
@@ -119,6 +124,11 @@ class ImageSet(Dataset[dict[str, Any]]):
         )
         return {"image": image, "index": index, "group": int(self._group[index])}
 
+    @property
+    def sources(self) -> list[Source]:
+        """Where the pixels of each image come from."""
+        return list(self._sources)
+
     def whole(self, index: int) -> NDArray[np.uint8]:
         """The image at its own size, read like the others: uint8, shape (H, W, channels)."""
         return whole(self._sources[index].image, channels=self.channels, reading=self.reading)
@@ -126,6 +136,7 @@ class ImageSet(Dataset[dict[str, Any]]):
     def first(self, count: int) -> ImageSet:
         """A set of the first ``count`` images, or of all where there are fewer."""
         some = copy(self)
+        some.__dict__.pop("inputs", None)  # those of all images
         some.items, some._sources, some._group = self.items[:count], self._sources[:count], self._group[:count]
         some._known = None if self._known is None else self._known[:count]
         some._pixels = None if self._pixels is None else self._pixels[:count]
@@ -156,14 +167,29 @@ class ImageSet(Dataset[dict[str, Any]]):
         """Whether any image has a pixel mask."""
         return self.masked > 0
 
+    @cached_property
+    def inputs(self) -> ImageSet | TileSet:
+        """What a detector sees: the images themselves, or their tiles where they are cut."""
+        return self if self.reading.tiling is None else TileSet(self, self.reading.tiling)
+
     def mask(self, index: int) -> NDArray[np.bool_] | None:
-        """Where the defect lies, shape (size, size); all False: a normal image of a set with masks; None: not known."""
+        """Where the defect lies, of the shape of the image's map: (size, size), or a cell for each 4 × 4 pixels of a
+        frame that is cut into tiles. All False: a normal image of a set with masks; None: not known.
+        """
         path = self._sources[index].mask
-        if path is not None:
-            return decode_mask(path, self.size)
-        if self.items[index].label == NORMAL and self.has_masks:
-            return np.zeros((self.size, self.size), dtype=np.bool_)
-        return None
+        if path is None and not (self.items[index].label == NORMAL and self.has_masks):
+            return None
+        facts = self._looked_at(None)[index][1]
+        found = np.zeros((facts.height, facts.width), np.bool_) if path is None else read_mask(path)
+        return cells(found) if self.reading.tiling else fitted_mask(found, self.reading.fit, self.size)
+
+    def unfilled(self, index: int, values: NDArray[_Values]) -> NDArray[_Values]:
+        """The part that shows the image of its loaded pixels or of a map of it, shape (..., S, S), for any S."""
+        if self.reading.fit != PAD:
+            return values
+        facts = self._looked_at(None)[index][1]
+        place = inside(PAD, facts.width, facts.height, values.shape[-1])
+        return values[..., place.rows, place.columns]
 
     def digests(self, progress: bool | None = None) -> list[bytes]:
         """A hash of every image's pixels; equal where two images are the same bit for bit."""

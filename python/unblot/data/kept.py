@@ -115,6 +115,9 @@ class Kept:
                 said.append(
                     f"the {part} images are the same but in another order, by other names, or in another number"
                 )
+        was_fit, now_fit = ((r.fit, r.tile, r.overlap) for r in (self.reading, now.reading))
+        if was_fit != now_fit:
+            said.append(f"images were fitted to the square by {_fit_said(*was_fit)}, now by {_fit_said(*now_fit)}")
         if (self.reading.bits, self.reading.alpha) != (now.reading.bits, now.reading.alpha):
             said.append(f"values were read as {self.reading.bits or 16} bits, now as {now.reading.bits or 16}")
         return "\n  ".join(said)
@@ -122,6 +125,10 @@ class Kept:
 
 def _digests(images: ImageSet) -> tuple[tuple[str, str], ...]:
     return tuple((item.name, digest.hex()) for item, digest in zip(images.items, images.digests(), strict=True))
+
+
+def _fit_said(fit: str, tile: int | None, overlap: float | None) -> str:
+    return fit if tile is None else f"{fit} ({tile} px, overlap {overlap:g})"
 
 
 def _some(names: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
@@ -16,11 +16,13 @@ from unblot.data.config import DataConfig
 from unblot.data.copies import joined, said_of_copies, said_of_variation
 from unblot.data.decoded import CACHE_BYTES, ONCE_BYTES, Decoder
 from unblot.data.dividing import Division, by_rule, divide, regrouped
+from unblot.data.fitting import CROP, PAD, STRETCH, TILE, side_of
 from unblot.data.groups import NONE
 from unblot.data.items import ABNORMAL, NORMAL, Found, Source
 from unblot.data.listing import ARCHIVES, Passed
 from unblot.data.pixels import Look, highest, in_threads, probe
 from unblot.data.reading import Facts, Reading, bits_for, pages_said
+from unblot.data.tiling import Tiling
 from unblot.errors import UserError
 
 if TYPE_CHECKING:
@@ -124,18 +126,18 @@ def load_found(
     """
     from unblot.data.imageset import ImageSet
 
-    size = native_size(usual_side(found)) if config.size is None else config.size
+    size = native_size(usual_side(found, config.fit)) if config.size is None else config.size
     pool, own_test, note = by_rule(found, config)
     parts = divide(found, config, pool, own_test)
     looks = _look([*parts.learnt_from, *parts.test], progress)
     channels = config.channels or (1 if all(look.gray for look in looks[: len(parts.learnt_from)]) else 3)
-    how = reading or _reading(parts.learnt_from, looks, config.bits, progress)
+    how = reading or _reading(parts.learnt_from, looks, config, progress)
     decoder = Decoder(channels, size, how, cache_bytes=cache_bytes, progress=progress)
     kept_first = _PARTS if reading is None else _PARTS[::-1]
     decoder.add(*(getattr(parts, name) for name in kept_first))
     warnings = [*found.warnings, *said_of_variation(decoder.of(parts.learnt_from), size)]
     parts, copies = _without_copies(found, config, pool, own_test, parts, decoder, size, kept_first)
-    notes = [*found.notes, note, *parts.notes, _sizes(looks, channels, size, config.channels), *_values(how, looks)]
+    notes = [*found.notes, note, *parts.notes, _sizes(looks, channels, size, config), *_values(how, looks)]
     warnings += parts.warnings + copies
     if found.passed:
         (warnings if found.passed.lost else notes).append(f"left out: {found.passed}")
@@ -162,8 +164,9 @@ def load_found(
     return splits
 
 
-def usual_side(found: Found) -> float:
-    """The side in pixels of a square with as many pixels as the usual (median) normal image of the training part has.
+def usual_side(found: Found, fit: str = STRETCH) -> float:
+    """The side in pixels of a square that shows the usual (median) normal image of the training part with all its
+    pixels (:func:`unblot.data.fitting.side_of`).
 
     At most :data:`LOOKED_AT` images are looked at, evenly chosen.
 
@@ -177,7 +180,7 @@ def usual_side(found: Found) -> float:
     normal = [s.image for s in found.pool if s.item.label == NORMAL]
     count = min(len(normal), LOOKED_AT)
     sizes = [probe(normal[i * len(normal) // count])[1] for i in range(count)]
-    return median(width * height for width, height in sizes) ** 0.5 if sizes else 0.0
+    return median(side_of(fit, *size) ** 2 for size in sizes) ** 0.5 if sizes else 0.0
 
 
 def native_size(side: float, smallest: int = SMALLEST, largest: int = LARGEST) -> int:
@@ -228,14 +231,17 @@ def load_paths(
     return images
 
 
-def find_reading(sources: Sequence[Source], bits: int | None = None, *, progress: bool | None = None) -> Reading:
-    """How images are read where no run says it: the bits of files of more than 8 are found from the highest value.
+def find_reading(
+    sources: Sequence[Source], config: DataConfig | None = None, *, progress: bool | None = None
+) -> Reading:
+    """How images are read where no run says it: as ``config`` asks; where it leaves that open, the bits of files of
+    more than 8 are found from the highest value.
 
     Raises:
         UserError: a file that cannot be read.
     """
     looks = list(in_threads(probe, [s.image for s in sources], what="reading", progress=progress))
-    return _reading(sources, looks, bits, progress)
+    return _reading(sources, looks, config or DataConfig(), progress)
 
 
 def exact_repeats(
@@ -289,21 +295,36 @@ def _look(sources: Sequence[Source], progress: bool | None) -> list[Look]:
     return looks
 
 
-def _reading(training: Sequence[Source], looks: Sequence[Look], bits: int | None, progress: bool | None) -> Reading:
+def _reading(training: Sequence[Source], looks: Sequence[Look], config: DataConfig, progress: bool | None) -> Reading:
     """How images are read: the bits of files of more than 8 are found from the highest value of the training images."""
     deep = [s.image for s, look in zip(training, looks, strict=False) if look.deep]
-    if not deep or bits is not None:
-        return Reading(bits=bits)
+    asked = Reading(bits=config.bits, fit=config.fit, tile=config.tile, overlap=config.overlap)
+    if not deep or config.bits is not None:
+        return asked
     some = [deep[i * len(deep) // min(len(deep), MEASURED)] for i in range(min(len(deep), MEASURED))]
-    return Reading(bits=bits_for(max(in_threads(highest, some, what="measuring", progress=progress))))
+    return replace(asked, bits=bits_for(max(in_threads(highest, some, what="measuring", progress=progress))))
 
 
-def _sizes(looks: Sequence[Look], channels: int, size: int, asked: int | None) -> str:
+def _sizes(looks: Sequence[Look], channels: int, size: int, config: DataConfig) -> str:
     sizes = Counter(look.size for look in looks)
     (low, high) = (min(sizes, key=lambda s: s[0] * s[1]), max(sizes, key=lambda s: s[0] * s[1]))
     span = f"{low[0]} x {low[1]}" + (f" to {high[0]} x {high[1]} ({len(sizes)} sizes)" if len(sizes) > 1 else "")
-    colour = f"{'grayscale' if channels == 1 else 'RGB'}{'' if asked else ' (found)'}"
-    kept = "" if all(w == h for w, h in sizes) else "; the aspect ratio is not kept"
+    colour = f"{'grayscale' if channels == 1 else 'RGB'}{'' if config.channels else ' (found)'}"
+    if config.fit == TILE:
+        tiling = Tiling(config.tile or size, config.overlap or 0.0)
+        counts = {len(tiling.grid(*each)) for each in sizes}
+        number = f"{min(counts)}" if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
+        seen = "" if tiling.tile == size else f", resized to {size} x {size}"
+        tiles = f"{number} tiles of {tiling.tile} px that overlap by {tiling.overlap:.0%} at least{seen}"
+        return f"images: {span} (width x height), each cut into {tiles}, {colour}"
+    square = all(w == h for w, h in sizes)
+    lost = max(1 - min(w, h) / max(w, h) for w, h in sizes)
+    fits = {
+        STRETCH: "the aspect ratio is not kept (--fit keeps it)",
+        PAD: f"the aspect ratio is kept, up to {lost:.0%} of a square are filled",
+        CROP: f"the aspect ratio is kept, up to {lost:.0%} of an image are cut away",
+    }
+    kept = "" if square else f"; {fits[config.fit]}"
     return f"images: {span} (width x height), resized to {size} x {size}, {colour}{kept}"
 
 

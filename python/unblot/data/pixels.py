@@ -1,9 +1,9 @@
 """From a file or an array to uint8 pixels of one size.
 
 Images are turned upright (EXIF), taken to 8 bits, to grayscale or RGB (what is transparent is laid over black), and
-resized to a square by Pillow's bilinear filter, which averages over the area when it shrinks; the aspect ratio is not
-kept. What of more than 8 bits becomes 255 says a :class:`unblot.data.reading.Reading`. Masks: a pixel is marked when
-anything nonzero falls into it, so a thin scratch survives; in a lossy file from half of 255.
+fitted to a square (:mod:`unblot.data.fitting`). What of more than 8 bits becomes 255, and how images are fitted, says a
+:class:`unblot.data.reading.Reading`. Masks: a pixel is marked when anything nonzero falls into it, so a thin scratch
+survives; in a lossy file from half of 255.
 """
 
 from __future__ import annotations
@@ -23,11 +23,24 @@ from PIL.TiffImagePlugin import TiffImageFile
 from tqdm import tqdm
 
 from unblot.data.deep import colour_values, gray_values, is_deep
+from unblot.data.fitting import STRETCH, fitted, fitted_mask
 from unblot.data.listing import CLOSED
 from unblot.data.reading import Facts, Reading
 from unblot.errors import UserError
 
-__all__ = ["Look", "decode", "decode_mask", "highest", "in_threads", "lossy", "probe", "read", "whole"]
+__all__ = [
+    "Look",
+    "decode",
+    "decode_mask",
+    "highest",
+    "in_threads",
+    "lossy",
+    "probe",
+    "read",
+    "read_frame",
+    "read_mask",
+    "whole",
+]
 
 _GRAY = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N")
 _PAGED = ("APNG", "AVIF", "DCX", "FLI", "GIF", "PNG", "TIFF", "WEBP")  # formats of which a file may hold several images
@@ -73,7 +86,7 @@ def decode(
         image: the file or the pixels.
         channels: 1 or 3.
         size: height and width of the result.
-        reading: how the run reads images; None takes 65535 of a 16-bit file for white.
+        reading: how the run reads images; None takes 65535 of a 16-bit file for white and stretches.
 
     Raises:
         UserError: the file cannot be read, or holds pixels whose range is not known (float, 32-bit).
@@ -85,8 +98,19 @@ def read(
     image: Path | NDArray[np.uint8], *, channels: int, size: int, reading: Reading | None = None
 ) -> tuple[NDArray[np.uint8], Facts]:
     """Like :func:`decode`, and what reading the image showed."""
-    full, facts = _read(image, channels, reading or _AS_IS)
-    return _array(full.resize((size, size), Image.Resampling.BILINEAR)).transpose(2, 0, 1).copy(), facts
+    reading = reading or _AS_IS
+    full, facts = _read(image, channels, reading)
+    return _array(fitted(full, reading.fit, size)).transpose(2, 0, 1).copy(), facts
+
+
+def read_frame(
+    image: Path | NDArray[np.uint8], *, channels: int, size: int, reading: Reading
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], Facts]:
+    """What :func:`read` and :func:`whole` give of an image that is decoded once: pixels of shape (channels, size, size)
+    and (H, W, channels), and what reading showed.
+    """
+    full, facts = _read(image, channels, reading)
+    return _array(fitted(full, reading.fit, size)).transpose(2, 0, 1).copy(), _array(full), facts
 
 
 def whole(image: Path | NDArray[np.uint8], *, channels: int, reading: Reading | None = None) -> NDArray[np.uint8]:
@@ -133,8 +157,18 @@ def highest(image: Path | NDArray[np.uint8]) -> int:
         return _brightest(_values(opened, image))
 
 
-def decode_mask(mask: Path, size: int) -> NDArray[np.bool_]:
-    """A defect mask as bool of shape (size, size); any marked pixel marks the output pixel that it falls into.
+def decode_mask(mask: Path, size: int, fit: str = STRETCH) -> NDArray[np.bool_]:
+    """A defect mask as bool of shape (size, size), fitted as its image is; any marked pixel marks the output pixel that
+    it falls into.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    return fitted_mask(read_mask(mask), fit, size)
+
+
+def read_mask(mask: Path) -> NDArray[np.bool_]:
+    """A defect mask as bool of shape (H, W).
 
     Raises:
         UserError: the file cannot be read.
@@ -144,8 +178,8 @@ def decode_mask(mask: Path, size: int) -> NDArray[np.bool_]:
         ImageOps.exif_transpose(opened, in_place=True)
         values = np.asarray(opened if opened.mode in (*_GRAY, "F") else opened.convert("L"))
     values = values[..., 0] if values.ndim == 3 else values
-    marked = Image.fromarray((values > 127 if blurred else values != 0).astype(np.float32))
-    return np.asarray(marked.resize((size, size), Image.Resampling.BOX)) > 0
+    found: NDArray[np.bool_] = values > 127 if blurred else values != 0
+    return found
 
 
 def lossy(path: Path) -> bool:
@@ -159,7 +193,12 @@ def lossy(path: Path) -> bool:
 
 
 def in_threads(
-    function: Callable[[_T], _R], values: Sequence[_T], *, what: str, progress: bool | None = None
+    function: Callable[[_T], _R],
+    values: Sequence[_T],
+    *,
+    what: str,
+    progress: bool | None = None,
+    threads: int | None = None,
 ) -> Iterator[_R]:
     """Results of ``function`` in order, computed by threads (Pillow releases the GIL while it decodes).
 
@@ -167,10 +206,12 @@ def in_threads(
     buried in decoded images.
 
     ``progress``: None shows a bar where stderr is a terminal and there is much to do, True always, False never.
+    ``threads``: None takes as many as there are processors; of few, each takes one value at a time.
     """
     hidden = not progress if progress is not None else (None if len(values) > 1000 else True)
-    threads = min(32, os.cpu_count() or 1)
-    step = max(1, min(16, len(values) // (8 * threads)))  # small images cost less than a hand-over to a thread
+    one_by_one, threads = threads is not None, threads or min(32, os.cpu_count() or 1)
+    # Small images cost less than a hand-over to a thread.
+    step = 1 if one_by_one else max(1, min(16, len(values) // (8 * threads)))
     chunks = (values[i : i + step] for i in range(0, len(values), step))
     ahead: deque[Future[list[_R]]] = deque()
     pool = ThreadPoolExecutor(threads)

@@ -1,8 +1,9 @@
 """How the pixels of a run's images were read, and what these images were like.
 
 A detector knows images as they were read for its training: which value of a 16-bit file is white, what shows through
-where an image is transparent. A run keeps that, and so does its ONNX file, so that a new image is read in the same way;
-and where a new image is of another kind than those of the training, it is said.
+where an image is transparent, how an image that is no square was fitted to one. A run keeps that, and so does its ONNX
+file, so that a new image is read in the same way; and where a new image is of another kind than those of the training,
+it is said.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from unblot.data.fitting import FITS, STRETCH, TILE, Box, inside
+from unblot.data.tiling import Tiling
 from unblot.errors import UserError
 
 __all__ = ["BEFORE", "DEPTHS", "Facts", "Reading", "bits_for", "pages_said"]
@@ -19,6 +22,13 @@ DEPTHS = (8, 10, 12, 14, 16)
 """Bits of a value that cameras have; what is found is one of these."""
 
 _BLACK, _DROP = "black", "drop"
+_SHOWN = {
+    "stretch": "they are stretched to the same square",
+    "pad": "they are shown at another scale or with other margins",
+    "crop": "they are shown at another scale, or more of them is cut away",
+    "tile": "their tiles do not lie where those of the training images lay",
+}
+_LONG = 1 << 20  # side at which an aspect is exact enough
 _ROOM = 0.05  # so much smaller or larger than those of the training an image may be without a word
 
 
@@ -53,6 +63,9 @@ class Reading:
     Attributes:
         bits: of a value in files of more than 8 bits: 2 ** bits - 1 is white. None: 16.
         alpha: "black": transparent pixels are laid over black. "drop": their hidden colours show (runs of before).
+        fit: how an image becomes a square: "stretch", "pad" or "crop" (:mod:`unblot.data.fitting`), or squares: "tile".
+        tile: side of a tile in pixels of the image, for "tile" alone.
+        overlap: least share by which tiles overlap, for "tile" alone.
         depths: bits that the training images' files hold for a value, 8 or 16, or both.
         gray: whether a training image held one channel or no colours; None: not known, as all that follows.
         coloured: whether a training image had colours.
@@ -66,6 +79,9 @@ class Reading:
 
     bits: int | None = None
     alpha: str = _BLACK
+    fit: str = STRETCH
+    tile: int | None = None
+    overlap: float | None = None
     depths: tuple[int, ...] = ()
     gray: bool | None = None
     coloured: bool | None = None
@@ -79,6 +95,11 @@ class Reading:
             raise UserError(f"bits must be 8 to 16, the bits of a value that the camera uses; got {self.bits}")
         if self.alpha not in (_BLACK, _DROP):
             raise UserError(f"alpha must be {_BLACK} or {_DROP}, got {self.alpha!r}")
+        if self.fit not in FITS:
+            raise UserError(f"fit must be {', '.join(FITS[:-1])} or {FITS[-1]}; got {self.fit!r}")
+        if (self.fit == TILE) != (self.tile is not None and self.overlap is not None):
+            raise UserError(f"fit {TILE} needs a tile and an overlap, others none; got {self.tile}, {self.overlap}")
+        _ = self.tiling  # refuses numbers that cannot be
 
     @property
     def white(self) -> int:
@@ -96,6 +117,9 @@ class Reading:
         return Reading(
             self.bits,
             self.alpha,
+            self.fit,
+            self.tile,
+            self.overlap,
             depths=tuple(sorted({16 if f.deep else 8 for f in facts})),
             gray=any(f.gray or not f.coloured for f in facts),
             coloured=any(f.coloured for f in facts),
@@ -104,6 +128,24 @@ class Reading:
             height=span(lambda f: f.height),
             aspect=span(lambda f: f.width / f.height),
         )
+
+    @property
+    def tiling(self) -> Tiling | None:
+        """How images are cut into tiles; None where they are not."""
+        return None if self.tile is None or self.overlap is None else Tiling(self.tile, self.overlap)
+
+    def shown(self, size: int) -> Box:
+        """The part of the square of side ``size`` that shows something of a training image; the rest is filled in all
+        of them.
+
+        Example:
+            >>> Reading(fit="pad").learnt([Facts(400, 100), Facts(400, 200)]).shown(64)
+            Box(left=0, top=16, right=64, bottom=48)
+        """
+        if self.aspect is None:
+            return Box(0, 0, size, size)
+        squarest = min(max(1.0, self.aspect[0]), self.aspect[1])
+        return inside(self.fit, round(squarest * _LONG), _LONG, size)
 
     def differences(self, images: Iterable[tuple[str, Facts]]) -> list[str]:
         """Sentences on images that are of another kind than those trained on; empty where all are alike.
@@ -172,7 +214,7 @@ def _shape(trained: Reading, images: list[tuple[str, Facts]]) -> str:
     was = f"{w} x {h}" if (w, h) == (width, height) else f"{w} to {width} x {h} to {height}"
     return (
         f"{_count(odd, images)} are of another shape or size than the training images ({was}, width x height): "
-        f"{_some(odd)}; they are stretched to the same square, and their scores may mean little"
+        f"{_some(odd)}; {_SHOWN[trained.fit]}, and their scores may mean little"
     )
 
 

@@ -58,7 +58,8 @@ def metadata_of(run: Run) -> dict[str, Any]:
             "channels": detector.channels,
             "colour": "gray" if detector.channels == 1 else "RGB",
             "size": detector.size,
-            "height_width": "any; resized in the graph to size x size as Pillow's bilinear filter does",
+            "height_width": "any; fitted in the graph to size x size, resized as Pillow's bilinear filter does",
+            "fit": run.reading.fit,
         },
         "output": {
             "score": "float32 (N,), larger is more anomalous, abnormal above threshold",
@@ -149,7 +150,7 @@ def export(run: Run, out: str | Path) -> None:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
-                Graph(detector).eval(),
+                Graph(detector, run.reading.fit).eval(),
                 (example,),
                 dynamo=True,
                 opset_version=OPSET,

@@ -14,14 +14,16 @@ from PIL import Image
 
 from unblot.data import ImageSet, load_data, load_paths
 from unblot.data.items import UNKNOWN, Item, Source
+from unblot.data.tileset import TileSet
 from unblot.deploy.runtime import OnnxDetector, load_onnx
-from unblot.evaluation import image_scores, score_batches, score_set
+from unblot.evaluation import image_scores, score_batches, score_files, score_set
 from unblot.training import Run
 
 __all__ = ["MAP_TOLERANCE", "TOLERANCE", "Gap", "Parity", "check", "check_images", "frames_of", "gap"]
 
 TOLERANCE = 1e-4  # largest relative difference of a score that passes
 MAP_TOLERANCE = 1e-2  # the same of a map, where rounding may choose another of two entries that are equally near
+TILED = 4  # frames that are compared tile by tile
 FRAMES = 6  # images that are compared as frames, too
 SHAPES = (
     (1.5, 2.05),
@@ -88,7 +90,7 @@ def check_images(run: Run, paths: Sequence[str | Path] | None, limit: int = 64) 
         return load_paths(paths, channels=detector.channels, size=detector.size, reading=run.reading)
     config = replace(run.data, channels=detector.channels, size=detector.size)
     test = load_data(config, reading=run.reading, progress=False).test
-    return test.first(limit)
+    return test.first(limit if run.reading.tiling is None else TILED)
 
 
 def frames_of(images: ImageSet) -> list[NDArray[np.uint8]]:
@@ -158,18 +160,21 @@ def check(run: Run, path: str | Path, images: ImageSet, *, batch_size: int = 16,
     """
     threads = threads or torch.get_num_threads()
     graph = load_onnx(path, device="cpu", threads=threads)
-    image_scores(run.detector, images.first(batch_size), batch_size=batch_size, progress=False)  # both warmed up
-    graph.run(_pixels(images, range(min(batch_size, len(images)))))
-    resized, speeds = _gap_of_resized(run, graph, images, batch_size)
-    return Parity(resized, _gap_of_frames(run, graph, frames_of(images)), *speeds)
+    few = images.first(batch_size if run.reading.tiling is None else 1)
+    image_scores(run.detector, few, batch_size=batch_size, progress=False)  # both warmed up
+    graph.run(_pixels(few.inputs, range(min(batch_size, len(few.inputs)))))
+    resized, speeds = _gap_of_resized(run, graph, images.inputs, batch_size)
+    if run.reading.tiling is None:
+        return Parity(resized, _gap_of_frames(run, graph, frames_of(images)), *speeds)
+    return Parity(resized, _gap_of_tiled(run, graph, images, batch_size), *speeds)
 
 
-def _pixels(images: ImageSet, index: Iterable[int]) -> NDArray[np.uint8]:
+def _pixels(images: ImageSet | TileSet, index: Iterable[int]) -> NDArray[np.uint8]:
     return np.stack([images[i]["image"].numpy().transpose(1, 2, 0) for i in index])
 
 
 def _gap_of_resized(
-    run: Run, graph: OnnxDetector, images: ImageSet, batch_size: int
+    run: Run, graph: OnnxDetector, images: ImageSet | TileSet, batch_size: int
 ) -> tuple[Gap, tuple[float, float]]:
     """The gap, and images per second of the run and of the graph."""
     ours, found = np.zeros(len(images)), np.zeros(len(images))
@@ -203,6 +208,24 @@ def _gap_of_frames(run: Run, graph: OnnxDetector, frames: Sequence[NDArray[np.ui
     scores, maps = (np.concatenate(part) for part in zip(*found, strict=True))
     apart, largest = float(np.abs(maps - ours.maps).max()), float(np.abs(ours.maps).max())
     return gap(ours.image, scores, apart, largest, _threshold(run))
+
+
+def _gap_of_tiled(run: Run, graph: OnnxDetector, images: ImageSet, batch_size: int) -> Gap:
+    """Whole frames, which both cut into tiles: those of the run's reading, and files or arrays by way of the graph."""
+    tiles = None if run.threshold is None else run.threshold.tiles
+    reading, shape = run.reading, {"channels": images.channels, "size": images.size}
+    found = score_files(
+        graph.score_planes, images.sources, **shape, batch_size=batch_size, reading=reading, tiles=tiles, progress=False
+    )
+    ours, theirs = np.zeros(len(images)), np.zeros(len(images))
+    apart = largest = 0.0
+    batches = score_batches(run.detector, images, batch_size=batch_size, tiles=tiles, progress=False)
+    for batch, (entry,) in zip(batches, found, strict=True):
+        assert entry.score is not None and entry.map is not None, entry.problem
+        ours[batch.index], theirs[batch.index] = batch.image, entry.score
+        apart = max(apart, float(np.abs(entry.map - batch.maps[0]).max()))
+        largest = max(largest, float(np.abs(batch.maps).max()))
+    return gap(ours, theirs, apart, largest, _threshold(run))
 
 
 def _threshold(run: Run) -> float | None:

@@ -139,6 +139,7 @@ class OnnxDetector:
             channels=self.channels,
             size=self.size,
             reading=self.reading,
+            tiles=None if self.metadata["threshold"] is None else self.calibration.tiles,
             batch_size=batch_size,
             progress=progress,
         )

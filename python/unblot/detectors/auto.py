@@ -155,8 +155,8 @@ class Auto(Memory):
 
     def _scores(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """Of both parts, each of shape (N,); the marks' is the mean over the networks whose maps are given."""
-        marks = top_mean(maps[1].flatten(0, 1)[:, None], TOP).view(maps[1].shape[:2])
-        return [self.memory.pooled(maps[0]), marks.mean(1)]
+        marks = top_mean(self.within(maps[1]).flatten(0, 1)[:, None], TOP).view(maps[1].shape[:2])
+        return [self.memory.pooled(self.within(maps[0])), marks.mean(1)]
 
     @staticmethod
     def _combined(each: Sequence[Tensor], scale: Tensor) -> Tensor:

@@ -111,11 +111,13 @@ class LeaveGroupOut:
         held_out: of the held-out images, float, shape (N,).
         training: of training images, float, shape (M,); none where that takes another training to tell.
         groups: of the latter, int64, shape (M,).
+        index: their places in the training set, int64, shape (M,).
     """
 
     held_out: Tensor
     training: Tensor = field(default_factory=lambda: torch.zeros(0))
     groups: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
+    index: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
 
 
 @dataclass(frozen=True)
@@ -198,6 +200,7 @@ class Detector(nn.Module, ABC):
         self.channels = channels
         self.size = size
         self.options: dict[str, Any] = (options or Options()).to_dict()
+        self._shown = (0, 0, size, size)
 
     @classmethod
     def multiple_for(cls, options: Options) -> int:  # noqa: ARG003 - most have one for all options
@@ -210,6 +213,26 @@ class Detector(nn.Module, ABC):
         shows it more, and one that it takes.
         """
         return size
+
+    def look_within(self, left: int, top: int, right: int, bottom: int) -> None:
+        """Leave out of scores what lies beyond these pixels: there all images are filled, and show nothing."""
+        self._shown = (left, top, right, bottom)
+
+    def within(self, maps: Tensor) -> Tensor:
+        """Maps of any scale, shape (..., h, w), without the places that show no part of an image: what the numbers of
+        :meth:`score` are taken from. A place that shows a little stays.
+
+        Example:
+            >>> from unblot.detectors import create
+            >>> dae = create("dae", channels=1, size=32)
+            >>> dae.look_within(0, 9, 32, 23)
+            >>> dae.within(torch.zeros(1, 1, 8, 8)).shape
+            torch.Size([1, 1, 4, 8])
+        """
+        left, top, right, bottom = self._shown
+        high, wide = maps.shape[-2:]
+        rows = slice(top * high // self.size, -(-bottom * high // self.size))
+        return maps[..., rows, left * wide // self.size : -(-right * wide // self.size)]
 
     @abstractmethod
     def phases(self, lr: float) -> Sequence[Phase]:

@@ -126,7 +126,7 @@ class FeatureDenoisingAutoencoder(Detector):
         self.usual = torch.stack([self._distance(images).mean() for images in normal]).mean().clamp_min(1e-6)
         below, above = ([self._coarse(images) for images in batches] for batches in (normal, blotted))
         if above:
-            one, other = torch.cat(below), torch.cat(above)
+            one, other = self.within(torch.cat(below)), self.within(torch.cat(above))
             judged = [auroc(top_mean(one, share), top_mean(other, share)) for share in SHARES]
             self.share = self.share.new_tensor(SHARES[int(torch.stack(judged).argmax())])
 
@@ -157,4 +157,6 @@ class FeatureDenoisingAutoencoder(Detector):
     def score(self, images: Tensor) -> Scores:
         """Mean of the largest values of the map."""
         coarse = self._coarse(images)
-        return Scores(top_mean(coarse, self.share), F.interpolate(coarse, images.shape[-2:], mode="bilinear"))
+        return Scores(
+            top_mean(self.within(coarse), self.share), F.interpolate(coarse, images.shape[-2:], mode="bilinear")
+        )

@@ -134,9 +134,9 @@ class FeatureMask(Detector):
             return None
         logits = torch.cat(found)
         self.normalizer.fit(logits)
-        return LeaveGroupOut(top_mean(self.normalizer.leave_group_out(logits, groups), TOP))
+        return LeaveGroupOut(top_mean(self.within(self.normalizer.leave_group_out(logits, groups)), TOP))
 
     def score(self, images: Tensor) -> Scores:
         """Mean of the largest standardised logits."""
         coarse = self.normalizer(self._logits(images))
-        return Scores(top_mean(coarse, TOP), F.interpolate(coarse, images.shape[-2:], mode="bilinear"))
+        return Scores(top_mean(self.within(coarse), TOP), F.interpolate(coarse, images.shape[-2:], mode="bilinear"))

@@ -113,4 +113,4 @@ class MaskDetector(Detector):
                 for m, f in zip(masks, fine, strict=True)
             ]
         ).mean(0)
-        return Scores(top_mean(coarse, TOP), F.interpolate(coarse, images.shape[-2:], mode="bilinear"))
+        return Scores(top_mean(self.within(coarse), TOP), F.interpolate(coarse, images.shape[-2:], mode="bilinear"))

@@ -109,7 +109,7 @@ class Memory(Detector):
         features = self.backbone(batch.clean)
         self.memory.add(features, batch.group)
         if not self.backbone.learns:  # it has learnt on the very images
-            self._kept.add(features, batch.group)
+            self._kept.add(features, batch.group, batch.index)
         return iter(())
 
     def finish_phase(self, phase: str) -> None:
@@ -124,7 +124,7 @@ class Memory(Detector):
         device = self._device
         if self.memory.one_group:  # nothing would be left to look at them by
             self._kept.clear()
-        known = self._kept.groups
+        known, index = self._kept.groups, self._kept.index
         apart = groups + self.memory.groups_end  # no held-out image is of a training group
 
         def looked_at() -> Iterator[list[Tensor]]:
@@ -141,7 +141,7 @@ class Memory(Detector):
         if not found:
             return None
         scores = self._learn(found, torch.cat([known, apart]))
-        return LeaveGroupOut(scores[len(known) :], scores[: len(known)], known)
+        return LeaveGroupOut(scores[len(known) :], scores[: len(known)], known, index)
 
     def score(self, images: Tensor) -> Scores:
         """Mean of the largest patch distances; the map is all of them, enlarged."""
@@ -160,12 +160,12 @@ class Memory(Detector):
 
     def _learn(self, looked_at: Sequence[Tensor], groups: Tensor) -> Tensor:
         """Learn what such maps of normal images show; their scores, shape (N,), by what other groups show."""
-        return self.memory.pooled(self.memory.fit(looked_at, groups))
+        return self.memory.pooled(self.within(self.memory.fit(looked_at, groups)))
 
     def _judged(self, looked_at: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Scores, shape (N,), and coarse maps, (N, 1, h, w)."""
         maps = self.memory(looked_at)
-        return self.memory.pooled(maps), maps
+        return self.memory.pooled(self.within(maps)), maps
 
 
 def joined(batches: Iterable[Sequence[Tensor]], count: int) -> list[Tensor]:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from unblot.calibration.thresholds import Calibration, paper_threshold
 from unblot.data import ImageSet, Splits
+from unblot.data.fitting import CROP
 from unblot.data.tables import csv_text
 from unblot.detectors.contract import Detector
 from unblot.evaluation.maps import MapStore
@@ -118,17 +119,25 @@ def evaluate(
     test = splits.test
     protocol = protocol.at_last_epoch()
     scores = np.zeros(len(test), np.float64)
-    maps = MapStore(len(test), test.size, next((side for most, side in KEPT if len(test) <= most), KEPT_OF_MANY))
-    pixels = PixelMetrics() if test.has_masks else None
+    maps = MapStore(len(test), next((side for most, side in KEPT if len(test) <= most), KEPT_OF_MANY))
+    pixels, lost = PixelMetrics() if test.has_masks else None, 0
     start = time.perf_counter()
     for batch in score_batches(
-        detector, test, protocol=protocol, batch_size=batch_size, device=device, progress=progress, fabric=fabric
+        detector,
+        test,
+        protocol=protocol,
+        batch_size=batch_size,
+        device=device,
+        progress=progress,
+        fabric=fabric,
+        tiles=calibration.tiles,
     ):
         scores[batch.index] = batch.image
         maps.add(batch.index.tolist(), batch.maps)
         for i, anomaly_map in zip(batch.index.tolist(), batch.maps, strict=True) if pixels else ():
             if (mask := test.mask(i)) is not None and pixels is not None:
-                pixels.add(anomaly_map, mask)
+                lost += test.items[i].label == 1 and not mask.any()
+                pixels.add(test.unfilled(i, anomaly_map), test.unfilled(i, mask))
     seconds = time.perf_counter() - start
     source = calibration.sources()
     if not protocol.reachable:
@@ -151,9 +160,19 @@ def evaluate(
         "per_kind": _per_kind(test, scores, calibration.threshold),
         "pixel": pixels.result() if pixels else None,
         "images_per_second": round(len(test) / max(seconds, 1e-9), 1),
-        "warnings": list(splits.warnings),
+        "warnings": [*splits.warnings, *_cut_away(test, lost)],
     }
     return Evaluation(protocol, metrics, scores, maps, splits, calibration)
+
+
+def _cut_away(test: ImageSet, lost: int) -> list[str]:
+    """A sentence where the whole mask of abnormal images lies in what cropping cuts away."""
+    if not lost or test.reading.fit != CROP:
+        return []
+    return [
+        f"the defects of {lost} abnormal images lie in what --fit crop cuts away; they count as abnormal all the same. "
+        "Train with --fit pad or stretch, which see whole images"
+    ]
 
 
 def _per_kind(test: ImageSet, scores: NDArray[np.float64], threshold: float) -> dict[str, dict[str, Any]]:

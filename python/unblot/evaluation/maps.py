@@ -64,12 +64,12 @@ class MapStore:
 
     Args:
         count: of maps.
-        size: height and width of the maps.
-        longest: height and width that they are kept at.
+        longest: height and width that they are kept at, at most.
     """
 
-    def __init__(self, count: int, size: int, longest: int) -> None:
-        self.count, self.side = count, min(size, longest)
+    def __init__(self, count: int, longest: int) -> None:
+        self.count, self.side = count, longest
+        self._shapes: dict[int, tuple[int, ...]] = {}
         self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (open as long as this object)
         self._range = MapRange()
 
@@ -85,8 +85,10 @@ class MapStore:
         self._range.add(maps)
         try:
             for i, values in zip(index, maps, strict=True):
+                small = shrunk(values, self.side)
+                self._shapes[i] = small.shape
                 self._file.seek(i * self.side**2 * 4)
-                self._file.write(shrunk(values, self.side).tobytes())
+                self._file.write(small.tobytes())
         except OSError as error:
             raise UserError(
                 f"no room for maps in the folder of temporary files {tempfile.gettempdir()} ({error.strerror}); make "
@@ -94,10 +96,10 @@ class MapStore:
             ) from error
 
     def __getitem__(self, index: int) -> NDArray[np.float32]:
-        """One map, shape (side, side)."""
-        index = range(self.count)[index]
-        self._file.seek(index * self.side**2 * 4)
-        return np.frombuffer(self._file.read(self.side**2 * 4), np.float32).reshape(self.side, self.side)
+        """One map that was added, no side longer than ``side``."""
+        shape = self._shapes[range(self.count)[index]]
+        self._file.seek(range(self.count)[index] * self.side**2 * 4)
+        return np.frombuffer(self._file.read(shape[0] * shape[1] * 4), np.float32).reshape(shape)
 
     def bounds(self) -> tuple[float, float]:
         """(lowest, high) of all maps at full size: see :class:`MapRange`."""

@@ -4,7 +4,8 @@ Networks are in eval mode, so that an image's score does not depend on the batch
 moves. Only the published protocol (:mod:`unblot.evaluation.protocol`) is different, to show what it does to a figure.
 
 Scores come batch by batch (:func:`score_batches`), so that no more maps than a batch are held, whatever the number of
-images; :func:`score_set` gathers those of a small set.
+images; :func:`score_set` gathers those of a small set. Of frames that are cut into tiles, the tiles are scored, and a
+frame comes out when its last tile is in.
 """
 
 from __future__ import annotations
@@ -20,8 +21,11 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from unblot.calibration.tiles import TilePlaces
+from unblot.data.tileset import TileSet
 from unblot.detectors.contract import Detector
 from unblot.errors import UserError
+from unblot.evaluation.frames import FrameScore
 from unblot.evaluation.protocol import CLEAN, Protocol, batch_statistics
 from unblot.evaluation.stream import ScoreBatch
 from unblot.layers.pixels import to_signed
@@ -41,7 +45,8 @@ class Batch:
     Attributes:
         index: int64, shape (n,): where the images stand in the set.
         image: float64, shape (n,).
-        maps: anomaly maps, float32, shape (n, size, size).
+        maps: anomaly maps, float32, shape (n, size, size); of a frame that is cut into tiles, which is a batch of its
+            own, a cell for each 4 × 4 pixels.
     """
 
     index: NDArray[np.int64]
@@ -55,7 +60,8 @@ class ScoreSet:
 
     Attributes:
         image: float64, shape (N,).
-        maps: anomaly maps, float32, shape (N, size, size).
+        maps: anomaly maps, float32, shape (N, size, size); of frames that are cut into tiles a cell for each 4 × 4
+            pixels.
         images_per_second: decoding included, loading of the set excluded.
     """
 
@@ -88,8 +94,9 @@ def score_set(
     device: str | torch.device = "cpu",
     progress: bool = True,
     fabric: Fabric | None = None,
+    tiles: TilePlaces | None = None,
 ) -> ScoreSet:
-    """Score every image of a set and keep all maps, in order; for sets that fit into memory.
+    """Score every image of a set and keep all maps, in order; for sets that fit into memory, of maps of one shape.
 
     Args, effects and errors are those of :func:`score_batches`.
     """
@@ -97,9 +104,12 @@ def score_set(
     scores = np.zeros(n, dtype=np.float64)
     maps = np.zeros((n, images.size, images.size), dtype=np.float32)
     start = time.perf_counter()
-    for batch in score_batches(
-        detector, images, protocol=protocol, batch_size=batch_size, device=device, progress=progress, fabric=fabric
+    settings: dict[str, Any] = {"protocol": protocol, "batch_size": batch_size, "device": device}
+    for number, batch in enumerate(
+        score_batches(detector, images, **settings, progress=progress, fabric=fabric, tiles=tiles)
     ):
+        if number == 0:
+            maps = np.zeros((n, *batch.maps.shape[1:]), dtype=np.float32)
         scores[batch.index], maps[batch.index] = batch.image, batch.maps
     return ScoreSet(scores, maps, n / max(time.perf_counter() - start, 1e-9))
 
@@ -120,25 +130,29 @@ def image_scores(detector: Detector, images: ImageSet, **settings: Any) -> NDArr
 
 def score_batches(
     detector: Detector,
-    images: ImageSet,
+    images: ImageSet | TileSet,
     *,
     protocol: Protocol = CLEAN,
     batch_size: int = 64,
     device: str | torch.device = "cpu",
     progress: bool = True,
     fabric: Fabric | None = None,
+    tiles: TilePlaces | None = None,
 ) -> Iterator[Batch]:
     """Score every image of a set, a batch at a time. Moves ``detector`` to ``device`` and leaves it there in eval mode.
 
     Args:
         detector: takes images of the set's channels and size.
-        images: the set; its labels are not looked at, but for a protocol that orders test images by class.
+        images: the set, or tiles, which are then scored each on its own; labels are not looked at, but for a protocol
+            that orders test images by class.
         protocol: how to score; whatever is not clean must be labelled as :attr:`Protocol.label` says.
         batch_size: images at a time; does not change a clean score. Other protocols have their own.
         device: "auto" takes a GPU where there is one.
         progress: show a progress bar (only where stderr is a terminal).
         fabric: of several processes, which share the batches; each gets all scores, those of one process bit for bit,
             since the batches are the same. All processes must go through all batches.
+        tiles: what tiles of normal frames score at each place (:attr:`Calibration.tiles`), where frames are cut into
+            tiles; None takes the highest score of a frame's tiles as it is.
 
     Yields:
         The batches; each image stands in exactly one. A clean protocol keeps the order of the set.
@@ -154,12 +168,30 @@ def score_batches(
         )
     if protocol.reachable:
         protocol = replace(protocol, batch_size=batch_size)
-    return _batches(detector, images, protocol, device, progress, fabric)
+    inputs = images if isinstance(images, TileSet) else images.inputs
+    batches = _batches(detector, inputs, protocol, device, progress, fabric)
+    return _frames(inputs, batches, tiles) if isinstance(inputs, TileSet) and inputs is not images else batches
+
+
+def _frames(tiles: TileSet, batches: Iterator[Batch], places: TilePlaces | None) -> Iterator[Batch]:
+    """Frames from batches of tiles; in a clean protocol two at most are begun at a time."""
+    begun: dict[int, FrameScore] = {}
+    facts = tiles.frames.facts(False)
+    for batch in batches:
+        for at, score, anomaly_map in zip(batch.index.tolist(), batch.image.tolist(), batch.maps, strict=True):
+            number = int(tiles.frame[at])
+            if number not in begun:
+                begun[number] = FrameScore(tiles.grids[number], facts[number].width, facts[number].height)
+            frame = begun[number]
+            frame.add(int(tiles.place[at]), score, anomaly_map)
+            if frame.whole:
+                del begun[number]
+                yield Batch(np.array([number]), np.array([frame.score(places)]), frame.map()[None])
 
 
 def _batches(
     detector: Detector,
-    images: ImageSet,
+    images: ImageSet | TileSet,
     protocol: Protocol,
     device: str | torch.device,
     progress: bool,

@@ -13,11 +13,14 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from unblot.data.decoded import Decoded, decode_one
+from unblot.calibration.tiles import TilePlaces
+from unblot.data.decoded import Decoded, decode_one, digest_of
 from unblot.data.items import Source
-from unblot.data.pixels import in_threads
+from unblot.data.pixels import in_threads, read_frame
 from unblot.data.reading import Facts, Reading
+from unblot.data.tiling import Tiling
 from unblot.errors import UserError
+from unblot.evaluation.frames import FrameScore
 
 __all__ = ["FileScore", "ScoreBatch", "score_files"]
 
@@ -32,7 +35,8 @@ class FileScore:
     Attributes:
         name: as :func:`unblot.data.folders.sources_of` gives it.
         score: larger is more anomalous; None where there is none.
-        map: anomaly map, float32, shape (size, size); None where there is no score.
+        map: anomaly map, float32, shape (size, size); of a frame that is cut into tiles a cell for each 4 × 4 pixels.
+            None where there is no score.
         problem: why there is no score, one sentence; None where there is one.
         facts: what reading the file showed; None where it cannot be read.
         digest: a hash of its pixels as the detector sees them; empty where it cannot be read.
@@ -54,6 +58,7 @@ def score_files(
     size: int,
     batch_size: int,
     reading: Reading | None = None,
+    tiles: TilePlaces | None = None,
     progress: bool | None = None,
 ) -> Iterator[list[FileScore]]:
     """Score files batch by batch, in order; a batch is decoded while the one before it is scored.
@@ -63,8 +68,9 @@ def score_files(
         sources: the files.
         channels: 1 or 3, as the detector takes them.
         size: height and width that they are resized to.
-        batch_size: files at a time; does not change a score by more than rounding.
+        batch_size: files, or tiles, at a time; does not change a score by more than rounding.
         reading: how the detector's images are read; None takes 65535 of a 16-bit file for white.
+        tiles: what tiles of normal frames score at each place, where frames are cut into tiles.
         progress: None shows a bar where stderr is a terminal and there are many files, True always, False never.
 
     Yields:
@@ -76,6 +82,9 @@ def score_files(
     """
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+    if reading is not None and reading.tiling is not None:
+        yield from _score_frames(score, sources, reading, reading.tiling, tiles, (channels, size, batch_size), progress)
+        return
 
     def read(source: Source) -> Decoded | str:
         try:
@@ -102,9 +111,47 @@ def _scored(score: ScoreBatch, names: Sequence[str], found: Sequence[Decoded | s
             entries.append(FileScore(name, None, None, image))
             continue
         value, anomaly_map = next(results)
-        if np.isfinite(value) and np.isfinite(anomaly_map).all():
-            entries.append(FileScore(name, value, anomaly_map, None, image.facts, image.digest))
-        else:
-            why = f"the score of {name} is not finite; the training has probably diverged: train again"
-            entries.append(FileScore(name, None, None, why, image.facts, image.digest))
+        entries.append(_entry(name, value, anomaly_map, image.facts, image.digest))
     return entries
+
+
+def _entry(name: str, value: float, anomaly_map: NDArray[np.float32], facts: Facts, digest: bytes) -> FileScore:
+    if np.isfinite(value) and np.isfinite(anomaly_map).all():
+        return FileScore(name, value, anomaly_map, None, facts, digest)
+    why = f"the score of {name} is not finite; the training has probably diverged: train again"
+    return FileScore(name, None, None, why, facts, digest)
+
+
+def _score_frames(
+    score: ScoreBatch,
+    sources: Sequence[Source],
+    reading: Reading,
+    tiling: Tiling,
+    places: TilePlaces | None,
+    shape: tuple[int, int, int],
+    progress: bool | None,
+) -> Iterator[list[FileScore]]:
+    """Frames that are cut into tiles, one by one; the next one is decoded meanwhile."""
+    channels, size, batch_size = shape
+
+    def read(source: Source) -> tuple[NDArray[np.uint8], Facts, bytes] | str:
+        try:
+            small, pixels, facts = read_frame(source.image, channels=channels, size=size, reading=reading)
+        except UserError as error:
+            return str(error)
+        return pixels, facts, digest_of(small)
+
+    found = in_threads(read, sources, what="scoring", progress=progress, threads=1)
+    for source, image in zip(sources, found, strict=True):
+        if isinstance(image, str):
+            yield [FileScore(source.item.name, None, None, image)]
+            continue
+        pixels, facts, digest = image
+        grid = tiling.grid(facts.width, facts.height)
+        frame = FrameScore(grid, facts.width, facts.height)
+        for start in range(0, len(grid), batch_size):
+            part = grid.boxes[start : start + batch_size]
+            scores, maps = score(np.stack([tiling.cut(pixels, box, size) for box in part]))
+            for place, (value, anomaly_map) in enumerate(zip(scores.tolist(), maps, strict=True), start):
+                frame.add(place, value, anomaly_map)
+        yield [_entry(source.item.name, frame.score(places), frame.map(), facts, digest)]

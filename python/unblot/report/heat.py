@@ -27,12 +27,17 @@ _ANCHORS = np.array(
 _COLOURS = np.stack(
     [np.interp(np.arange(256), np.arange(0, 256, 15), _ANCHORS[:, channel]).round() for channel in range(3)], axis=1
 ).astype(np.uint8)
+_NO_VALUE = 96  # a gray that is none of the colours
 
 
 def heat(values: NDArray[np.float32], low: float, high: float) -> NDArray[np.uint8]:
-    """Colour an anomaly map: shape (H, W) to RGB (H, W, 3), ``low`` black, ``high`` and above pale yellow."""
+    """Colour an anomaly map: shape (H, W) to RGB (H, W, 3), ``low`` black, ``high`` and above pale yellow; gray where
+    there is no value (NaN).
+    """
     scaled = (values.astype(np.float64) - low) / max(high - low, np.finfo(np.float64).tiny)
-    return _COLOURS[(np.clip(scaled, 0.0, 1.0) * 255).round().astype(np.uint8)]
+    colours: NDArray[np.uint8] = _COLOURS[(np.nan_to_num(scaled.clip(0.0, 1.0)) * 255).round().astype(np.uint8)]
+    colours[np.isnan(values)] = _NO_VALUE
+    return colours
 
 
 def heat_map_names(names: Iterable[str]) -> list[str]:

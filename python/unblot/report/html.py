@@ -24,6 +24,8 @@ from PIL import Image
 
 from unblot.corruption.spec import Spec
 from unblot.data import ImageSet
+from unblot.data.fitting import CROP
+from unblot.data.tileset import TileSet
 from unblot.detectors.contract import Detector
 from unblot.evaluation import NOT_REACHABLE, Evaluation
 from unblot.evaluation.maps import shrunk
@@ -80,7 +82,7 @@ def write_report(
     pictures = _Pictures(evaluation, detector.to(device).eval(), shown, device)
     context = {
         "title": f"{detector.name} on {evaluation.splits.name}",
-        "subtitle": f"{len(test)} test images at {test.size} × {test.size} pixels, {_colour(test.channels)}, "
+        "subtitle": f"{len(test)} test images {_seen(test)}, {_colour(test.channels)}, "
         f"scored at {metrics['images_per_second']:g} images per second",
         "headline": [(name, _figure(metrics[key]), hint) for key, (name, hint) in _HEADLINE.items()],
         "protocol": evaluation.protocol.label,
@@ -141,18 +143,19 @@ class _Pictures:
         test, scores, maps = evaluation.splits.test, evaluation.scores, evaluation.maps
         low, high = maps.bounds()
         strips: list[list[tuple[str, Image.Image]]] = []
-        longest = longest_of(len(shown))
+        longest, cut = longest_of(len(shown)), test.reading.fit == CROP
         for start in range(0, len(shown), _BATCH):
             part = shown[start : start + _BATCH]
             images = torch.stack([test[i]["image"] for i in part])
-            restored = _restored(detector, images, device)
+            restored = _restored(detector, images, device, tiled=test.reading.tiling is not None)
             for k, i in enumerate(part):
-                strip = [("original", as_image(images[k].numpy(), longest))]
+                strip = [("original", _in_shape(test, i, as_image(test.unfilled(i, images[k].numpy()), longest)))]
                 if restored is not None:
-                    strip.append(("restored", as_image(restored[k], longest)))
-                strip.append(("anomaly map", as_image(heat(shrunk(maps[i], longest), low, high).transpose(2, 0, 1))))
+                    strip.append(("restored", as_image(test.unfilled(i, restored[k]), longest)))
+                found = heat(test.unfilled(i, shrunk(maps[i], longest)), low, high)
+                strip.append(("anomaly map", as_image(found.transpose(2, 0, 1))))
                 if (mask := test.mask(i)) is not None:
-                    strip.append(("true mask", as_image(mask, longest)))
+                    strip.append(("true mask", as_image(test.unfilled(i, mask), longest)))
                 strips.append(strip)
         uris = fitting([[image for _, image in strip] for strip in strips])
         self.tiles = [
@@ -178,10 +181,25 @@ class _Pictures:
         self.text = (
             f"{which}, the most anomalous first. All anomaly maps share one colour scale: black is {low:.3g}, "
             f"pale yellow {high:.3g} and above. Pictures are shrunk to keep this page small."
+            + (" They show the middle of the images alone: what is cut away has no score." if cut else "")
         )
 
 
-def _restored(detector: Detector, images: torch.Tensor, device: str | torch.device) -> NDArray[np.uint8] | None:
+def _in_shape(test: ImageSet, index: int, picture: Image.Image) -> Image.Image:
+    """A frame that is cut into tiles and was squeezed to be shown, in its own shape again."""
+    if test.reading.tiling is None:
+        return picture
+    facts = test.facts(False)[index]
+    longer = max(facts.width, facts.height)
+    shape = (max(1, picture.width * side // longer) for side in (facts.width, facts.height))
+    return picture.resize((next(shape), next(shape)), Image.Resampling.BILINEAR)
+
+
+def _restored(
+    detector: Detector, images: torch.Tensor, device: str | torch.device, *, tiled: bool
+) -> NDArray[np.uint8] | None:
+    if tiled:
+        return None  # a frame that is squeezed to a square is nothing that the detector knows
     with torch.no_grad():
         restored = detector.restore(to_signed(images.to(device)))
     return None if restored is None else to_uint8(restored).cpu().numpy()
@@ -192,7 +210,11 @@ def _corruption_sheet(test: ImageSet, shown: list[int], spec: Spec | None) -> st
     normal = [i for i in shown[::-1] if test.items[i].label == 0][:_BLOTTED]
     if spec is None or not normal:
         return None
-    sheet = contact_sheet(np.stack([test[i]["image"].numpy() for i in normal]), spec, draws=4)
+    inputs = test.inputs
+    if isinstance(inputs, TileSet):  # the tile in the middle of each frame
+        tiles = [np.flatnonzero(inputs.frame == i) for i in normal]
+        normal = [int(each[len(each) // 2]) for each in tiles]
+    sheet = contact_sheet(np.stack([inputs[i]["image"].numpy() for i in normal]), spec, draws=4)
     return picture_uri(*encode(sheet, max(sheet.size), 75))
 
 
@@ -210,6 +232,12 @@ def _live(evaluation: Evaluation) -> dict[str, Any]:
 
 def _figure(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
+
+
+def _seen(test: ImageSet) -> str:
+    """At what size they are scored."""
+    size = f"{test.size} × {test.size} pixels"
+    return f"in tiles of {size}" if test.reading.tiling else f"at {size}"
 
 
 def _colour(channels: int) -> str:

@@ -29,7 +29,7 @@ def size_for(config: TrainConfig, side: float) -> int:
 
 def sized(config: TrainConfig, data: DataConfig, found: Found) -> DataConfig:
     """Data with the size at which a run sees their images; what was asked for stays."""
-    return data if data.size is not None else replace(data, size=size_for(config, usual_side(found)))
+    return data if data.size is not None else replace(data, size=size_for(config, usual_side(found, data.fit)))
 
 
 def resolve(
@@ -54,4 +54,4 @@ def resolve(
     data = sized(config, data, found)
     cache_bytes = ONCE_BYTES if recommended(config.model).once else CACHE_BYTES
     splits = load_found(found, data, progress=progress, cache_bytes=cache_bytes)
-    return config.resolved(len(splits.train), splits.train.size), data, splits
+    return config.resolved(len(splits.train.inputs), splits.train.size), data, splits

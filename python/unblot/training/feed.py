@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from unblot.corruption.integrations.collate import BoxNoiseCollate
 from unblot.corruption.spec import BoxNoise, FullGaussian
 from unblot.data import ImageSet
+from unblot.data.tileset import TileSet
 from unblot.detectors import Batch, to_signed
 from unblot.errors import UserError
 from unblot.training.draws import seed_draws
@@ -66,6 +67,8 @@ class EpochBatches(Sampler[list[int]]):
         rank: number of this device.
         world: number of devices.
         smallest: fewest images that make a batch.
+        frame: number of the frame that each image is a tile of, int64, shape (n,): tiles of one follow one another, so
+            that each frame is read about once.
     """
 
     def __init__(
@@ -78,7 +81,9 @@ class EpochBatches(Sampler[list[int]]):
         world: int = 1,
         smallest: int = 1,
         shown: int | None = None,
+        frame: Tensor | None = None,
     ) -> None:
+        self.frame = frame
         self.shown = n if shown is None else shown
         self.share = self.shown // world
         full, rest = divmod(self.share, batch_size)
@@ -93,7 +98,11 @@ class EpochBatches(Sampler[list[int]]):
         generator = torch.Generator().manual_seed(derived_seed(self.seed, "order", self.epoch))
         rounds = -(-self.shown // self.n) if self.n else 0
         every = [torch.randperm(self.n, generator=generator) + number * self.n for number in range(rounds)]
-        order = torch.cat(every)[: self.shown].tolist() if every else []
+        drawn = torch.cat(every)[: self.shown] if every else torch.zeros(0, dtype=torch.int64)
+        if self.frame is not None:
+            turn = torch.randperm(int(self.frame.max()) + 1, generator=generator)
+            drawn = drawn[turn[self.frame[drawn % self.n]].argsort(stable=True)]
+        order = drawn.tolist()
         mine = order[self.rank :: self.world][: self.share]
         for start in range(0, self._count * self.batch_size, self.batch_size):
             yield mine[start : start + self.batch_size]
@@ -104,7 +113,7 @@ class _Shown(Dataset[dict[str, Any]]):
     times is corrupted differently each time.
     """
 
-    def __init__(self, images: ImageSet) -> None:
+    def __init__(self, images: ImageSet | TileSet) -> None:
         self.images = images
 
     def __len__(self) -> int:
@@ -118,7 +127,7 @@ class Feed:
     """The training images of one phase, epoch by epoch.
 
     Args:
-        images: the training set.
+        images: the training set, or its tiles.
         spec: the corruption; None leaves the images as they are.
         batch_size: images per batch and device.
         seed: of the run.
@@ -133,7 +142,7 @@ class Feed:
 
     def __init__(
         self,
-        images: ImageSet,
+        images: ImageSet | TileSet,
         spec: BoxNoise | FullGaussian | None,
         *,
         batch_size: int,
@@ -146,7 +155,14 @@ class Feed:
         shown: int | None = None,
     ) -> None:
         self.batches = EpochBatches(
-            len(images), batch_size, seed=seed, rank=rank, world=world, smallest=smallest, shown=shown
+            len(images),
+            batch_size,
+            seed=seed,
+            rank=rank,
+            world=world,
+            smallest=smallest,
+            shown=shown,
+            frame=torch.from_numpy(images.frame) if isinstance(images, TileSet) else None,
         )
         self.collate = BoxNoiseCollate(spec, output="dict", image="image", index="number", seed=seed)
         self.device, self.seed, self.rank = device, seed, rank

@@ -23,6 +23,7 @@ from tqdm import tqdm
 from unblot.corruption.spec import BoxNoise, FullGaussian
 from unblot.data import DataConfig, Kept, Splits
 from unblot.data.copies import refuse_one_image
+from unblot.data.fitting import PAD
 from unblot.detectors import Batch, Detector, Phase, create
 from unblot.errors import UserError
 from unblot.training.checkpoint import Position, better, read, write
@@ -101,7 +102,7 @@ def train(
     """
     if isinstance(splits, DataConfig):
         config, data, splits = resolve(config, splits, progress=None if progress else False)
-    config = with_devices(config.resolved(len(splits.train), splits.train.size))
+    config = with_devices(config.resolved(len(splits.train.inputs), splits.train.size))
     out, spec = Path(out), corruption_of(config.corruption)
     judge = validator_of(config, spec, splits)
     fabric = make_fabric(config)
@@ -177,7 +178,7 @@ def _train(
     chosen = (
         any(entry["kept_by"] != "last" for entry in provenance_of(out).get("weights", {}).values()) if saved else False
     )
-    detector.expect(len(splits.train))
+    detector.expect(len(splits.train.inputs))
 
     for number in range(at.phase, len(phases)):
         phase = phases[number]
@@ -186,7 +187,7 @@ def _train(
             saved.restore_optimizers(phase.optimizers)
         phase = replace(phase, optimizers=set_up(fabric, phase.optimizers))
         feed = Feed(
-            splits.train,
+            splits.train.inputs,
             spec,
             batch_size=config.batch_size,
             seed=config.seed,
@@ -284,6 +285,10 @@ def build(config: TrainConfig, splits: Splits) -> Detector:
     seed_draws(derived_seed(config.seed, "weights"))
     images = splits.train
     try:
-        return create(config.model, channels=images.channels, size=images.size, **config.model_options)
+        detector = create(config.model, channels=images.channels, size=images.size, **config.model_options)
     except ValueError as error:
         raise UserError(str(error)) from error
+    if images.reading.fit == PAD:
+        facts = [*images.facts(False), *splits.held_out.facts(False)]
+        detector.look_within(*images.reading.learnt(facts).shown(images.size))
+    return detector

@@ -154,6 +154,8 @@ def load_run(path: str | Path) -> Run:
     checkpoint.restore_model(detector)
     threshold = read_calibration(path) if checkpoint.position.finished else None
     found, images = provenance_of(path), read_images(path)
+    if images is not None:
+        detector.look_within(*images.reading.shown(detector.size))
     return Run(path, detector.eval(), train, corruption, checkpoint.position, data, threshold, found, images, digest)
 
 
@@ -313,13 +315,17 @@ def _corruption_from(values: dict[str, Any] | None) -> BoxNoise | FullGaussian |
 
 
 def _with_defaults(config: dict[str, Any]) -> dict[str, Any]:
-    """Settings with the options that its detector did not have when the run was made, at their defaults."""
+    """Settings with those that did not exist when the run was made, at their defaults: of the data, of the training and
+    of its detector.
+    """
     made = config["detector"]
+    training = {"threshold_by": "rank", **config["training"]}
+    data = config["data"] and {**DataConfig().to_dict(), **config["data"]}
     try:
         options = find(made["name"]).options_type.of(made["options"]).to_dict()
     except (ValueError, TypeError):  # what is wrong with them, the comparison says
         return config
-    return {**config, "detector": {**made, "options": options}}
+    return {**config, "data": data, "training": training, "detector": {**made, "options": options}}
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader
 
 from unblot.calibration import calibrate, fewest
 from unblot.data import Splits
+from unblot.data.tileset import TileSet
 from unblot.detectors import Detector, LeaveGroupOut, to_signed
 from unblot.evaluation import score_batches
 from unblot.evaluation.maps import MapRange
@@ -30,6 +31,7 @@ from unblot.training.feed import Anew
 from unblot.training.monitor import Log
 from unblot.training.run_files import CALIBRATION, add_provenance
 from unblot.training.validator import SyntheticValidator
+from unblot.training.whole_frames import of_frames
 
 __all__ = ["settle"]
 
@@ -58,7 +60,7 @@ def settle(
         log: None in all processes but the one that writes.
         chosen: whether weights were chosen on the held-out images.
     """
-    held_out = splits.held_out
+    held_out = splits.held_out.inputs
     detector.eval()
     left_out: LeaveGroupOut | None = None
     if fabric.is_global_zero:
@@ -83,9 +85,12 @@ def settle(
     if not len(left_out.held_out) + len(left_out.training):
         log.say_once("no threshold", "no normal images are held out, so this run can rank images but judge none")
         return
+    tiles = None
+    if isinstance(held_out, TileSet):
+        left_out, tiles = of_frames(left_out, held_out, splits.train.inputs)
     scores_of = torch.cat([left_out.held_out.cpu(), left_out.training.cpu()]).double().numpy()
     calibration = calibrate(scores_of, config.quantile, left_out=len(left_out.training), promise=promise)
-    calibration = replace(calibration, map_range=maps.bounds() if len(held_out) else None)
+    calibration = replace(calibration, map_range=maps.bounds() if len(held_out) else None, tiles=tiles)
     groups = len(np.unique(held_out.groups)) + len(torch.unique(left_out.groups))
     _say_doubts(log, calibration.n, groups, config.quantile)
     write_json(out / CALIBRATION, calibration.to_dict())

@@ -20,6 +20,7 @@ from unblot.corruption import corrupt
 from unblot.corruption.spec import Spec
 from unblot.corruption.unlike import MECHANISMS
 from unblot.data import ImageSet, Splits
+from unblot.data.tileset import TileSet
 from unblot.detectors import Detector, to_signed
 from unblot.errors import UserError
 from unblot.training.config import UNLIKE, TrainConfig
@@ -42,13 +43,13 @@ class SyntheticValidator:
     """Held-out normal images with and without defects.
 
     Attributes:
-        images: held-out normal images, of which at most 96, evenly chosen, are used.
+        images: held-out normal images, or tiles of them, of which at most 96, evenly chosen, are used.
         families: what makes the defects; each image is seen with a defect of every one, several times over where there
             are few images.
         batch_size: images that are scored at a time.
     """
 
-    images: ImageSet
+    images: ImageSet | TileSet
     families: Sequence[Blots]
     batch_size: int
     _kept: dict[tuple[int, int, int], Tensor] = field(default_factory=dict, repr=False, compare=False)
@@ -132,7 +133,7 @@ def validator_of(config: TrainConfig, trained_on: Spec | None, splits: Splits) -
                 f"heart. Give another one, {UNLIKE} for defects that no training uses, or none to keep the last epoch"
             )
         families = [blots(spec)]
-    return SyntheticValidator(splits.held_out, families, config.batch_size) if len(splits.held_out) else None
+    return SyntheticValidator(splits.held_out.inputs, families, config.batch_size) if len(splits.held_out) else None
 
 
 def blots(spec: Spec) -> Blots:
