@@ -20,10 +20,14 @@ demo: $(VENV)/train.stamp  ## train and evaluate the default on real digits, lea
 	@echo "The report:   open runs/demo/eval/report.html in a browser"
 	@echo "Next, yours:  $(BIN)/unblot train FOLDER --normal good --abnormal bad"
 
-test: test-rust test-python test-numpy-only  ## run all tests, the Python ones against the installed wheel
+# Rust's tests compile while pip unpacks, which keeps one core busy. Python's tests want both.
+test:  ## run all tests, the Python ones against the installed wheel
+	$(MAKE) -j2 test-rust $(VENV)/dev.stamp $(VENV)-numpy/stamp
+	$(MAKE) test-python test-numpy-only
 
+# Without MAKEFLAGS: cargo would look for make's jobserver, which is not handed on.
 test-rust:
-	cargo test --workspace --quiet
+	MAKEFLAGS= cargo test --workspace --quiet
 
 test-python: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=20

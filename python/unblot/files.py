@@ -9,14 +9,16 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from unblot.errors import UserError, refused
 
-__all__ = ["replacing", "write_bytes", "write_json", "write_text"]
+__all__ = ["is_leftover", "replacing", "write_bytes", "write_json", "write_text"]
+
+_BESIDE = ".{}.tmp"
 
 
 @contextmanager
@@ -40,7 +42,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         place = path.resolve() if path.is_symlink() else path
         _refuse_others(path, place)
-        beside = place.with_name(f".{place.name}.tmp")
+        beside = place.with_name(_BESIDE.format(place.name))
         try:
             yield beside
             if place.exists():
@@ -51,6 +53,16 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
                 beside.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"cannot write {refused(error, path)}. What stood there before is untouched") from error
+
+
+def is_leftover(name: str, of: Iterable[str]) -> bool:
+    """Whether a file's name is that of what a kill leaves where one of these files was written.
+
+    Example:
+        >>> is_leftover(".config.json.tmp", ["config.json"]), is_leftover(".mine.tmp", ["config.json"])
+        (True, False)
+    """
+    return name in {_BESIDE.format(each) for each in of}
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:

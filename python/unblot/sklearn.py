@@ -49,7 +49,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         quantile: of the scores of held-out and left-out images that becomes the threshold, in (0, 1): about
             1 - ``quantile`` of normal images will be called abnormal.
         threshold_by: "rank", or "normal" for few images, which assumes a normal distribution of their scores.
-        model_options: the detector's own keyword options.
+        model_options: the detector's own keyword options, such as ``{"backbone": NAME, "weights": FILE}``.
         image_shape: shape of one image where X holds rows of pixels; one number may be -1. None: square and grayscale.
         value_range: lowest and highest pixel value of X; what lies outside is clipped. None: by dtype.
         device: "auto", "cpu" or "cuda".

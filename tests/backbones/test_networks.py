@@ -10,13 +10,15 @@ from torch import Tensor
 
 from unblot.backbones import networks
 from unblot.backbones.frozen import Backbone
+from unblot.backbones.listing import VERIFIED
+from unblot.backbones.lite import LITE0
 from unblot.backbones.networks import Blocks, Known, known
 from unblot.errors import UserError
 
 timm = pytest.importorskip("timm")
 
 BY_STRIDE = {
-    "efficientnet_lite0": (64, [40, 112]),
+    "tf_efficientnet_lite1": (64, [40, 112]),
     "resnet18": (64, [128, 256]),
     "wide_resnet50_2": (64, [512, 1024]),
     "convnext_atto": (64, [80, 160]),
@@ -29,6 +31,10 @@ BY_BLOCK = {  # stride and prefix tokens: one for the class, then registers
     "vit_small_patch14_reg4_dinov2": (14, 5),
     "vit_small_patch16_dinov3": (16, 5),
 }
+
+
+def test_what_is_called_verified_is_compared_below() -> None:
+    assert set(VERIFIED) == {LITE0, *BY_STRIDE, *BY_BLOCK}, f"{LITE0} in test_lite.py"
 
 
 def whole(name: str, **options: Any) -> Any:
@@ -138,6 +144,7 @@ def test_blocks_that_are_not_there_are_refused(name: str, blocks: tuple[int, ...
     ("name", "said"),
     [
         ("vit_small_patch14_dinov4", "did you mean vit_small_patch14_dinov2"),
+        ("siglip", "did you mean .*siglip"),
         ("resnet18.of_nobody", r"resnet18; it has .*resnet18\.a1_in1k"),
     ],
 )

@@ -29,7 +29,7 @@ def test_all_detectors_are_listed_in_a_line_each() -> None:
         assert line.endswith(cls.summary)
         assert f"{cls.recommended.size} " in line
         assert cls.recommended.corruption in line
-        assert ("ImageNet weights" in line) == any(f.name == "backbone" for f in fields(cls.options_type))
+        assert ("weights in1k (apache-2.0)" in line) == any(f.name == "backbone" for f in fields(cls.options_type))
 
 
 @pytest.mark.parametrize("name", available())

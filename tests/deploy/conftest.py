@@ -40,9 +40,10 @@ TINY: dict[str, dict[str, Any]] = {
 def make_run(tmp_path: Path) -> Callable[..., Run]:
     """An untrained run of a detector by name, with what training would fill in filled by chance."""
 
-    def make(model: str, *, channels: int = 3, size: int = 64) -> Run:
+    def make(model: str, *, channels: int = 3, size: int = 64, **more: Any) -> Run:
         torch.manual_seed(0)
-        detector = create(model, channels=channels, size=size, **TINY.get(model, {}))
+        options = TINY.get(model, {}) | more
+        detector = create(model, channels=channels, size=size, **options)
         for part in detector.modules():
             if isinstance(part, Bank):
                 part.memory = torch.randn(70, part.memory.shape[1])
@@ -52,7 +53,7 @@ def make_run(tmp_path: Path) -> Callable[..., Run]:
                 part.usual = torch.tensor(3.0)
             if isinstance(part, Auto):
                 part.scale = torch.rand_like(part.scale) + 0.5
-        config = TrainConfig(model, model_options=TINY.get(model, {}), device="cpu")
+        config = TrainConfig(model, model_options=options, device="cpu")
         spec, data = named("box"), DataConfig("digits", size=size)
         return Run(tmp_path, detector.eval(), config, spec, Position(finished=True), data, Calibration(0.5, 0.95, 9))
 

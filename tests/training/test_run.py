@@ -206,6 +206,21 @@ def test_what_a_run_does_not_know_is_said_when_it_is_asked(
         _ = run.data
 
 
+@pytest.mark.parametrize("left", [".config.json.tmp", ".images.json.tmp", ".checkpoint.safetensors.tmp"])
+def test_what_a_kill_left_of_a_file_is_not_in_the_way(make_config: Any, splits: Any, tmp_path: Path, left: str) -> None:
+    """A kill between the making of the folder and the end of the first epoch leaves half a file under a hidden name."""
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / left).write_text("half of it", encoding="utf-8")
+    train(make_config(epochs=1), splits, out, progress=False)
+    assert load_run(out).position.finished
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    (foreign / ".mine.tmp").write_text("a user's", encoding="utf-8")
+    with pytest.raises(UserError, match="not an empty folder"):
+        train(make_config(epochs=1), splits, foreign, progress=False)
+
+
 def test_a_start_that_failed_before_its_first_epoch_is_not_in_the_way(
     make_config: Any, splits: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

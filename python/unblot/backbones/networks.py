@@ -41,12 +41,14 @@ class Known:
         by_block: whether features are taken by block.
         arguments: what it is built with so that it takes images of other sizes than in pretraining.
         only: the one size of images that it takes; None for any.
+        parameters: how many it has without a classifier.
     """
 
     strides: tuple[int, ...]
     by_block: bool
     arguments: Mapping[str, Any] = field(default_factory=dict)
     only: int | None = None
+    parameters: int = 0
 
     @property
     def multiple(self) -> int:
@@ -138,6 +140,7 @@ def known(name: str) -> Known:
     architecture, _, tag = name.partition(".")
     if ":" in name or not timm.is_model(architecture):  # such as hf-hub:…, which would ask the network, or local-dir:…
         close = difflib.get_close_matches(architecture, timm.list_models(), n=3)
+        close = close or (timm.list_models(f"*{architecture}*")[:3] if architecture.isidentifier() else [])
         hint = f"did you mean {' or '.join(close)}?" if close else "`unblot backbones 'vit_*'` lists those that it has"
         raise UserError(f"timm has no model {name!r} of its own; {hint}")
     if tag and name not in (tags := timm.list_models(architecture, include_tags=True)):
@@ -156,7 +159,7 @@ def known(name: str) -> Known:
         strides = tuple(entry["reduction"] for entry in network.feature_info.info)
         by_block = len(strides) > 2 and len(set(strides)) == 1 and hasattr(network, "model")
         only = config.input_size[-1] if fixed and not arguments else None
-        return Known(strides, by_block, arguments, only)
+        return Known(strides, by_block, arguments, only, sum(p.numel() for p in network.parameters()))
     raise UserError(
         f"timm's model {name!r} gives no features, neither by stride nor by block. Take one that does, such as "
         "resnet18, convnext_atto, vit_small_patch14_dinov2, or tf_efficientnet_lite0, which needs no download"

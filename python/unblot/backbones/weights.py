@@ -9,6 +9,7 @@ is what timm's own data say (``pretrained_cfg``).
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import urllib.error
 import urllib.request
@@ -114,7 +115,7 @@ def pretrained(name: str, make: Maker) -> Mapping[str, Tensor]:
     if config is None or not config.has_weights:
         raise UserError(f"timm knows no pretrained weights of {name}; {_NO_FILE}")
     if (found := cached(name)) is not None and not config.custom_load:
-        return make(_given(_read(found))).state_dict()
+        return _loaded(_read(found), make)
     if found is None and (why := _unreachable(config)):
         repository = f"{config.hf_hub_id} {config.hf_hub_filename or _ON_HUB[0]}" if config.hf_hub_id else config.url
         raise UserError(
@@ -148,7 +149,7 @@ def from_file(name: str, path: str | Path, make: Maker) -> tuple[Mapping[str, Te
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     _refuse_others(name, path, tensors)
     source = Source(name, f"weights of the file {path.name}, sha256 {digest[:12]}", "", path.name, digest)
-    return make(_given(tensors)).state_dict(), source
+    return _loaded(tensors, make), source
 
 
 def cached(name: str) -> Path | None:
@@ -193,6 +194,17 @@ def _unreachable(config: Any) -> str | None:
     except OSError as error:
         return f"{url.split('/')[2]} does not answer: {getattr(error, 'reason', error)}"
     return None
+
+
+def _loaded(tensors: Mapping[str, Tensor], make: Maker) -> Mapping[str, Tensor]:
+    """The tensors as timm converts them for that network; quietly, for it warns of each classifier that is left out."""
+    log = logging.getLogger("timm")
+    level = log.level
+    try:
+        log.setLevel(logging.ERROR)
+        return make(_given(tensors)).state_dict()
+    finally:
+        log.setLevel(level)
 
 
 def _given(tensors: Mapping[str, Tensor]) -> dict[str, Any]:

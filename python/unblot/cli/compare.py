@@ -75,6 +75,8 @@ def compare(
     split_seed: flags.SplitSeed = None,
     limit: flags.Limit = None,
     test_limit: flags.TestLimit = None,
+    backbone: flags.Backbone = None,
+    weights: flags.Weights = None,
     epochs: flags.Epochs = None,
     batch_size: flags.BatchSize = None,
     lr: flags.Lr = None,
@@ -97,7 +99,10 @@ def compare(
 
     data_config = settings.data_config(given)
     chosen = _split_names(given.get("models", ("auto", "memory")))
-    train_config = settings.train_config({name: value for name, value in given.items() if name != "set_"})
+    options = settings.model_options(given)
+    train_config = settings.train_config(
+        {name: value for name, value in given.items() if name not in ("set_", "backbone", "weights")}
+    )
     modes = [protocol_named(name) for name in dict.fromkeys(_split_names(given.get("protocols", ("clean",))))]
     trainings = plan(
         data_config,
@@ -106,7 +111,7 @@ def compare(
         corruptions=_corruptions(_split_names(given.get("corruptions", (OWN,)))),
         seeds=[_seed(text) for text in _split_names(given.get("seeds", ("0",)))],
         classes=_split_names(given.get("classes", ())),
-        options=_options(given.get("set_", ()), chosen),
+        options=_options(options, chosen),
         split_by_seed=split_seed is None,
     )
     folder = places.check_folder(out or Path("compare") / settings.slug(data_config.data))
@@ -163,14 +168,13 @@ def _corruptions(names: list[str]) -> dict[str, str | None]:
     return short
 
 
-def _options(texts: tuple[str, ...], models: list[str]) -> Mapping[str, dict[str, Any]]:
+def _options(asked: Mapping[str, Any], models: list[str]) -> Mapping[str, dict[str, Any]]:
     """Options by model; one without a model's name belongs to all."""
     options: dict[str, dict[str, Any]] = {model: {} for model in models}
-    for text in texts:
-        key, value = settings.key_value(text)
+    for key, value in asked.items():
         model, dot, name = key.partition(".")
         if dot and model not in options:
-            raise UserError(f"--set {text}: {model!r} is none of the detectors {', '.join(models)}")
+            raise UserError(f"--set {key}={value}: {model!r} is none of the detectors {', '.join(models)}")
         for target in [model] if dot else models:
             options[target][name if dot else key] = value
     return options

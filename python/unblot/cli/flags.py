@@ -163,6 +163,23 @@ Set = Annotated[
         callback=add_options,
     ),
 ]
+Backbone = Annotated[
+    str | None,
+    _model(
+        "Network whose features the detector uses, such as vit_small_patch14_dinov2; `unblot backbones` lists some. "
+        "The same as --set backbone=NAME.",
+        "tf_efficientnet_lite0, where the detector uses features",
+    ),
+]
+Weights = Annotated[
+    str | None,
+    _model(
+        "File of the backbone's weights, .safetensors or .pth, such as dinov2_vits14.pth. The same as --set "
+        "weights=FILE.",
+        "those that are installed, or timm's",
+        metavar="FILE",
+    ),
+]
 Corruption = Annotated[
     str | None,
     _model(

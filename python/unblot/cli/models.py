@@ -33,7 +33,9 @@ def models(
 
     if name is None:
         found = [_described(each) for each in available()]
-        voice.say(_table([list(_COLUMNS), *map(_row, found)]) + "\n\nunblot models NAME lists the options of one.")
+        voice.say(
+            output.table([list(_COLUMNS), *map(_row, found)]) + "\n\nunblot models NAME lists the options of one."
+        )
         voice.line(models=found)
         return
     with settings.user_values():
@@ -105,15 +107,9 @@ def _page(one: dict[str, Any]) -> str:
         f"\n\n  --set {output.command(o['name'] + '=' + _text(o['default']))}\n      {o['meaning']} ({o['accepted']})"
         for o in one["options"]
     ]
-    return _table(facts) + "".join(lines)
+    return output.table(facts) + "".join(lines)
 
 
 def _text(value: Any) -> str:
     """A value as ``--set`` takes it."""
     return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
-
-
-def _table(rows: list[list[str]]) -> str:
-    """Columns below each other, two spaces apart."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)

@@ -6,7 +6,7 @@ import json
 import os
 import shlex
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,6 +52,18 @@ def say(voice: Voice, splits: Splits, detector: Detector, **rows: object) -> Non
     rows = {"model": f"{detector.name}, {parameters:,} parameters, images of {shape}", **rows}
     voice.say(splits.describe())
     voice.say("\n".join(f"{name:<9} {value}" for name, value in rows.items()))
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Columns below each other, two spaces apart.
+
+    Example:
+        >>> print(table([["name", "size"], ["a", "10"]]))
+        name  size
+        a     10
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
 
 
 def command(*words: object) -> str:

@@ -64,8 +64,8 @@ def train_config(given: Mapping[str, Any]) -> TrainConfig:
     from unblot.training.config import UNLIKE
 
     values = chosen(TrainConfig, given)
-    if "set_" in given:
-        values["model_options"] = values.get("model_options", {}) | dict(map(key_value, given["set_"]))
+    if asked := model_options(given):
+        values["model_options"] = values.get("model_options", {}) | asked
     for name in {"corruption", "judge"} & values.keys():
         if (name, values[name]) == ("judge", UNLIKE):
             continue
@@ -73,6 +73,21 @@ def train_config(given: Mapping[str, Any]) -> TrainConfig:
         values[name] = absolute(values[name])
     with user_values():
         return TrainConfig(**values)
+
+
+def model_options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of the detector, from --set and the flags that are short for it; the place of weights is made absolute.
+
+    A name may be that of a detector, a dot and an option (``unblot compare``).
+    """
+    options = dict(map(key_value, given.get("set_", ())))
+    options |= {name: given[name] for name in ("backbone", "weights") if name in given}
+    for name, value in options.items():
+        if name.rpartition(".")[2] == "weights" and value:
+            if not Path(str(value)).is_file():
+                raise UserError(f"there is no file of weights at {value}; check the name (--weights FILE)")
+            options[name] = absolute(str(value))
+    return options
 
 
 def absolute(path: str) -> str:

@@ -46,6 +46,8 @@ def train(
     limit: flags.Limit = None,
     test_limit: flags.TestLimit = None,
     model: flags.Model = None,
+    backbone: flags.Backbone = None,
+    weights: flags.Weights = None,
     set_: flags.Set = None,
     corruption: flags.Corruption = None,
     epochs: flags.Epochs = None,

@@ -28,7 +28,7 @@ from unblot.data.reading import BEFORE, Reading
 from unblot.detectors import Detector, create
 from unblot.detectors.registry import find
 from unblot.errors import UserError
-from unblot.files import write_json
+from unblot.files import is_leftover, write_json
 from unblot.training.checkpoint import Position, read
 from unblot.training.config import TrainConfig
 from unblot.training.draws import own_draws
@@ -279,12 +279,17 @@ def prepare(path: Path, description: Mapping[str, Any], *, resume: bool, images:
 
 def _is_bare(path: Path) -> bool:
     """Whether a run directory holds settings and a log at most: no epoch was finished, nothing else lies there."""
-    return all(p.name in (CONFIG, IMAGES, PROVENANCE, LOCK, LOG) for p in path.iterdir())
+    return all(p.name in (CONFIG, IMAGES, PROVENANCE, LOCK, LOG) or _left(p.name) for p in path.iterdir())
 
 
 def _holds_others(path: Path) -> bool:
     """Whether a path that is no run is anything but free."""
-    return path.exists() and (not path.is_dir() or any(p.name != LOCK for p in path.iterdir()))
+    return path.exists() and (not path.is_dir() or any(p.name != LOCK and not _left(p.name) for p in path.iterdir()))
+
+
+def _left(name: str) -> bool:
+    """Whether a kill left this file where a training began to write, before its first epoch ended."""
+    return is_leftover(name, (CONFIG, IMAGES, PROVENANCE, CHECKPOINT))
 
 
 def corruption_of(name: str, setting: str = "corruption") -> BoxNoise | FullGaussian | None:
