@@ -48,9 +48,10 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         epochs: passes over the training images.
         batch_size: images per step.
         lr: base learning rate.
-        held_out: share of the images that is kept out of training, for the threshold; in (0, 1).
+        held_out: share of the images that is kept out of training, for the threshold; in [0, 1).
         quantile: of the scores of held-out and left-out images that becomes the threshold, in (0, 1): about
             1 - ``quantile`` of normal images will be called abnormal.
+        threshold_by: "rank", or "normal" for few images, which assumes a normal distribution of their scores.
         model_options: the detector's own keyword options, such as ``{"backbone": NAME, "weights": FILE}``.
         image_shape: shape of one image where X holds rows of pixels; one number may be -1. None: square and grayscale.
         value_range: lowest and highest pixel value of X; what lies outside is clipped. None: by dtype.
@@ -86,6 +87,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         lr: float | None = None,
         held_out: float = 0.1,
         quantile: float = 0.95,
+        threshold_by: str = "rank",
         model_options: Mapping[str, Any] | None = None,
         image_shape: tuple[int, ...] | None = None,
         value_range: tuple[float, float] | None = None,
@@ -101,6 +103,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         self.lr = lr
         self.held_out = held_out
         self.quantile = quantile
+        self.threshold_by = threshold_by
         self.model_options = model_options
         self.image_shape = image_shape
         self.value_range = value_range
@@ -131,8 +134,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             )
         labels = [str(group) for group in given]
         share: Any = self.held_out
-        if not (isinstance(share, numbers.Real) and 0 < float(share) < 1):
-            raise ValueError(f"held_out is a share between 0 and 1 (both excluded), got {self.held_out!r}")
+        if not (isinstance(share, numbers.Real) and 0 <= float(share) < 1):
+            raise ValueError(f"held_out is a share from 0 (none is held out) to below 1, got {self.held_out!r}")
         seed = self._seed()
         parts = split_by_group(labels, [False] * len(images), held_out=self.held_out, test=None, seed=seed)
         self.held_out_ = np.array(parts.held_out)
@@ -143,6 +146,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             seed=seed,
             device=self.device,
             quantile=self.quantile,
+            threshold_by=self.threshold_by,
             **{name: value for name, value in asked.items() if value is not None},
         )
         height, width = images[0].shape[:2]

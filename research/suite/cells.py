@@ -57,11 +57,15 @@ def find_sets(folder: Path, only: list[str] | None = None) -> list[ImageFolder]:
     return [each for name, each in found.items() if not only or name in only]
 
 
+_OF_TRAIN = ("size", "limit", "held_out", "threshold_by")
+
+
 @dataclass(frozen=True)
 class Model:
     """What is trained, written ``NAME`` or ``NAME+KEY=VALUE+…``: a detector and options of it.
 
-    ``size`` is the size of the images; every other key is an option of the detector, as for ``unblot train --set``.
+    ``size``, ``limit``, ``held_out`` and ``threshold_by`` are those of ``unblot train``; every other key is an option
+    of the detector, as for its ``--set``.
 
     Example:
         >>> Model("memory+size=64+num_neighbors=1").flags
@@ -89,7 +93,7 @@ class Model:
                 raise CellError(
                     f"--models: {self.text!r} has {option!r} where KEY=VALUE is expected, as memory+size=64"
                 )
-            flags += ["--size", value] if key == "size" else ["--set", option]
+            flags += [f"--{key.replace('_', '-')}", value] if key in _OF_TRAIN else ["--set", option]
         return flags
 
 

@@ -15,6 +15,7 @@ from unblot.data import DataConfig
 from unblot.detectors import create
 from unblot.detectors.auto import Auto
 from unblot.layers.bank import Bank
+from unblot.layers.residual import Residual
 from unblot.training import Position, Run, TrainConfig
 
 TINY: dict[str, dict[str, Any]] = {
@@ -31,6 +32,7 @@ TINY: dict[str, dict[str, Any]] = {
     "memory": {"coreset_size": 70},
     "nested": {"width": 0.125},
     "skip_ganomaly": {"width": 8},
+    "subspace": {"strides": [8, 32]},
 }
 
 
@@ -46,6 +48,9 @@ def make_run(tmp_path: Path) -> Callable[..., Run]:
             if isinstance(part, Bank):
                 part.memory = torch.randn(70, part.memory.shape[1])
                 part.typical = torch.rand(70) + 0.5
+            if isinstance(part, Residual):
+                part.axes = torch.linalg.qr(torch.randn(len(part.centre), 9)).Q
+                part.usual = torch.tensor(3.0)
             if isinstance(part, Auto):
                 part.scale = torch.rand_like(part.scale) + 0.5
         config = TrainConfig(model, model_options=options, device="cpu")

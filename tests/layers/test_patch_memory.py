@@ -1,18 +1,22 @@
 """Banks of several strides as one map: what each counts, and by what places it is measured."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from unblot.layers.bank import Bank
 from unblot.layers.patch_memory import PatchMemory
+from unblot.layers.residual import Residual
 
 
-def made(strides: dict[int, int] | None = None, **options: float) -> PatchMemory:
+def made(strides: dict[int, int] | None = None, top: float = 0.0) -> PatchMemory:
     """A memory of random features of eight images in four groups, of 32 px."""
     torch.manual_seed(0)
     strides = strides or {4: 3, 8: 5}
-    memory = PatchMemory(list(strides.items()), 32, **{"coreset_size": 30, "num_neighbors": 2, "top": 0.0, **options})  # type: ignore[arg-type]
+    memory = PatchMemory(list(strides.items()), 32, partial(Bank, coreset_size=30, num_neighbors=2), top=top)
     memory.add(features(8, strides), torch.arange(8) // 2)
     memory.finish()
     return memory
@@ -26,7 +30,7 @@ def features(n: int, strides: dict[int, int]) -> list[Tensor]:
     ("strides", "weights"), [([8], [1]), ([8, 16], [1 / 3, 2 / 3]), ([4, 8, 16], [0.25, 0.5, 0.25])]
 )
 def test_outer_strides_count_half(strides: list[int], weights: list[float]) -> None:
-    memory = PatchMemory([(stride, 2) for stride in strides], 64, coreset_size=1, num_neighbors=1, top=0.0)
+    memory = PatchMemory([(stride, 2) for stride in strides], 64, partial(Residual, variance=0.5), top=0.0)
     assert memory.weights == pytest.approx(weights)
 
 
@@ -62,7 +66,7 @@ def test_images_that_were_fitted_are_measured_by_the_places_of_others() -> None:
 
 
 def test_patches_are_averaged_over_neighbours_inside_the_image() -> None:
-    memory = PatchMemory([(4, 1)], 32, coreset_size=10, num_neighbors=1, top=0.0)
+    memory = PatchMemory([(4, 1)], 32, partial(Bank, coreset_size=10, num_neighbors=1), top=0.0)
     memory.add([torch.zeros(1, 1, 8, 8)], torch.zeros(1, dtype=torch.int64))
     memory.finish()
     (bank,) = memory._banks()

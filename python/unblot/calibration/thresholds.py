@@ -7,6 +7,11 @@ they are and however their scores are distributed (split conformal prediction: P
 al., arXiv 1604.04173). Fewer than :func:`fewest` cannot promise that, and the largest is taken. Training images that a
 detector scores as if it had not seen them count as held out (``training/threshold.py``).
 
+From fewer scores than a rank needs there is another way, where it is asked for: the prediction bound of a normal
+distribution, mean + t s sqrt(1 + 1/n), s being the scores' standard deviation and t the quantile of Student's
+distribution with n - 1 degrees of freedom. It holds if scores of normal images are normally distributed, which so few
+cannot show.
+
 The paper's is 0.2 of the range of the test scores (its equations 6 and 13): not reachable in use.
 """
 
@@ -18,11 +23,20 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from unblot.calibration.tiles import TilePlaces
 
-__all__ = ["PAPER_THRESHOLD", "PROMISES", "Calibration", "calibrate", "expected_above", "fewest", "paper_threshold"]
+__all__ = [
+    "PAPER_THRESHOLD",
+    "PROMISES",
+    "WAYS",
+    "Calibration",
+    "calibrate",
+    "expected_above",
+    "fewest",
+    "paper_threshold",
+]
 
 PAPER_THRESHOLD = 0.2
 PROMISES = {
@@ -32,8 +46,11 @@ PROMISES = {
     "none": "nothing is promised for new images",
     "chosen": "about {share} % of new normal images may lie above it; nothing is promised, for the weights were chosen "
     "on the same held-out images",
+    "normal": "about {asked} % of new normal images lie above it if their scores are normally distributed, which {n} "
+    "scores cannot show (prediction bound by Student's t)",
 }
 """What a threshold promises, by kind; ``share`` and ``double`` are in percent."""
+WAYS = ("rank", "normal")  # to take a threshold from scores
 ROUNDING = 1e-9  # 0.95 / (1 - 0.95) is a little below or above 19
 
 
@@ -71,9 +88,11 @@ class Calibration:
             >>> Calibration(1.5, 0.95, 300, promise="split").promised
             'at most 5 % of new normal images like the held-out ones lie above it (split conformal prediction)'
         """
-        share = "" if self.quantile is None else f"{100 * expected_above(self.quantile, self.n):.3g}"
-        double = "" if self.quantile is None else f"{200 * expected_above(self.quantile, self.n):.3g}"
-        return PROMISES[self.promise].format(share=share, double=double)
+        if self.quantile is None:
+            return PROMISES[self.promise].format(share="", double="", asked="", n=self.n)
+        share = 100 * expected_above(self.quantile, self.n)
+        asked = f"{100 * (1 - self.quantile):.3g}"
+        return PROMISES[self.promise].format(share=f"{share:.3g}", double=f"{2 * share:.3g}", asked=asked, n=self.n)
 
     def sources(self) -> str:
         """Which images it comes from, in words.
@@ -148,7 +167,9 @@ def expected_above(quantile: float, n: int) -> float:
     return max(1 - quantile, 1 / (n + 1))
 
 
-def calibrate(scores: ArrayLike, quantile: float = 0.95, *, left_out: int = 0, promise: str = "split") -> Calibration:
+def calibrate(
+    scores: ArrayLike, quantile: float = 0.95, *, left_out: int = 0, promise: str = "split", by: str = "rank"
+) -> Calibration:
     """Threshold from the scores of held-out normal images.
 
     Args:
@@ -156,14 +177,20 @@ def calibrate(scores: ArrayLike, quantile: float = 0.95, *, left_out: int = 0, p
         left_out: how many of them are of training images that were left out of what they are scored by.
         promise: what holds of such scores, one of :data:`PROMISES`.
         quantile: in (0, 1]; above the threshold lies a new normal image with a probability of 1 - quantile at most.
+        by: "rank" takes a score of that rank; "normal" the prediction bound of a normal distribution, which takes
+            two scores and a quantile below 1, and has a promise of its own.
 
     Raises:
-        ValueError: no scores, a score that is not finite, or a quantile out of range.
+        ValueError: no scores, a score that is not finite, a quantile out of range, or another ``by``.
 
     Example:
         >>> calibrate([0.1, 0.2, 0.3, 0.4], quantile=0.6).threshold
         0.3
+        >>> round(calibrate([0.1, 0.2, 0.3, 0.4], by="normal").threshold, 3)
+        0.59
     """
+    if by not in WAYS:
+        raise ValueError(f"by must be one of {', '.join(WAYS)}; got {by!r}")
     values = np.asarray(scores, dtype=np.float64).ravel()
     if not 0 < quantile <= 1:
         raise ValueError(f"quantile must be in (0, 1], got {quantile!r}")
@@ -171,8 +198,23 @@ def calibrate(scores: ArrayLike, quantile: float = 0.95, *, left_out: int = 0, p
         raise ValueError("no held-out scores to take a threshold from; keep some normal images out of training")
     if not np.isfinite(values).all():
         raise ValueError(f"{np.count_nonzero(~np.isfinite(values))} of {values.size} held-out scores are not finite")
+    if by == "normal":
+        bound = _prediction_bound(values, quantile)
+        return Calibration(bound, quantile, values.size, "prediction bound", left_out=left_out, promise="normal")
     rank = min(values.size, math.ceil(quantile * (values.size + 1) - ROUNDING))
     return Calibration(float(np.sort(values)[rank - 1]), quantile, values.size, left_out=left_out, promise=promise)
+
+
+def _prediction_bound(values: NDArray[np.float64], quantile: float) -> float:
+    from scipy.special import stdtrit  # comes with scikit-learn; the rank takes neither
+
+    n = values.size
+    if n < 2 or quantile == 1:
+        raise ValueError(
+            f"a normal distribution's bound takes at least 2 scores and a quantile below 1, got {n} and {quantile:g}"
+        )
+    student = float(stdtrit(n - 1, quantile))
+    return float(values.mean() + student * values.std(ddof=1) * math.sqrt(1 + 1 / n))
 
 
 def paper_threshold(scores: ArrayLike) -> Calibration:

@@ -87,6 +87,7 @@ def compare(
     precision: flags.Precision = None,
     workers: flags.Workers = None,
     quantile: flags.Quantile = None,
+    threshold_by: flags.ThresholdBy = None,
     judge: flags.Judge = None,
 ) -> None:
     """Train detectors with corruptions and seeds, judge them under protocols, and put the figures into one table.

@@ -147,7 +147,9 @@ Group = Annotated[
     ),
 ]
 GroupGap = Annotated[int | None, _data("Join groups whose captured numbers lie at most this far apart.")]
-HeldOut = Annotated[float | None, _data("Share of the training normals kept for the threshold.", "0.1")]
+HeldOut = Annotated[
+    float | None, _data("Share of the training normals kept for the threshold; 0 for few images.", "0.1")
+]
 Test = Annotated[
     float | None, _data("Share of the normals kept for the test, where the data bring no test part.", "0.2")
 ]
@@ -206,6 +208,14 @@ Devices = Annotated[int | None, _model("Number of devices.", "1")]
 Precision = Annotated[str | None, _model("fp32 or bf16.", "fp32")]
 Workers = Annotated[int | None, _model("Processes that load and blot images; 0 does it in the main process.", "0")]
 Quantile = Annotated[float | None, _model("Quantile of left-out normal scores that is the threshold.", "0.95")]
+ThresholdBy = Annotated[
+    str | None,
+    _model(
+        "How the threshold is taken: rank (a left-out score of that rank) or normal (assumes a normal distribution; "
+        "for fewer than 19 scores).",
+        "rank",
+    ),
+]
 Judge = Annotated[
     str | None,
     _model(

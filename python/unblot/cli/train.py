@@ -62,6 +62,7 @@ def train(
     precision: flags.Precision = None,
     workers: flags.Workers = None,
     quantile: flags.Quantile = None,
+    threshold_by: flags.ThresholdBy = None,
     judge: flags.Judge = None,
 ) -> None:
     """Train a detector on the normal images of DATA and take its threshold from held-out normal images."""

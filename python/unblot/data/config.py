@@ -40,7 +40,8 @@ class DataConfig:
             relative path (what it captures names the group), "folder:N", a .csv file, or "none" for every image its
             own (:mod:`unblot.data.groups`). None: the data set's own rule, or every image its own where it has none.
         group_gap: the last capture of ``group`` is a number, and numbers at most this far apart are one group.
-        held_out: share of the training normals kept out of training, for the threshold; in (0, 1).
+        held_out: share of the training normals kept out of training, for the threshold; in [0, 1). None, 0, is
+            for few images and detectors that leave groups out by themselves (``memory``, ``subspace``, ``auto``).
         test: share of the normals for testing where the data set has no test split of its own; in (0, 1).
         split_seed: seed of every random split.
         limit: at most so many training images.
@@ -96,9 +97,10 @@ class DataConfig:
             raise UserError(
                 f"bits must be 8 to 16, the bits of a value that the camera uses, or left out; got {self.bits}"
             )
-        for name in ("held_out", "test"):
-            if not 0 < (share := getattr(self, name)) < 1:
-                raise UserError(f"{name} is a share between 0 and 1 (both excluded), got {share}")
+        if not 0 < self.test < 1:
+            raise UserError(f"test is a share between 0 and 1 (both excluded), got {self.test}")
+        if not 0 <= self.held_out < 1:
+            raise UserError(f"held_out is a share from 0 (none is held out) to below 1, got {self.held_out}")
         if self.limit is not None and self.limit < 1:
             raise UserError(f"limit must be at least 1 image, got {self.limit}")
         if self.test_limit is not None and self.test_limit < 2:

@@ -33,12 +33,12 @@ def split_by_group(
     A group with an abnormal image goes to test whole; its normal images count towards the test share. Then groups are
     drawn for test, and of the rest for held-out: each is taken while it brings the number of images nearer to the share
     asked for, so the result is off by at most half a group, and exact where every image is its own group. Every part
-    gets at least one normal group.
+    that is wanted gets at least one normal group.
 
     Args:
         groups: group of each image.
         abnormal: whether each image is abnormal.
-        held_out: share of the normals left for training.
+        held_out: share of the normals left for training; 0: none is wanted.
         test: share of all normals; None: no test part is wanted.
         seed: decides which groups are drawn.
 
@@ -52,17 +52,19 @@ def split_by_group(
     marked = {g for g, bad in zip(groups, abnormal, strict=True) if bad}
     size = Counter(g for g in groups if g not in marked)
     beside = sum(g in marked and not bad for g, bad in zip(groups, abnormal, strict=True))
-    if len(size) < (needed := 2 + (test is not None and not beside)):
+    needed = ["train"] + ["held-out"] * (held_out > 0) + ["test"] * (test is not None and not beside)
+    if len(size) < len(needed):
         raise UserError(
-            f"the normal images form {len(size)} group(s) without an abnormal image, but train, held-out and test need "
-            f"one each ({needed} in all). Add normal images, or give group an expression that makes finer groups"
+            f"the normal images form {len(size)} group(s) without an abnormal image, but {', '.join(needed)} need "
+            f"one each ({len(needed)} in all). Add normal images, or give group an expression that makes finer groups"
         )
+    least = 1 + (held_out > 0)  # groups that are not for testing
     chosen = set(marked)
     if test is not None:
         wanted = round(test * (beside + size.total()))
-        chosen |= _draw(size, wanted - beside, not beside, leave=2, order=_order(size, seed, "test"))
+        chosen |= _draw(size, wanted - beside, not beside, leave=least, order=_order(size, seed, "test"))
     rest = Counter({g: n for g, n in size.items() if g not in chosen})
-    kept = _draw(rest, round(held_out * rest.total()), True, leave=1, order=_order(rest, seed, "held out"))
+    kept = _draw(rest, round(held_out * rest.total()), held_out > 0, leave=1, order=_order(rest, seed, "held out"))
     side = ["test" if g in chosen else "held_out" if g in kept else "train" for g in groups]
     return Parts(*([i for i, s in enumerate(side) if s == part] for part in ("train", "held_out", "test")))
 

@@ -180,6 +180,7 @@ class Detector(nn.Module, ABC):
     options_type: ClassVar[type[Options]] = Options
     size_multiple: ClassVar[int] = 1
     size_min: ClassVar[int] = 1
+    images_min: ClassVar[int] = 2  # training images that it takes at least, on each device
     recommended: ClassVar[Recommended] = Recommended()
     no_graph: ClassVar[str | None] = (
         None  # why ``score`` is no fixed graph that could be exported; None where it is one

@@ -6,8 +6,9 @@ Sources: PatchCore (Roth et al., arXiv 2106.08265) and what :mod:`unblot.layers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -21,19 +22,26 @@ from unblot.detectors._backbone_phase import LEARN, backbone_phases, backbone_st
 from unblot.detectors.contract import Batch, Detector, LeaveGroupOut, Phase, Recommended, Scores, Step
 from unblot.detectors.options import Options, option
 from unblot.errors import UserError
+from unblot.layers.bank import Bank
 from unblot.layers.patch_memory import PatchMemory
 
-__all__ = ["Memory", "MemoryOptions"]
+__all__ = ["Memory", "MemoryOptions", "PatchOptions"]
 
 STRIDES = (8, 16, 32)
 TOP = 0.02  # share of the map whose mean is the image's score; that of all figures in docs/results.md
 
 
 @dataclass(frozen=True)
-class MemoryOptions(BackboneOptions):
-    """What a user may set of ``memory``."""
+class PatchOptions(BackboneOptions):
+    """What a user may set of every detector that compares patches."""
 
     strides: tuple[int, ...] = option(STRIDES, "strides of the features, but for a transformer's", at_least=1)
+
+
+@dataclass(frozen=True)
+class MemoryOptions(PatchOptions):
+    """What a user may set of ``memory``."""
+
     coreset_size: int = option(2_000, "patches that are remembered of each stride or block", at_least=1)
     num_neighbors: int = option(3, "nearest remembered patches whose distances are averaged", at_least=1)
 
@@ -56,7 +64,7 @@ class Memory(Detector):
 
     name = "memory"
     summary = "remembers patches of normal images; what lies far from all of them is anomalous"
-    options_type: ClassVar[type[MemoryOptions]] = MemoryOptions
+    options_type: ClassVar[type[PatchOptions]] = MemoryOptions
     size_multiple = 32
     size_min = 64
     recommended = Recommended(size=64, largest=512, corruption="none", batch_size=16, once=True)
@@ -70,14 +78,20 @@ class Memory(Detector):
                 f"{chosen.backbone} gives features by block, all at stride {self.backbone.strides[0]}; leave out "
                 f"strides and choose blocks, such as blocks={list(self.backbone.blocks)}"
             )
-        self.memory = PatchMemory(
-            list(zip(self.backbone.strides, self.backbone.channels, strict=True)),
-            size,
-            coreset_size=chosen.coreset_size,
-            num_neighbors=chosen.num_neighbors,
-            top=TOP,
-        )
+        self.memory = PatchMemory(self._layers(), size, self._bank(chosen), top=TOP)
         self._kept = KeptFeatures()
+
+    def _bank(self, options: Any) -> Callable[[int], Bank]:
+        """Makes what remembers features of so many channels."""
+        return partial(Bank, coreset_size=options.coreset_size, num_neighbors=options.num_neighbors)
+
+    def _layers(self) -> list[tuple[int, int]]:
+        """Stride and channels of each tensor of :meth:`_features`."""
+        return list(zip(self.backbone.strides, self.backbone.channels, strict=True))
+
+    def _features(self, images: Tensor) -> list[Tensor]:
+        """What is compared of images."""
+        return self.backbone(images)  # type: ignore[no-any-return]
 
     @classmethod
     def multiple_for(cls, options: Options) -> int:
@@ -106,7 +120,7 @@ class Memory(Detector):
         """Remember the patches of the clean images; takes no step but for the backbone."""
         if phase == LEARN:
             return backbone_step(self.backbone, batch)
-        features = self.backbone(batch.clean)
+        features = self._features(batch.clean)
         self.memory.add(features, batch.group)
         if not self.backbone.learns:  # it has learnt on the very images
             self._kept.add(features, batch.group, batch.index)
@@ -132,7 +146,7 @@ class Memory(Detector):
                 yield self._looked_at([f.to(device) for f in kept], own.to(device))
             at = 0
             for images in held_out:
-                yield self._looked_at(self.backbone(images), apart[at : at + len(images)].to(device))
+                yield self._looked_at(self._features(images), apart[at : at + len(images)].to(device))
                 at += len(images)
 
         found = joined(looked_at(), len(known) + len(groups))
@@ -145,7 +159,7 @@ class Memory(Detector):
 
     def score(self, images: Tensor) -> Scores:
         """Mean of the largest patch distances; the map is all of them, enlarged."""
-        score, coarse = self._judged(self._looked_at(self.backbone(images)))
+        score, coarse = self._judged(self._looked_at(self._features(images)))
         return Scores(score, F.interpolate(coarse, images.shape[-2:], mode="bilinear"))
 
     @property

@@ -7,7 +7,7 @@ the image score by the density around the nearest entry; the normalisation by ot
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from unblot.calibration.pooling import top_mean
 from unblot.calibration.positionwise import PositionwiseNormalizer
 from unblot.layers.bank import Bank
+from unblot.layers.residual import Residual
 
 __all__ = ["PatchMemory"]
 
@@ -30,18 +31,15 @@ class PatchMemory(nn.Module):
     Args:
         layers: stride and channels of each tensor of features, the finest first.
         size: height and width of the images in pixels.
-        coreset_size: patches that each bank remembers.
-        num_neighbors: nearest entries whose distances are averaged.
+        bank: makes what remembers features of so many channels.
         top: share of the map, the most anomalous part, whose mean is the image's score.
     """
 
     def __init__(
-        self, layers: Sequence[tuple[int, int]], size: int, *, coreset_size: int, num_neighbors: int, top: float
+        self, layers: Sequence[tuple[int, int]], size: int, bank: Callable[[int], Bank | Residual], *, top: float
     ) -> None:
         super().__init__()
-        self.banks = nn.ModuleList(
-            Bank(channels, coreset_size=coreset_size, num_neighbors=num_neighbors) for _, channels in layers
-        )
+        self.banks = nn.ModuleList(bank(channels) for _, channels in layers)
         self.normalizers = nn.ModuleList(PositionwiseNormalizer(size // stride) for stride, _ in layers)
         weights = [1.0] * len(layers)
         strides = {stride for stride, _ in layers}
@@ -101,8 +99,8 @@ class PatchMemory(nn.Module):
         """Image scores, shape (N,)."""
         return top_mean(maps, self.top)
 
-    def _banks(self) -> Iterator[Bank]:
-        return (bank for bank in self.banks if isinstance(bank, Bank))
+    def _banks(self) -> Iterator[Bank | Residual]:
+        return (bank for bank in self.banks if isinstance(bank, Bank | Residual))
 
     def _places(self) -> Iterator[PositionwiseNormalizer]:
         return (places for places in self.normalizers if isinstance(places, PositionwiseNormalizer))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
+from unblot.calibration.thresholds import WAYS
 from unblot.detectors import available, check_options, default_model, recommended, useful_size
 from unblot.errors import UserError
 
@@ -41,6 +42,8 @@ class TrainConfig:
         precision: "fp32", or "bf16" for mixed precision with bfloat16.
         workers: processes that load and corrupt; 0 does it in the training process. Never changes a result.
         quantile: of the held-out normal scores, in (0, 1), that becomes the threshold.
+        threshold_by: "rank" takes the score of that rank; "normal" assumes a normal distribution, for too few scores
+            (:func:`unblot.calibration.calibrate`).
         judge: defects that training leaves out; by them and held-out normal images some detectors choose their best
             epoch or their weights. "unlike" are shading, blur and warping; else a corruption, named as for
             ``corruption``. "none" keeps the last epoch.
@@ -65,6 +68,7 @@ class TrainConfig:
     precision: str = "fp32"
     workers: int = 0
     quantile: float = 0.95
+    threshold_by: str = "rank"
     judge: str = UNLIKE
 
     def __post_init__(self) -> None:
@@ -91,7 +95,7 @@ class TrainConfig:
             raise UserError(f"lr must be a finite number above 0; got {self.lr!r}")
         if not 0 < self.quantile < 1:
             raise UserError(f"quantile must lie between 0 and 1; got {self.quantile!r}")
-        for name, accepted in (("device", DEVICES), ("precision", PRECISIONS)):
+        for name, accepted in (("device", DEVICES), ("precision", PRECISIONS), ("threshold_by", WAYS)):
             if getattr(self, name) not in accepted:
                 raise UserError(f"{name} must be one of {', '.join(accepted)}; got {getattr(self, name)!r}")
 

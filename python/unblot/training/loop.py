@@ -108,11 +108,14 @@ def train(
     fabric = make_fabric(config)
     if slow := slow_precision(config, fabric.device):
         logger.warning("%s", slow)
-    if len(splits.train) < 2 * fabric.world_size:
-        each = f" for each of {fabric.world_size} devices" if fabric.world_size > 1 else ""
-        raise UserError(f"training needs at least 2 images{each}, got {len(splits.train)}. Give more normal images")
-    refuse_one_image(splits.train)
     detector = build(config, splits)
+    if len(splits.train) < (least := detector.images_min) * fabric.world_size:
+        each = f" for each of {fabric.world_size} devices" if fabric.world_size > 1 else ""
+        raise UserError(
+            f"training needs at least {least} images{each}, got {len(splits.train)}. Give more normal images; "
+            "subspace learns from one"
+        )
+    refuse_one_image(splits.train)
     if spec is None and (why := detector.needs_corruption):
         raise UserError(
             f"{why}, and this training makes none; give it a corruption (--corruption mixed), or take a detector that "

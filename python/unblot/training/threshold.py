@@ -18,7 +18,7 @@ import torch
 from lightning_fabric import Fabric
 from torch.utils.data import DataLoader
 
-from unblot.calibration import calibrate, fewest
+from unblot.calibration import Calibration, calibrate, fewest
 from unblot.data import Splits
 from unblot.data.tileset import TileSet
 from unblot.detectors import Detector, LeaveGroupOut, to_signed
@@ -89,21 +89,31 @@ def settle(
     if isinstance(held_out, TileSet):
         left_out, tiles = of_frames(left_out, held_out, splits.train.inputs)
     scores_of = torch.cat([left_out.held_out.cpu(), left_out.training.cpu()]).double().numpy()
-    calibration = calibrate(scores_of, config.quantile, left_out=len(left_out.training), promise=promise)
+    if len(scores_of) == 1 and config.threshold_by == "normal":
+        log.say_once(
+            "no threshold", "one left-out score has no distribution, so this run can rank images but judge none"
+        )
+        return
+    calibration = calibrate(
+        scores_of, config.quantile, left_out=len(left_out.training), promise=promise, by=config.threshold_by
+    )
     calibration = replace(calibration, map_range=maps.bounds() if len(held_out) else None, tiles=tiles)
     groups = len(np.unique(held_out.groups)) + len(torch.unique(left_out.groups))
-    _say_doubts(log, calibration.n, groups, config.quantile)
+    _say_doubts(log, calibration, groups, config.quantile)
     write_json(out / CALIBRATION, calibration.to_dict())
 
 
-def _say_doubts(log: Log, n: int, groups: int, quantile: float) -> None:
+def _say_doubts(log: Log, calibration: Calibration, groups: int, quantile: float) -> None:
     """Warn of a threshold from few images or of few groups."""
-    enough = fewest(quantile)
-    if n < enough:
+    enough, n = fewest(quantile), calibration.n
+    if calibration.promise == "normal":
+        log.say_once("assumed distribution", f"the threshold assumes a distribution: {calibration.promised}")
+    elif n < enough:
         log.say_once(
             "few held-out images",
             f"the threshold is the highest of {n} left-out scores, above which about 1 normal image in {n + 1} lies; "
-            f"the quantile {quantile:g} takes {enough} (--held-out, or more normal images)",
+            f"the quantile {quantile:g} takes {enough} (more normal images, a larger --held-out, or --threshold-by "
+            "normal, which assumes a distribution)",
         )
     elif groups < min(n, enough):
         log.say_once(
