@@ -59,7 +59,8 @@ def test_each_stride_keeps_to_itself() -> None:
 
 
 def test_as_a_backbone_it_needs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("unblot.backbones.frozen._timm", lambda: pytest.fail("timm is not needed"))
+    for module in ("frozen", "networks", "weights"):
+        monkeypatch.setattr(f"unblot.backbones.{module}.timm_module", lambda: pytest.fail("timm is not needed"))
     backbone = Backbone(FILTERS, (8, 16))
     backbone.load_pretrained()
     assert backbone.title == "filters, no weights"

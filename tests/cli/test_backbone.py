@@ -65,6 +65,9 @@ def test_every_door_takes_weights_from_a_file(parts: Path, tmp_path: Path) -> No
     pixels = np.stack([np.asarray(Image.open(path)) for path in sorted((parts / "good").iterdir())])
     estimator.fit(pixels)
     (in_grid,) = (tmp_path / "grid" / "runs").iterdir()
+    table = (tmp_path / "grid" / "table.md").read_text(encoding="utf-8")
+    assert "memory with test_vit, weights of the file vit.safetensors, sha256" in table
+    assert str(tmp_path) not in table
     expected = {f"backbone.network.model.{n}": t for n, t in timm_state(file).items() if not n.startswith("head.")}
     for found in (backbone_of(tmp_path / "by flags"), backbone_of(in_grid)):
         assert found.keys() == expected.keys()

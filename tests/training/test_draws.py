@@ -83,3 +83,15 @@ def test_an_inner_one_is_its_outer_one() -> None:
         seed_draws(1)
         with own_draws():
             assert torch.equal(torch.rand(2), first)
+
+
+def test_a_network_without_memory_is_built_and_draws_nothing() -> None:
+    """Whether a process knows an architecture already must not change what its training draws next."""
+    with own_draws():
+        seed_draws(1)
+        wanted = torch.rand(2)
+        seed_draws(1)
+        with torch.device("meta"):
+            made = network()
+            assert torch.rand_like(made).device.type == made.device.type == "meta"
+        assert torch.equal(torch.rand(2), wanted)

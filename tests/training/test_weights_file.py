@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from unblot.backbones.networks import known
 from unblot.data import Splits
 from unblot.errors import UserError
 from unblot.evaluation import score_set
@@ -38,6 +39,7 @@ def test_a_run_outlives_its_file_of_weights(weights: Path, tmp_path: Path, make_
     digest, splits = hashlib.sha256(weights.read_bytes()).hexdigest(), make_splits(12, size=64)
     trained = train(config(weights), splits, tmp_path / "run", progress=False)
     weights.unlink()
+    known.cache_clear()  # as in another process, which built no such network before
     run = load_run(tmp_path / "run")
     assert run.provenance["sources"]["backbone"]["sha256"] == digest
     before, after = (score_set(d, splits.test, progress=False).image for d in (trained, run.detector))

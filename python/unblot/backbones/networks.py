@@ -148,20 +148,22 @@ def known(name: str) -> Known:
     config = timm.get_pretrained_cfg(name)
     fixed = config is not None and config.fixed_input_size
     tries: list[dict[str, Any]] = [{"dynamic_img_size": True}, {"strict_img_size": False}] if fixed else []
+    why = ""
     for arguments in (*tries, {}):
         try:
             with torch.device("meta"):
                 network = timm.create_model(name, pretrained=False, features_only=True, **arguments)
         except TypeError:  # it has no such argument
             continue
-        except (RuntimeError, ValueError, AttributeError, AssertionError, NotImplementedError):
+        except (RuntimeError, ValueError, AttributeError, AssertionError) as error:
+            why = f" ({error})"
             break
         strides = tuple(entry["reduction"] for entry in network.feature_info.info)
         by_block = len(strides) > 2 and len(set(strides)) == 1 and hasattr(network, "model")
         only = config.input_size[-1] if fixed and not arguments else None
         return Known(strides, by_block, arguments, only, sum(p.numel() for p in network.parameters()))
     raise UserError(
-        f"timm's model {name!r} gives no features, neither by stride nor by block. Take one that does, such as "
+        f"timm's model {name!r} gives no features, neither by stride nor by block{why}. Take one that does, such as "
         "resnet18, convnext_atto, vit_small_patch14_dinov2, or tf_efficientnet_lite0, which needs no download"
     )
 

@@ -114,7 +114,7 @@ def pretrained(name: str, make: Maker) -> Mapping[str, Tensor]:
     config = timm_module().get_pretrained_cfg(name)
     if config is None or not config.has_weights:
         raise UserError(f"timm knows no pretrained weights of {name}; {_NO_FILE}")
-    if (found := cached(name)) is not None and not config.custom_load:
+    if (found := cached(name)) is not None and found.suffix in SUFFIXES and not config.custom_load:
         return _loaded(_read(found), make)
     if found is None and (why := _unreachable(config)):
         repository = f"{config.hf_hub_id} {config.hf_hub_filename or _ON_HUB[0]}" if config.hf_hub_id else config.url

@@ -133,6 +133,7 @@ def _judge(training: Training, splits: Splits, protocol: Protocol, folder: Path,
         "parameters": sum(p.numel() for p in run.detector.parameters()),
         "training_images_per_second": _training_speed(folder),
         "scoring_images_per_second": metrics["images_per_second"],
+        "sources": run.provenance.get("sources", {}),
         "warnings": metrics["warnings"],
     }
     write_json(place / CELL, cell)

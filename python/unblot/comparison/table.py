@@ -74,9 +74,12 @@ def summarise(outcomes: Sequence[Outcome], data: DataConfig, config: TrainConfig
         + ". ± is the standard deviation over seeds"
         + ("; the average over classes is taken seed by seed." if several else "."),
         *(
-            f"{model} with {', '.join(f'{key}={value}' for key, value in given.items())}."
+            f"{model} with {', '.join(f'{key}={value}' for key, value in given.items() if key != 'weights')}."
             for model, given in options.items()
-            if given
+            if given.keys() - {"weights"}
+        ),
+        *dict.fromkeys(
+            f"{cell['model']} with {source['title']}." for cell in cells for source in cell.get("sources", {}).values()
         ),
         *_protocol_notes(cells),
         *(f"Warning: {warning}" for warning in dict.fromkeys(w for cell in cells for w in cell["warnings"])),

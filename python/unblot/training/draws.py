@@ -43,8 +43,11 @@ class _Draws(TorchFunctionMode):
         self.seed = seed
         self._generators.clear()
 
-    def generator(self, device: Any) -> torch.Generator:
+    def generator(self, device: Any) -> torch.Generator | None:
+        """That of a device; None where tensors have no memory, so that nothing is drawn."""
         device = torch.device(device)
+        if device.type == "meta":
+            return None
         if device not in self._generators:
             self._generators[device] = torch.Generator(device).manual_seed(self.seed)
         return self._generators[device]
