@@ -13,7 +13,19 @@ from numpy.typing import NDArray
 from unblot.calibration.tiles import TilePlaces
 from unblot.data.tiling import FrameMap, Grid
 
-__all__ = ["FrameScore"]
+__all__ = ["FrameScore", "at_once"]
+
+PIXELS = 1 << 21  # of the tiles that are scored at a time: those of 8 tiles of 512 px
+
+
+def at_once(batch_size: int, size: int) -> int:
+    """How many tiles of this size are scored at a time, at most ``batch_size``: memory is that of a few large images.
+
+    Example:
+        >>> at_once(64, 512), at_once(64, 64), at_once(4, 512)
+        (8, 64, 4)
+    """
+    return min(batch_size, max(1, PIXELS // size**2))
 
 
 class FrameScore:

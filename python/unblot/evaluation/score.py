@@ -25,7 +25,7 @@ from unblot.calibration.tiles import TilePlaces
 from unblot.data.tileset import TileSet
 from unblot.detectors.contract import Detector
 from unblot.errors import UserError
-from unblot.evaluation.frames import FrameScore
+from unblot.evaluation.frames import FrameScore, at_once
 from unblot.evaluation.protocol import CLEAN, Protocol, batch_statistics
 from unblot.evaluation.stream import ScoreBatch
 from unblot.layers.pixels import to_signed
@@ -166,9 +166,10 @@ def score_batches(
             f"the detector takes {detector.channels} channels at {detector.size} x {detector.size}, the images have "
             f"{images.channels} at {images.size} x {images.size}; load them with the detector's channels and size"
         )
-    if protocol.reachable:
-        protocol = replace(protocol, batch_size=batch_size)
     inputs = images if isinstance(images, TileSet) else images.inputs
+    if protocol.reachable:
+        size = at_once(batch_size, images.size) if isinstance(inputs, TileSet) else batch_size
+        protocol = replace(protocol, batch_size=size)
     batches = _batches(detector, inputs, protocol, device, progress, fabric)
     return _frames(inputs, batches, tiles) if isinstance(inputs, TileSet) and inputs is not images else batches
 

@@ -20,7 +20,7 @@ from unblot.data.pixels import in_threads, read_frame
 from unblot.data.reading import Facts, Reading
 from unblot.data.tiling import Tiling
 from unblot.errors import UserError
-from unblot.evaluation.frames import FrameScore
+from unblot.evaluation.frames import FrameScore, at_once
 
 __all__ = ["FileScore", "ScoreBatch", "score_files"]
 
@@ -68,7 +68,7 @@ def score_files(
         sources: the files.
         channels: 1 or 3, as the detector takes them.
         size: height and width that they are resized to.
-        batch_size: files, or tiles, at a time; does not change a score by more than rounding.
+        batch_size: files, or at most so many tiles, at a time; does not change a score by more than rounding.
         reading: how the detector's images are read; None takes 65535 of a 16-bit file for white.
         tiles: what tiles of normal frames score at each place, where frames are cut into tiles.
         progress: None shows a bar where stderr is a terminal and there are many files, True always, False never.
@@ -149,8 +149,9 @@ def _score_frames(
         pixels, facts, digest = image
         grid = tiling.grid(facts.width, facts.height)
         frame = FrameScore(grid, facts.width, facts.height)
-        for start in range(0, len(grid), batch_size):
-            part = grid.boxes[start : start + batch_size]
+        step = at_once(batch_size, size)
+        for start in range(0, len(grid), step):
+            part = grid.boxes[start : start + step]
             scores, maps = score(np.stack([tiling.cut(pixels, box, size) for box in part]))
             for place, (value, anomaly_map) in enumerate(zip(scores.tolist(), maps, strict=True), start):
                 frame.add(place, value, anomaly_map)
