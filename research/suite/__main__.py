@@ -1,4 +1,4 @@
-"""``python -m research.suite``: ``list``, ``layout``, ``run`` and ``table``. See docs/suite.md."""
+"""``python -m research.suite``: ``list``, ``layout``, ``run``, ``table`` and ``curve``. See docs/suite.md."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from research.pages import fill
 from research.suite.cells import Cell, CellError, Model, find_sets, finished, run_cell
+from research.suite.curve import curve
 from research.suite.placing import layout
 from research.suite.recipes import RECIPES
 from research.suite.source import Source, SourceError
@@ -42,6 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verb.add_argument("--keep-runs", action="store_true", help="keep run directories, below OUT/work")
     verb = _verb(verbs, "table", _table, "print the table of a run's table.json, or of docs/results.json")
     verb.add_argument("file", type=Path, metavar="FILE", help="as run writes it")
+    verb = _verb(verbs, "curve", _curve, "put AUROC and false alarms by the number of images into a page")
+    verb.add_argument("file", type=Path, metavar="FILE", help="table.json of a run with models such as memory+limit=4")
+    verb.add_argument("--page", type=Path, required=True, metavar="FILE", help="with places made: auroc, made: alarms")
     given = parser.parse_args(arguments)
     try:
         return int(given.does(given))
@@ -116,6 +121,15 @@ def _table(given: argparse.Namespace) -> int:
         print(as_markdown(told["cells"], told["models"]), end="")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CellError(f"{given.file} is no table.json of python -m research.suite run ({error!r})") from error
+    return 0
+
+
+def _curve(given: argparse.Namespace) -> int:
+    try:
+        cells = json.loads(given.file.read_text(encoding="utf-8"))["cells"]
+        fill(given.page, {"auroc": curve(cells, "auroc"), "alarms": curve(cells, "false_positive_rate")})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CellError(f"no curve can be made of {given.file} in {given.page} ({error!r})") from error
     return 0
 
 

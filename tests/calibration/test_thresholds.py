@@ -40,3 +40,28 @@ def test_a_bound_follows_units() -> None:
 def test_what_has_no_bound_is_refused(scores: list[float], given: dict[str, object], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         calibrate(scores, **given)  # type: ignore[arg-type]
+
+
+def test_p_values_of_new_normal_scores_are_as_small_as_they_say() -> None:
+    """Of n left-out scores and one more, each rank is as likely: P(p <= k / (n + 1)) is k / (n + 1)."""
+    rng = np.random.default_rng(0)
+    values = []
+    for _ in range(3000):
+        scores = rng.gamma(2.0, size=20)
+        p = calibrate(scores[:-1]).p_value(scores[-1])
+        assert p is not None
+        values.append(p)
+    for share in (0.05, 0.25, 0.5):
+        assert np.mean(np.array(values) <= share + 1e-9) == pytest.approx(share, abs=0.03)
+
+
+def test_a_moved_threshold_is_that_of_another_quantile() -> None:
+    scores = np.random.default_rng(1).normal(size=200)
+    for by in ("rank", "normal"):
+        moved = calibrate(scores, 0.95, by=by, promise="cross", left_out=7).moved(0.1)
+        assert moved == calibrate(scores, 0.9, by=by, promise="cross", left_out=7)
+    with pytest.raises(ValueError, match="not kept"):
+        Calibration(1.0, 0.95, 5).moved(0.1)
+    assert Calibration(1.0, 0.95, 5).p_value(2.0) is None
+    with pytest.raises(ValueError, match="as many as n = 3"):
+        Calibration.from_dict(calibrate([1.0, 2.0, 3.0]).to_dict() | {"scores": [1.0]})

@@ -539,7 +539,7 @@ def test_every_verb_gives_one_line_of_json(trained: Path, parts: Path) -> None:
 
     rows = [json.loads(line) for line in ok("predict", trained, parts / "bad ones", "--json").stdout.splitlines()]
     assert len(rows) == 4
-    assert rows[0].keys() == {"path", "score", "predicted", "threshold", "engine"}
+    assert rows[0].keys() == {"path", "score", "predicted", "p_value", "threshold", "engine"}
     assert "--out" in refused("predict", trained, parts, "--json", "--out", "x.csv")
 
 

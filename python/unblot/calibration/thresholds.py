@@ -18,8 +18,9 @@ The paper's is 0.2 of the range of the test scores (its equations 6 and 13): not
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,8 @@ class Calibration:
         map_range: lowest value and 99.9 % quantile of the pixels of held-out normal maps, which heat maps are coloured
             by; None where it was not measured.
         tiles: what tiles of normal frames score at each place, where frames are cut into tiles; None elsewhere.
+        scores: of those images, ascending, so that the threshold can be moved and a score be ranked among them; empty
+            where they were not kept.
     """
 
     threshold: float
@@ -79,6 +82,7 @@ class Calibration:
     promise: str = "none"
     map_range: tuple[float, float] | None = None
     tiles: TilePlaces | None = None
+    scores: tuple[float, ...] = ()
 
     @property
     def promised(self) -> str:
@@ -105,6 +109,40 @@ class Calibration:
         if not self.left_out:
             return held_out
         return f"{held_out} and {self.left_out} of training, each scored by what was learnt from other groups"
+
+    def moved(self, share: float) -> Calibration:
+        """The threshold above which about this share of new normal images lies, from the same scores in the same way.
+
+        Raises:
+            ValueError: the share is not above 0 and below 1, or the scores were not kept.
+
+        Example:
+            >>> calibrate(range(1, 100)).moved(0.2).threshold
+            80.0
+        """
+        if not 0 < share < 1:
+            raise ValueError(f"the share of false alarms must be above 0 and below 1, got {share:g}")
+        if not self.scores:
+            raise ValueError("the scores that the threshold comes from were not kept")
+        by = "normal" if self.promise == "normal" else "rank"
+        made = calibrate(self.scores, 1 - share, left_out=self.left_out, promise=self.promise, by=by)
+        return replace(self, threshold=made.threshold, quantile=made.quantile)
+
+    def p_value(self, score: float) -> float | None:
+        """The share of left-out normal images, and of this one, that score as high: a conformal p value in (0, 1].
+
+        At most a share p of new normal images like these has a p value of p or less, however scores are distributed
+        (twice that in theory for a "cross" promise). It says nothing of how sure a defect is. None where the scores
+        were not kept.
+
+        Example:
+            >>> calibrate([1.0, 2.0, 3.0]).p_value(2.5)
+            0.5
+        """
+        if not self.scores:
+            return None
+        above = len(self.scores) - bisect_left(self.scores, score)
+        return (1 + above) / (1 + len(self.scores))
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values by field name."""
@@ -135,9 +173,12 @@ class Calibration:
         promise = values.get("promise", "none")
         if promise not in PROMISES:
             raise ValueError(f"promise must be one of {', '.join(PROMISES)}; got {promise!r}")
+        scores = tuple(sorted(_number("scores", score) for score in values.get("scores") or ()))
+        if scores and len(scores) != n:
+            raise ValueError(f"scores must be as many as n = {n}, got {len(scores)}")
         quantile = None if quantile is None else float(quantile)
         tiles = None if values.get("tiles") is None else TilePlaces.from_dict(values["tiles"])
-        return cls(threshold, quantile, n, str(values["method"]), left_out, promise, span, tiles)
+        return cls(threshold, quantile, n, str(values["method"]), left_out, promise, span, tiles, scores)
 
 
 def _number(name: str, value: Any) -> float:
@@ -198,11 +239,13 @@ def calibrate(
         raise ValueError("no held-out scores to take a threshold from; keep some normal images out of training")
     if not np.isfinite(values).all():
         raise ValueError(f"{np.count_nonzero(~np.isfinite(values))} of {values.size} held-out scores are not finite")
+    kept = tuple(np.sort(values).tolist())
     if by == "normal":
-        bound = _prediction_bound(values, quantile)
-        return Calibration(bound, quantile, values.size, "prediction bound", left_out=left_out, promise="normal")
-    rank = min(values.size, math.ceil(quantile * (values.size + 1) - ROUNDING))
-    return Calibration(float(np.sort(values)[rank - 1]), quantile, values.size, left_out=left_out, promise=promise)
+        method, promise, threshold = "prediction bound", "normal", _prediction_bound(values, quantile)
+    else:
+        method = "conformal"
+        threshold = kept[min(values.size, math.ceil(quantile * (values.size + 1) - ROUNDING)) - 1]
+    return Calibration(threshold, quantile, values.size, method, left_out, promise, scores=kept)
 
 
 def _prediction_bound(values: NDArray[np.float64], quantile: float) -> float:

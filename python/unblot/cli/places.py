@@ -17,7 +17,7 @@ from unblot.errors import UserError
 
 __all__ = ["beside", "check_file", "check_folder", "is_export", "is_own_picture", "is_page", "is_record", "is_table"]
 
-_HEADERS = ("path,score,predicted", "path,score,predicted,map")
+_HEADERS = tuple(f"path,score,predicted{more}" for more in ("", ",map", ",p_value", ",p_value,map"))
 _LONGEST = 230  # bytes of a file's name: the temporary one beside it is a little longer
 _EVAL_HEADER = "name,kind,group,label,score,predicted"
 

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from unblot.cli import flags, output, places, settings
+from unblot.cli import flags, output, places
+from unblot.cli.loaded import Asked, Loaded, by_graph, by_graph_in, by_run
 from unblot.cli.program import app
 from unblot.cli.rows import CsvRows, JsonRows, Kept, read_rows
 from unblot.errors import UserError
 
 if TYPE_CHECKING:
-    from unblot.calibration import Calibration
-    from unblot.data import Reading, Source
-    from unblot.data.kept import Kept as ImagesOfRun
+    from unblot.data import Source
     from unblot.evaluation import FileScore
-    from unblot.evaluation.stream import ScoreBatch
 
 __all__ = ["predict"]
 
@@ -41,12 +39,24 @@ def predict(
     resume: Annotated[
         bool, typer.Option("--resume", help="Keep the rows that --out holds, and score the other images.")
     ] = False,
+    threshold: Annotated[
+        float | None, typer.Option(help="Call images abnormal whose score lies above this.", show_default="the run's")
+    ] = None,
+    false_alarms: Annotated[
+        float | None,
+        typer.Option(
+            help="Move the threshold so that about this share of normal images lies above it; 0.01 is 1 %.",
+            show_default="as trained, 0.05",
+        ),
+    ] = None,
     batch_size: flags.ScoreBatch = 64,
     device: flags.ScoreDevice = "auto",
     quiet: flags.Quiet = False,
     json_: Annotated[bool, typer.Option("--json", help="JSON lines instead of CSV: one for each image.")] = False,
 ) -> None:
-    """Score images. CSV: path, score, predicted (1 abnormal, 0 normal). An ONNX file needs no torch.
+    """Score images. CSV: path, score, predicted (1 abnormal, 0 normal), p_value. An ONNX file needs no torch.
+
+    The p value is the share of left-out normal images that score as high, this image counted.
 
     Up to 16 images are scored by the file that `unblot export RUN` left in the run: the same scores, sooner.
 
@@ -56,6 +66,7 @@ def predict(
         raise UserError("--json writes to standard output; leave out --out, or redirect it")
     if resume and out is None:
         raise UserError("--resume goes on with the rows of a file; name it with --out")
+    asked = Asked(threshold, false_alarms)
     from unblot.data.folders import sources_of
     from unblot.data.listing import Passed
 
@@ -63,19 +74,19 @@ def predict(
     sources = sources_of(paths, passed)
     heat = _check_places(run, sources, out, maps)
     if run.suffix.lower() == ".onnx":
-        loaded = _by_graph(run, device)
+        loaded = by_graph(run, device, asked)
     else:
-        loaded = _by_graph_in(run, device, len(sources)) or _by_run(run, device, len(sources))
+        loaded = by_graph_in(run, device, len(sources), asked) or by_run(run, device, len(sources), asked)
     kept = _kept(out, loaded, sources, with_maps=maps is not None) if resume and out else Kept({})
-    threshold = loaded.calibration.threshold
-    rows = JsonRows(threshold, loaded.engine) if json_ else CsvRows(out, maps is not None, kept)
+    limit, ranked = loaded.calibration.threshold, loaded.calibration.p_value
+    rows = JsonRows(limit, loaded.engine, ranked) if json_ else CsvRows(out, maps is not None, kept, ranked)
     left = [source for source in sources if source.item.name not in kept.scores]
     seen: list[FileScore] = []
-    above, failed, done = sum(score > threshold for score in kept.scores.values()), [], len(kept.scores)
+    above, failed, done = sum(score > limit for score in kept.scores.values()), [], len(kept.scores)
     try:
         for batch in _scored_with_maps(loaded, left, maps, heat, batch_size, quiet):
-            rows.write([(entry, file, entry.score is not None and entry.score > threshold) for entry, file in batch])
-            above += sum(entry.score is not None and entry.score > threshold for entry, _ in batch)
+            rows.write([(entry, file, entry.score is not None and entry.score > limit) for entry, file in batch])
+            above += sum(entry.score is not None and entry.score > limit for entry, _ in batch)
             failed += [entry for entry, _ in batch if entry.score is None]
             seen += [replace(entry, map=None) for entry, _ in batch]
             done += len(batch)
@@ -88,7 +99,7 @@ def predict(
     finally:
         rows.close()
     typer.echo(
-        f"{above} of {len(sources)} images lie above the threshold {threshold:.4g}"
+        f"{above} of {len(sources)} images lie above the threshold {limit:.4g}"
         + (f"\nscored by {loaded.graph}" if loaded.graph else "")
         + (f"\nscores    {out}" if out else "")
         + (f"\nmaps      {maps}" if maps else ""),
@@ -101,83 +112,6 @@ def predict(
         named = "".join(f"\n  {entry.problem}" for entry in failed[:_NAMED])
         typer.echo(f"{len(failed)} of {len(sources)} images have no score:{named}{more}", err=True)
         raise typer.Exit(1)
-
-
-@dataclass(frozen=True)
-class _Loaded:
-    """A detector to score files with, and what its scores are judged by; ``graph``: the file that scores for a run."""
-
-    score: ScoreBatch
-    channels: int
-    size: int
-    calibration: Calibration
-    reading: Reading
-    images: ImagesOfRun | None = None
-    engine: str = "onnxruntime"
-    graph: Path | None = None
-
-    def warnings(self, seen: list[FileScore]) -> list[str]:
-        """What the user must know of the images that were scored: what differs from those trained on, or is one."""
-        from unblot.data.reading import pages_said
-
-        named = [(entry.name, entry.facts) for entry in seen if entry.facts is not None]
-        known = self.images.said_of([(e.name, e.digest) for e in seen if e.digest]) if self.images else []
-        return [*self.reading.differences(named), *pages_said(named), *known]
-
-    def stream(self, sources: list[Source], batch_size: int, progress: bool | None) -> Iterator[list[FileScore]]:
-        """Scores of files, batch by batch."""
-        from unblot.evaluation.stream import score_files
-
-        return score_files(
-            self.score,
-            sources,
-            channels=self.channels,
-            size=self.size,
-            reading=self.reading,
-            tiles=self.calibration.tiles,
-            batch_size=batch_size,
-            progress=progress,
-        )
-
-
-def _by_run(run: Path, device: str, images: int) -> _Loaded:
-    """By a run directory and torch."""
-    from unblot.evaluation.score import scorer
-    from unblot.training.run import load_run
-
-    trained = load_run(run)
-    detector, calibration = trained.detector, trained.calibration
-    score = scorer(detector, settings.device(device), images=images)
-    size = detector.size
-    return _Loaded(score, detector.channels, size, calibration, trained.reading, trained.images, engine="torch")
-
-
-def _by_graph_in(run: Path, device: str, images: int) -> _Loaded | None:
-    """By the graph in a run directory, where the images are few and it is known to score as the run does: loading torch
-    would take most of the time.
-    """
-    from unblot.deploy.in_run import FEW, graph_of
-
-    if images > FEW or device == "cuda" or (found := graph_of(run, device=device)) is None:
-        return None
-    detector = found.detector
-    return _Loaded(
-        detector.score_planes,
-        detector.channels,
-        detector.size,
-        found.calibration,
-        found.reading,
-        found.images,
-        graph=detector.path,
-    )
-
-
-def _by_graph(file: Path, device: str) -> _Loaded:
-    """By an exported file; loads no torch."""
-    from unblot.deploy.runtime import load_onnx
-
-    detector = load_onnx(file, device=device)
-    return _Loaded(detector.score_planes, detector.channels, detector.size, detector.calibration, detector.reading)
 
 
 def _check_places(run: Path, sources: list[Source], out: Path | None, maps: Path | None) -> dict[str, str]:
@@ -198,7 +132,7 @@ def _check_places(run: Path, sources: list[Source], out: Path | None, maps: Path
     return heat
 
 
-def _kept(out: Path, loaded: _Loaded, sources: list[Source], *, with_maps: bool) -> Kept:
+def _kept(out: Path, loaded: Loaded, sources: list[Source], *, with_maps: bool) -> Kept:
     """The rows that ``out`` holds of these images, after a look whether they are this detector's."""
     kept = read_rows(out, {source.item.name for source in sources}, with_maps=with_maps)
     first = next((source for source in sources if source.item.name in kept.scores), None)
@@ -215,7 +149,7 @@ def _kept(out: Path, loaded: _Loaded, sources: list[Source], *, with_maps: bool)
 
 
 def _scored_with_maps(
-    loaded: _Loaded, sources: list[Source], maps: Path | None, heat: dict[str, str], batch_size: int, quiet: bool
+    loaded: Loaded, sources: list[Source], maps: Path | None, heat: dict[str, str], batch_size: int, quiet: bool
 ) -> Iterator[list[tuple[FileScore, str]]]:
     """Scores batch by batch, each with the file of its heat map, which is written by then."""
     batches = loaded.stream(sources, batch_size, False if quiet else None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
@@ -19,10 +19,13 @@ from unblot.errors import UserError
 if TYPE_CHECKING:
     from unblot.evaluation import FileScore
 
-__all__ = ["CsvRows", "JsonRows", "Kept", "Scored", "read_rows"]
+__all__ = ["CsvRows", "JsonRows", "Kept", "Ranked", "Scored", "read_rows"]
 
 Scored: TypeAlias = "tuple[FileScore, str, bool]"
 """A score, the file of its heat map, and whether the image is called abnormal."""
+
+Ranked: TypeAlias = "Callable[[float], float | None]"
+"""The conformal p value of a score (:meth:`unblot.calibration.Calibration.p_value`)."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +50,11 @@ class CsvRows:
         path: None for standard output.
         with_maps: with a column for the heat map.
         kept: rows that come first.
+        ranked: gives the p value of a score; None where it is not known.
     """
 
-    def __init__(self, path: Path | None, with_maps: bool, kept: Kept) -> None:
-        self.path, self.with_maps, self.kept = path, with_maps, kept
+    def __init__(self, path: Path | None, with_maps: bool, kept: Kept, ranked: Ranked) -> None:
+        self.path, self.with_maps, self.kept, self.ranked = path, with_maps, kept, ranked
         self._file: IO[bytes] | None = None
 
     def write(self, scored: Sequence[Scored]) -> None:
@@ -62,8 +66,10 @@ class CsvRows:
         """
         rows: list[list[Any]] = []
         for entry, file, called in scored:
-            blank = entry.score is None
-            row = [entry.name, "" if blank else repr(entry.score), "" if blank else int(called)]
+            row = [entry.name, "", "", ""]
+            if entry.score is not None:
+                p = self.ranked(entry.score)
+                row[1:] = [repr(entry.score), str(int(called)), "" if p is None else f"{p:.4g}"]
             rows.append([*row, file] if self.with_maps else row)
         header = None
         if self._file is None:
@@ -95,17 +101,19 @@ class JsonRows:
     Args:
         threshold: stands in each of them.
         engine: what scores, "torch" or "onnxruntime"; too.
+        ranked: as of :class:`CsvRows`.
     """
 
-    def __init__(self, threshold: float, engine: str) -> None:
-        self.threshold, self.engine = threshold, engine
+    def __init__(self, threshold: float, engine: str, ranked: Ranked) -> None:
+        self.threshold, self.engine, self.ranked = threshold, engine, ranked
         self._voice = output.Voice(json_lines=True)
 
     def write(self, scored: Sequence[Scored]) -> None:
         """Write rows and hand them to the system; one without a score says in ``error`` why."""
         for entry, file, called in scored:
             called_as = None if entry.score is None else int(called)
-            row: dict[str, Any] = {"path": entry.name, "score": entry.score, "predicted": called_as}
+            p = None if entry.score is None else self.ranked(entry.score)
+            row: dict[str, Any] = {"path": entry.name, "score": entry.score, "predicted": called_as, "p_value": p}
             row |= {"map": file} if file else {}
             row |= {"error": entry.problem} if entry.problem else {}
             self._voice.line(**row, threshold=self.threshold, engine=self.engine)
@@ -142,7 +150,7 @@ def read_rows(path: Path, names: set[str], *, with_maps: bool) -> Kept:
 
 
 def _columns(with_maps: bool) -> list[str]:
-    return ["path", "score", "predicted", *(["map"] if with_maps else [])]
+    return ["path", "score", "predicted", "p_value", *(["map"] if with_maps else [])]
 
 
 def _is_number(text: str) -> bool:

@@ -214,4 +214,8 @@ class ImageSet(Dataset[dict[str, Any]]):
         shown = ", ".join(
             f"{n} {k}{' (abnormal)' if label == ABNORMAL else ''}" for (label, k), n in sorted(kinds.items())
         )
-        return f"{len(self)} images in {self._group.max() + 1} groups: {shown}"
+        return f"{_counted(len(self), 'image')} in {_counted(int(self._group.max()) + 1, 'group')}: {shown}"
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
