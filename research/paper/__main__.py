@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from research.paper.beside import page
 from research.paper.kept import CONTROLS, FORMAT, keep, read_kept
@@ -70,7 +71,7 @@ def _controls(given: argparse.Namespace) -> None:
     from unblot.training import TrainConfig
 
     path = given.results / f"{CONTROLS}-cifar10.json"
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"] if path.exists() else []
+    cells: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["cells"] if path.exists() else []
     limit, test_limit = given.limits or (None, None)
     data = DataConfig("cifar10", root=given.root, abnormal=CLASSES[:1], limit=limit, test_limit=test_limit)
     config = TrainConfig(given.model, model_options={"width": given.width}, corruption="none", device="cpu")

@@ -87,7 +87,8 @@ def restorations(folder: Path, model: str, names: Sequence[str], root: Path, out
     """
     with matplotlib.rc_context(_STYLE):  # type: ignore[arg-type]
         figure = Figure(figsize=(9, 2.6 * len(names)), layout="constrained")
-        for block, name in zip(np.atleast_1d(figure.subfigures(len(names))), names, strict=True):
+        blocks = figure.subfigures(len(names), squeeze=False)[:, 0]
+        for block, name in zip(blocks, names, strict=True):
             run = load_run(_run(folder, model, name))
             assert run.data_config is not None
             test = load_data(replace(run.data_config, root=str(root)), progress=False).test

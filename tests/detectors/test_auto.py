@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from unblot.calibration.pooling import spread, top_mean
 from unblot.detectors import Batch, LeaveGroupOut, create
 from unblot.detectors.auto import MARK, TOP, TRUST, Auto, _known
+from unblot.layers.bank import Bank
 from unblot.training.engine import set_modes
 
 
@@ -167,6 +168,7 @@ def test_a_training_image_is_looked_at_without_its_group() -> None:
         for own in (0, 4, 8):
             blind = deepcopy(made)
             for bank in blind.memory._banks():
+                assert isinstance(bank, Bank)
                 others = bank.groups != own
                 bank.centre, bank.axes, entries, typical = bank._apart(own)  # group and fold have one number
                 bank.memory, bank.typical, bank.groups = entries[others], typical[others], bank.groups[others]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -23,7 +24,8 @@ def seen(detector: torch.nn.Module, images: Tensor) -> None:
 def test_copies_count_as_images(smooth: Callable[..., Tensor], copies: str, times: int) -> None:
     detector = create("subspace", channels=3, size=64, backbone="filters", copies=copies).eval()
     seen(detector, smooth(3, 3, 64))
-    fine = next(iter(detector.memory.banks))  # type: ignore[union-attr]
+    memory: Any = detector.memory
+    fine = memory.banks[0]
     assert sum(int(count) for count, *_ in fine._moments.values()) == times * 3 * 8 * 8
     assert detector.score(smooth(2, 3, 64, seed=1)).map.shape == (2, 1, 64, 64)
 

@@ -24,6 +24,7 @@ from unblot.detectors.options import Options, option
 from unblot.errors import UserError
 from unblot.layers.bank import Bank
 from unblot.layers.patch_memory import PatchMemory
+from unblot.layers.residual import Residual
 
 __all__ = ["Memory", "MemoryOptions", "PatchOptions"]
 
@@ -81,7 +82,7 @@ class Memory(Detector):
         self.memory = PatchMemory(self._layers(), size, self._bank(chosen), top=TOP)
         self._kept = KeptFeatures()
 
-    def _bank(self, options: Any) -> Callable[[int], Bank]:
+    def _bank(self, options: Any) -> Callable[[int], Bank | Residual]:
         """Makes what remembers features of so many channels."""
         return partial(Bank, coreset_size=options.coreset_size, num_neighbors=options.num_neighbors)
 

@@ -60,7 +60,7 @@ class Residual(nn.Module):
         """See patches, shape (N, channels, H, W), of images of these groups, shape (N,)."""
         self._end = max(self._end, int(groups.max()) + 1)
         self._groups |= set(groups.tolist())
-        for fold in (groups % FOLDS).unique().tolist():
+        for fold in sorted(set((groups % FOLDS).tolist())):
             rows = _rows(patches[groups % FOLDS == fold]).double().cpu()
             new = [torch.tensor(float(len(rows)), dtype=torch.float64), rows.sum(0), rows.T @ rows]
             known = self._moments.get(fold)
@@ -85,7 +85,7 @@ class Residual(nn.Module):
             return _lengths(patches, self.centre, self.axes, self.usual)
         found = patches.new_empty(len(patches), 1, *patches.shape[2:])
         fold = torch.where(without < self._end, without % FOLDS, FOLDS)
-        for number in fold.unique().tolist():
+        for number in sorted(set(fold.tolist())):
             own = fold == number
             alone = number == FOLDS or len(self._moments) < 2
             space = (self.centre, self.axes, self.usual) if alone else self._without(number)
@@ -128,7 +128,8 @@ def principal(covariance: Tensor, share: float) -> tuple[Tensor, Tensor]:
 def _lengths(patches: Tensor, centre: Tensor, axes: Tensor, usual: Tensor) -> Tensor:
     rows = patches.permute(0, 2, 3, 1) - centre
     left = rows - (rows @ axes) @ axes.T
-    return (torch.linalg.vector_norm(left, dim=-1) / usual)[:, None]
+    found: Tensor = torch.linalg.vector_norm(left, dim=-1) / usual
+    return found[:, None]
 
 
 def _rows(patches: Tensor) -> Tensor:
