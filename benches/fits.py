@@ -56,7 +56,7 @@ def sources(width: int, height: int, masks: Path, parts: dict[str, int]) -> list
     for part, count in parts.items():
         some = []
         for _ in range(count):
-            defect = DEFECTS[number % len(DEFECTS)] if part == "abnormal" else None
+            defect = DEFECTS[-number % len(DEFECTS)] if part == "abnormal" else None
             image, mask = frame(number, width, height, defect=defect)
             file = masks / f"{number}.png"
             if defect:

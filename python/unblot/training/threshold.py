@@ -82,12 +82,12 @@ def settle(
     if not log:
         return
     add_provenance(out, decided=dict(detector.notes()))
-    if not len(left_out.held_out) + len(left_out.training):
-        log.say_once("no threshold", "no normal images are held out, so this run can rank images but judge none")
-        return
     tiles = None
     if isinstance(held_out, TileSet):
         left_out, tiles = of_frames(left_out, held_out, splits.train.inputs)
+    if not len(left_out.held_out) + len(left_out.training):
+        log.say_once("no threshold", "no normal images are held out, so this run can rank images but judge none")
+        return
     scores_of = torch.cat([left_out.held_out.cpu(), left_out.training.cpu()]).double().numpy()
     if len(scores_of) == 1 and config.threshold_by == "normal":
         log.say_once(

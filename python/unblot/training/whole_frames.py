@@ -15,7 +15,9 @@ from unblot.detectors import LeaveGroupOut
 __all__ = ["of_frames"]
 
 
-def of_frames(scores: LeaveGroupOut, held_out: TileSet, train: ImageSet | TileSet) -> tuple[LeaveGroupOut, TilePlaces]:
+def of_frames(
+    scores: LeaveGroupOut, held_out: TileSet, train: ImageSet | TileSet
+) -> tuple[LeaveGroupOut, TilePlaces | None]:
     """One score for each frame, by what frames of other groups show at the places of its tiles.
 
     Args:
@@ -24,7 +26,7 @@ def of_frames(scores: LeaveGroupOut, held_out: TileSet, train: ImageSet | TileSe
         train: the tiles of training; frames of which some have no score are left out.
 
     Returns:
-        Scores of frames, and what is to be known of tiles to score others.
+        Scores of frames, and what is to be known of tiles to score others; none and None where no frame is whole.
     """
     assert isinstance(train, TileSet), "both parts are cut alike"
     parts = [(held_out, torch.arange(len(held_out)), scores.held_out), (train, scores.index, scores.training)]
@@ -39,6 +41,8 @@ def of_frames(scores: LeaveGroupOut, held_out: TileSet, train: ImageSet | TileSe
         groups += [2 * int(tiles.frames.groups[frame]) + number for frame in found]
         shapes |= {tiles.grids[frame].shape for frame in found}
         counts.append(len(found))
+    if not frames:
+        return LeaveGroupOut(torch.zeros(0)), None
     shape = shapes.pop() if len(shapes) == 1 else None
     worst = torch.from_numpy(worst_left_out(frames, shape, groups))
     first = counts[0]
