@@ -28,7 +28,10 @@ ALLOWED = {
     "comparison": {"training", "evaluation", "report", "detectors", "calibration", "data"},
     "deploy": {"training", "evaluation", "detectors", "calibration", "data"},
     "sklearn": {"training", "evaluation", "detectors", "data", "corruption"},
-    "cli": {"comparison", "deploy", "training", "evaluation", "report", "detectors", "backbones", "data", "corruption"},
+    "cli": {
+        *("comparison", "deploy", "training", "evaluation", "report", "detectors", "backbones", "calibration", "data"),
+        "corruption",
+    },
     "__main__": {"cli"},
 }
 

@@ -37,7 +37,7 @@ def _extra(words: Sequence[str]) -> tuple[str, dict[str, str]]:
     """The extra that a command line needs, and its packages by module."""
     if "_UNBLOT_COMPLETE" in os.environ or not words or {"--help", "--version"} & set(words):
         return "train", {"typer": "typer"}
-    if words[0] == "predict" and any(word.lower().endswith(".onnx") for word in words):
+    if words[0] in ("predict", "monitor") and any(word.lower().endswith(".onnx") for word in words):
         return "runtime", _RUNTIME
     return "train", _NEEDED
 

@@ -17,7 +17,7 @@ from unblot.cli import failures
 
 __all__ = ["app", "exit_codes"]
 
-_ORDER = ("preview", "audit", "models", "backbones", "train", "eval", "predict", "export", "compare")
+_ORDER = ("preview", "audit", "models", "backbones", "train", "eval", "predict", "monitor", "export", "compare")
 
 
 @contextmanager
