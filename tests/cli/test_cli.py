@@ -103,6 +103,9 @@ def test_every_setting_is_a_flag_that_shows_its_default() -> None:
             shown = option.show_default or None
             if field.name in {"channels", "bits"}:  # found from the images
                 assert default is None
+            elif field.name in {"tile", "overlap"}:  # of tiles alone
+                filled = getattr(DataConfig(fit="tile"), field.name)
+                assert (default, type(filled)(shown)) == (None, filled)
             elif field.name == "model":
                 assert shown == "auto"
                 assert default == default_model()
@@ -407,7 +410,7 @@ def test_preview_reads_a_training_file_but_writes_its_own_picture() -> None:
     ("name", "text", "said"),
     [
         ("a.toml", "epoch = 3", ["a.toml", "'epoch'", "did you mean epochs"]),
-        ("a.toml", "wibble = 3", ["'wibble'", "batch-size"]),
+        ("a.toml", "quxquux = 3", ["'quxquux'", "batch-size"]),
         ("a.toml", "config = 'b.toml'", ["'config'"]),
         ("a.toml", "epochs = 'ten'", ["a.toml", "epochs", "'ten'"]),
         ("a.toml", "epochs = 2.5", ["a.toml", "epochs", "2.5"]),
