@@ -226,5 +226,5 @@ def test_long_images_are_fitted_as_asked() -> None:
     estimator = AnomalyDetector(**SMALL, image_fit="pad").fit(images)
     assert estimator.anomaly_maps(images[:2]).shape == (2, 16, 16)
     assert estimator.detector_.within(torch.zeros(1, 1, 16, 16)).shape[-2:] == (5, 16)
-    with pytest.raises(ValueError, match="fit must be stretch, pad or crop"):
+    with pytest.raises(ValueError, match="fit must be stretch, pad, crop or tile"):
         AnomalyDetector(**SMALL, image_fit="squeeze").fit(images)

@@ -135,7 +135,12 @@ def trainings(model: str) -> st.SearchStrategy[TrainConfig]:
         TrainConfig,
         model=st.just(model),
         model_options=st.fixed_dictionaries(
-            {}, optional={known.name: option_values(known) for known in find(model).options_type.listed()}
+            {},
+            optional={
+                known.name: option_values(known)
+                for known in find(model).options_type.listed()
+                if known.name != "weights"  # a file, which must be there
+            },
         ),
         corruption=st.sampled_from(NAMES),
         epochs=st.integers(1, 10**6),

@@ -1,5 +1,6 @@
 """Banks of several strides as one map: what each counts, and by what places it is measured."""
 
+from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -78,9 +79,13 @@ def test_patches_are_averaged_over_neighbours_inside_the_image() -> None:
     assert found[0, 0, 2:, 2:].abs().max() == 0
 
 
-def test_one_group_is_told_from_several() -> None:
-    assert not made().one_group
-    memory = made()
-    for bank in memory._banks():
-        bank.groups.fill_(3)
-    assert memory.one_group
+@pytest.mark.parametrize(
+    ("bank", "least"), [(partial(Bank, coreset_size=30, num_neighbors=2), 3), (partial(Residual, variance=0.9), 2)]
+)
+def test_too_few_groups_are_told_from_enough(bank: Callable[[int], Bank | Residual], least: int) -> None:
+    """A memory of two images would score each by the other, whose usual distances are those to the image itself."""
+    for count in range(1, 5):
+        memory = PatchMemory([(4, 3)], 32, bank, top=0.0)
+        memory.add(features(8, {4: 3}), torch.arange(8) % count)
+        memory.finish()
+        assert memory.too_few_groups == (count < least)

@@ -154,7 +154,7 @@ def test_the_threshold_is_taken_from_scores_of_images_left_out_where_the_detecto
     assert found == calibrate(torch.arange(n) + 100.0, 0.95, promise="cross")
     said = (tmp_path / "run" / "log" / "warnings.txt").read_text()
     assert f"the highest of {n} left-out scores, above which about 1 normal image in {n + 1} lies" in said
-    assert "takes 19 (--held-out" in said
+    assert "takes 19 (more normal images, a larger --held-out" in said
 
 
 def test_training_images_that_are_scored_left_out_join_the_threshold(

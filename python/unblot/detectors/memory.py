@@ -137,7 +137,7 @@ class Memory(Detector):
         as if its group had not been trained on.
         """
         device = self._device
-        if self.memory.one_group:  # nothing would be left to look at them by
+        if self.memory.too_few_groups:  # too little would be left to look at them by
             self._kept.clear()
         known, index = self._kept.groups, self._kept.index
         apart = groups + self.memory.groups_end  # no held-out image is of a training group

@@ -62,6 +62,8 @@ class Bank(nn.Module):
         self._seen = Reservoir(coreset_size * CANDIDATES)
         self._end = 0  # above the numbers of all groups that were seen
 
+    groups_min = 3  # for left-out distances: without one group, two others must tell how far entries usually lie
+
     centre: Tensor
     axes: Tensor
     memory: Tensor

@@ -67,9 +67,9 @@ class PatchMemory(nn.Module):
             bank.forget()
 
     @property
-    def one_group(self) -> bool:
-        """Whether all that is remembered is of one group, so that no image can be scored without its own."""
-        return any(len(torch.unique(bank.groups)) < 2 for bank in self._banks())
+    def too_few_groups(self) -> bool:
+        """Whether what was seen is of so few groups that no image can be scored as if its own had not been among it."""
+        return any(len(torch.unique(bank.groups)) < bank.groups_min for bank in self._banks())
 
     def distances(self, features: Sequence[Tensor], without: Tensor | None = None) -> list[Tensor]:
         """Distances at each stride, shape (N, 1, H / s, W / s); with ``without``, groups of shape (N,), to

@@ -47,6 +47,8 @@ class Residual(nn.Module):
         self._groups: set[int] = set()
         self._end = 0  # above the numbers of all groups that were seen
 
+    groups_min = 2  # for left-out distances
+
     centre: Tensor
     axes: Tensor
     usual: Tensor
