@@ -127,7 +127,9 @@ OPTIONS: dict[Any, st.SearchStrategy[Any]] = {
 def option_values(known: Option) -> st.SearchStrategy[Any]:
     if known.name == "stride":  # must be one of those of the features
         return st.sampled_from([8, 16])
-    return st.sampled_from(known.one_of) if known.one_of else OPTIONS[known.kind]
+    if known.one_of:
+        return st.sampled_from(known.one_of)
+    return OPTIONS[known.kind].filter(known.accepts)
 
 
 def trainings(model: str) -> st.SearchStrategy[TrainConfig]:

@@ -108,12 +108,12 @@ def test_of_a_single_group_no_training_image_is_scored() -> None:
     assert calibrated(again, smooth(0), torch.zeros(0, dtype=torch.int64)) is None, "there is nothing to learn from"
 
 
-def test_of_two_images_each_is_scored_by_the_other() -> None:
-    images = smooth(2)
-    memory = shown(images, torch.arange(2))
+def test_of_three_images_each_is_scored_by_the_others() -> None:
+    images = smooth(3)
+    memory = shown(images, torch.arange(3))
     left_out = calibrated(memory, smooth(0), torch.zeros(0, dtype=torch.int64))
     assert left_out is not None
-    assert left_out.training.shape == (2,)
+    assert left_out.training.shape == (3,)
     assert left_out.training.isfinite().all()
     with torch.no_grad():
         assert memory.score(images).map.isfinite().all()

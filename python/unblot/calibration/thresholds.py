@@ -146,7 +146,7 @@ class Calibration:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values by field name."""
-        return asdict(self)
+        return {**asdict(self), "scores": list(self.scores)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Calibration:

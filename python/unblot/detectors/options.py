@@ -108,11 +108,12 @@ class Option:
         Raises:
             ValueError: it is not accepted.
         """
-        if not self._accepts(value):
+        if not self.accepts(value):
             raise ValueError(f"{self.name} must be {self.accepted}; got {value!r}")
         return {float: float, tuple[int, ...]: tuple}.get(self.kind, lambda same: same)(value)
 
-    def _accepts(self, value: Any) -> bool:
+    def accepts(self, value: Any) -> bool:
+        """Whether a value is accepted."""
         if self.kind == tuple[int, ...]:
             if not isinstance(value, list | tuple) or not (value or self.default == ()):
                 return False

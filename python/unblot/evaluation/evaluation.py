@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -154,7 +154,7 @@ def evaluate(
             "test_normal": int((test.labels == 0).sum()),
             "test_abnormal": int((test.labels == 1).sum()),
         },
-        "threshold": {**calibration.to_dict(), "source": source},
+        "threshold": {**replace(calibration, scores=()).to_dict(), "source": source},  # the run keeps them
         "provenance": {**(provenance or {}), "told": told(provenance or {}, calibration)},
         **image_metrics(test.labels, scores, calibration.threshold),
         "per_kind": _per_kind(test, scores, calibration.threshold),
