@@ -7,7 +7,6 @@ import dataclasses
 import inspect
 import json
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner, Result
+from tests.cli.commands import ok, refused, run
 
 import unblot
 from unblot import __main__ as start
@@ -32,25 +31,6 @@ from unblot.report.sheet import CAPTION, CELL, GAP
 from unblot.training import NonFiniteLossError, TrainConfig, resolve
 
 TINY = ["--model", "dae", "--set", "width=4", "--size", "8", "--epochs", "1", "--batch-size", "8", "--device", "cpu"]
-
-
-def run(*words: object) -> Result:
-    return CliRunner().invoke(cli.app, [str(word) for word in words])
-
-
-def ok(*words: object) -> Result:
-    result = run(*words)
-    assert result.exit_code == 0, result.output
-    return result
-
-
-def refused(*words: object) -> str:
-    """The text that a mistake ends in; it is one text on stderr, without a traceback."""
-    result = run(*words)
-    assert result.exit_code == 2, result.output
-    assert isinstance(result.exception, SystemExit)
-    assert "Traceback" not in result.output
-    return re.sub(r"\x1b\[[0-9;]*m", "", result.stderr)  # some terminals make usage errors colourful
 
 
 def images(

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.cli.test_cli import TINY, ok, refused
+from tests.cli.commands import ok, refused
+from tests.cli.test_cli import TINY
 
 
 @pytest.fixture(autouse=True)

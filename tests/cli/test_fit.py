@@ -11,24 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner, Result
+from tests.cli.commands import ok, run
 
-from unblot import cli
 from unblot.report.heat import heat
 from unblot.training import load_run
 
 TINY = ["--model", "dae", "--set", "width=4", "--size", "16", "--epochs", "1", "--batch-size", "8", "--device", "cpu"]
 WIDE = (20, 60)  # height and width
-
-
-def run(*words: object) -> Result:
-    return CliRunner().invoke(cli.app, [str(word) for word in words])
-
-
-def ok(*words: object) -> Result:
-    result = run(*words)
-    assert result.exit_code == 0, result.output
-    return result
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.cli.test_cli import ok, refused, run
+from tests.cli.commands import ok, refused, run
 
 from unblot.calibration import calibrate
 

@@ -16,31 +16,13 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner, Result
+from tests.cli.commands import ok, refused, run
 
-from unblot import cli
 from unblot.cli import failures
 from unblot.data.listing import list_images
 from unblot.evaluation import stream
 
 TINY = ["--model", "dae", "--set", "width=4", "--size", "8", "--epochs", "1", "--batch-size", "8", "--device", "cpu"]
-
-
-def run(*words: object) -> Result:
-    return CliRunner().invoke(cli.app, [str(word) for word in words])
-
-
-def ok(*words: object) -> Result:
-    result = run(*words)
-    assert result.exit_code == 0, result.output
-    return result
-
-
-def refused(*words: object) -> str:
-    result = run(*words)
-    assert result.exit_code == 2, result.output
-    assert "Traceback" not in result.output
-    return result.stderr
 
 
 def images(folder: Path, count: int, *, low: int = 0, high: int = 120, name: str = "part {}.png") -> None:

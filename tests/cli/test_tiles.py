@@ -12,9 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner, Result
+from tests.cli.commands import ok, run
 
-from unblot import cli
 from unblot.data import load_paths
 from unblot.data.tiling import FrameMap
 from unblot.deploy.in_run import graph_of
@@ -26,16 +25,6 @@ FRAME = (100, 150)  # height and width: two by three tiles of 64 pixels
 TILED = ["--fit", "tile", "--tile", "64", "--device", "cpu", "--model", "memory", "--set", "backbone=filters"]
 SMALL = ["--set", "strides=[4,8]", "--set", "coreset_size=100"]
 SPOT = (slice(80, 90), slice(110, 120))
-
-
-def run(*words: object) -> Result:
-    return CliRunner().invoke(cli.app, [str(word) for word in words])
-
-
-def ok(*words: object) -> Result:
-    result = run(*words)
-    assert result.exit_code == 0, result.output
-    return result
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,15 @@ from unblot.training import TrainConfig, load_run, train
 timm = pytest.importorskip("timm")
 
 
+class Killed(BaseException):
+    pass
+
+
+def kill_in_the_second(_: object, epoch: int) -> None:
+    if epoch == 2:
+        raise Killed
+
+
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
     """Random weights of timm's smallest transformer."""
@@ -54,15 +63,8 @@ def test_a_killed_training_goes_on_without_the_file(
     splits, settings = make_splits(12, size=64), config(weights, "feature_mask", epochs=3)
     train(settings, splits, tmp_path / "whole", progress=False)
 
-    class Killed(BaseException):
-        pass
-
-    def kill(_: object, epoch: int) -> None:
-        if epoch == 2:
-            raise Killed
-
     with pytest.raises(Killed):
-        train(settings, splits, tmp_path / "killed", progress=False, after_epoch=kill)
+        train(settings, splits, tmp_path / "killed", progress=False, after_epoch=kill_in_the_second)
     weights.unlink()
     train(settings, splits, tmp_path / "killed", resume=True, progress=False)
     for name in ("checkpoint.safetensors", "calibration.json", "provenance.json"):
@@ -86,15 +88,8 @@ def test_a_run_from_before_an_option_goes_on(weights: Path, tmp_path: Path, make
         "feature_mask", model_options={"backbone": "filters", "width": 4}, epochs=2, batch_size=8, device="cpu"
     )
 
-    class Killed(BaseException):
-        pass
-
-    def kill(_: object, epoch: int) -> None:
-        if epoch == 2:
-            raise Killed
-
     with pytest.raises(Killed):
-        train(settings, splits, tmp_path / "run", progress=False, after_epoch=kill)
+        train(settings, splits, tmp_path / "run", progress=False, after_epoch=kill_in_the_second)
     stored = json.loads((tmp_path / "run" / "config.json").read_text())
     for name in ("blocks", "weights"):
         del stored["detector"]["options"][name]
