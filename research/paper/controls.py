@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from research.protocol.study import MODES, colour_scores
+from research.protocol.study import colour_scores
 from unblot.calibration import paper_threshold
 from unblot.comparison.epochs import judge
 from unblot.data import DataConfig, Splits
@@ -21,7 +21,7 @@ from unblot.training.loop import build
 __all__ = ["NAMES", "controls"]
 
 NAMES = ("untrained network", "mean colour")
-_PROTOCOLS = (CLEAN, MODES[True, True])  # nothing is trained, so there is no epoch to choose
+_PROTOCOLS = (CLEAN, PUBLISHED.at_last_epoch())  # nothing is trained, so there is no epoch to choose
 
 
 def controls(config: TrainConfig, data: DataConfig, classes: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -43,7 +43,7 @@ def controls(config: TrainConfig, data: DataConfig, classes: Sequence[str]) -> I
                 yield {
                     "control": control,
                     "left_out": name,
-                    "protocol": PUBLISHED.name if protocol is not CLEAN else CLEAN.name,
+                    "protocol": protocol.name,
                     "auroc": figures["auroc"],
                     "auprc": figures["auprc"],
                 }

@@ -51,18 +51,19 @@ class Asked:
             return replace(own, threshold=self.threshold, quantile=None, method="given", promise="none")
         if self.false_alarms is None:
             return of.calibration
-        if not of.calibration.scores:
+        own = of.calibration
+        if not own.scores:
             raise UserError(
                 "--false-alarms needs the left-out scores, which this run or file of an earlier version does not keep; "
                 "train or export it again, or give --threshold"
             )
-        least = 1 / (1 + of.calibration.n)
-        if self.false_alarms < least and of.calibration.promise != "normal":
+        least = 1 / (1 + own.n)
+        if self.false_alarms < least and own.promise != "normal":
             raise UserError(
-                f"--false-alarms {self.false_alarms:g} cannot be told from {of.calibration.n} left-out images; the "
+                f"--false-alarms {self.false_alarms:g} cannot be told from {own.n} left-out images; the "
                 f"least is {least:.2g}. Give more normal images to the training, or --threshold"
             )
-        return of.calibration.moved(self.false_alarms)
+        return own.moved(self.false_alarms)
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,6 @@ from unblot.errors import UserError
 
 __all__ = ["monitor"]
 
-_EVERY = 10_000
-
 
 @app.command()
 def monitor(
@@ -29,8 +27,9 @@ def monitor(
     ],
     *,
     every: Annotated[
-        float, typer.Option(help="Images that pass before a false alarm, on average at least.", min=2)
-    ] = _EVERY,
+        float | None,
+        typer.Option(help="Images that pass before a false alarm, on average at least.", min=2, show_default="10000"),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="PNG to draw the series into.", show_default="none")] = None,
     json_: flags.Json = False,
 ) -> None:
@@ -40,14 +39,14 @@ def monitor(
     """
     voice = output.Voice(json_)
     from unblot.data.own import is_own_picture
-    from unblot.evaluation.drift import watch
+    from unblot.evaluation.drift import EVERY, watch
     from unblot.files import write_bytes
 
     if out is not None:
         places.check_file(out, is_own_picture, "a plot", reads=[run, scores])
     calibration = _calibration(run)
     names, values, skipped = _read(scores)
-    found = watch(calibration.scores, values, every=every)
+    found = watch(calibration.scores, values, every=EVERY if every is None else every)
     if out is not None:
         import numpy as np
 
@@ -66,14 +65,14 @@ def monitor(
         voice.say(f"left out  rows without a score or of known defects: {skipped}")
     at: dict[str, Any] = {"alarm": None, "start": None, "direction": None}
     if found.alarm is None or found.start is None:
-        voice.say(f"change    none found; a false alarm comes once in {every:g} images at most, on average")
+        voice.say(f"change    none found; a false alarm comes once in {found.every:g} images at most, on average")
     else:
         direction = "rise" if found.rising else "fall"
         at = {"alarm": names[found.alarm], "start": names[found.start], "direction": direction}
         voice.say(
             f"change    scores {direction}, most likely from image {found.start + 1} on: {names[found.start]}\n"
-            f"          found at image {found.alarm + 1}: {names[found.alarm]}; by chance this comes once in {every:g} "
-            "images at most, on average"
+            f"          found at image {found.alarm + 1}: {names[found.alarm]}; by chance this comes once in "
+            f"{found.every:g} images at most, on average"
         )
     if out is not None:
         voice.say(f"plot      {out}")

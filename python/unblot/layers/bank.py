@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["Bank", "Reservoir", "balance", "coreset", "nearest"]
+__all__ = ["Bank", "Reservoir", "balance", "coreset", "nearest", "patch_rows"]
 
 PROJECTED = 32  # dimensions in which the coreset is chosen
 BLOCK = 64  # entries whose smallest distance is found together
@@ -86,7 +86,7 @@ class Bank(nn.Module):
     def add(self, patches: Tensor, groups: Tensor) -> None:
         """See patches, shape (N, channels, H, W), of images of these groups, shape (N,)."""
         self._end = max(self._end, int(groups.max()) + 1)
-        self._seen.add(_rows(patches), groups.repeat_interleave(patches.shape[2] * patches.shape[3]))
+        self._seen.add(patch_rows(patches), groups.repeat_interleave(patches.shape[2] * patches.shape[3]))
 
     def finish(self) -> None:
         """Balance the features, choose the entries and find their typical distances, for each fold of groups, too."""
@@ -134,7 +134,7 @@ class Bank(nn.Module):
         never seen they are the plain ones.
         """
         n, _, height, wide = patches.shape
-        rows = _rows(patches)
+        rows = patch_rows(patches)
         plain = View(self.centre, self.axes, self.memory, self.typical)
         if without is None:
             return self._distances(rows, plain).view(n, 1, height, wide)
@@ -155,7 +155,8 @@ class Bank(nn.Module):
         return (distance / view.typical[index]).mean(1)
 
 
-def _rows(patches: Tensor) -> Tensor:
+def patch_rows(patches: Tensor) -> Tensor:
+    """Features, shape (N, C, H, W), as one row for each patch, shape (N · H · W, C)."""
     return patches.permute(0, 2, 3, 1).flatten(0, 2)
 
 

@@ -13,6 +13,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from unblot.layers.bank import patch_rows
+
 __all__ = ["Residual", "principal"]
 
 FOLDS = 20  # of groups, each of which can be looked at as if nothing had been learnt from it
@@ -44,6 +46,7 @@ class Residual(nn.Module):
         self.register_buffer("axes", torch.zeros(channels, 0))
         self.register_buffer("usual", torch.ones(()))  # length of what the axes leave of normal patches, on average
         self._moments: dict[int, list[Tensor]] = {}  # by fold: count, sum, sum of outer products
+        self._apart: dict[int, tuple[Tensor, Tensor, Tensor]] = {}  # by fold: what the others have found
         self._groups: set[int] = set()
         self._end = 0  # above the numbers of all groups that were seen
 
@@ -63,19 +66,20 @@ class Residual(nn.Module):
         self._end = max(self._end, int(groups.max()) + 1)
         self._groups |= set(groups.tolist())
         for fold in sorted(set((groups % FOLDS).tolist())):
-            rows = _rows(patches[groups % FOLDS == fold]).double().cpu()
+            rows = patch_rows(patches[groups % FOLDS == fold]).double().cpu()
             new = [torch.tensor(float(len(rows)), dtype=torch.float64), rows.sum(0), rows.T @ rows]
             known = self._moments.get(fold)
             self._moments[fold] = new if known is None else [a + b for a, b in zip(known, new, strict=True)]
 
     def finish(self) -> None:
-        """Find the subspace."""
+        """Find the subspace, for each fold of groups, too."""
         whole = self._without(None)
         self.centre, self.axes, self.usual = (each.to(self.centre) for each in whole)
+        self._apart = {fold: self._without(fold) for fold in self._moments} if len(self._moments) > 1 else {}
 
     def forget(self) -> None:
         """Drop what left-out distances take: from here on none can be had."""
-        self._moments, self._groups = {}, set()
+        self._moments, self._apart, self._groups = {}, {}, set()
 
     def forward(self, patches: Tensor, without: Tensor | None = None) -> Tensor:
         """Patches, shape (N, channels, H, W), to lengths of what the subspace does not explain, shape (N, 1, H, W).
@@ -89,8 +93,7 @@ class Residual(nn.Module):
         fold = torch.where(without < self._end, without % FOLDS, FOLDS)
         for number in sorted(set(fold.tolist())):
             own = fold == number
-            alone = number == FOLDS or len(self._moments) < 2
-            space = (self.centre, self.axes, self.usual) if alone else self._without(number)
+            space = self._apart.get(number, (self.centre, self.axes, self.usual))
             found[own] = _lengths(patches[own], *(each.to(patches) for each in space))
         return found
 
@@ -132,7 +135,3 @@ def _lengths(patches: Tensor, centre: Tensor, axes: Tensor, usual: Tensor) -> Te
     left = rows - (rows @ axes) @ axes.T
     found: Tensor = torch.linalg.vector_norm(left, dim=-1) / usual
     return found[:, None]
-
-
-def _rows(patches: Tensor) -> Tensor:
-    return patches.permute(0, 2, 3, 1).flatten(0, 2)
